@@ -1,0 +1,1 @@
+"""One converter per mobile format."""

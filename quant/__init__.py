@@ -1,0 +1,1 @@
+"""Quantization recipes and how each format expresses them."""

@@ -1,0 +1,108 @@
+"""SAM's mask decoder in TinySAM's form: always the three masks of tokens 1 to 3, never token 0.
+
+After the transformer everything is a matrix product over image positions: a transposed convolution whose
+kernel equals its stride is a linear layer with four outputs per position, so the two upscaling layers
+stay in (positions, channels) form and only the finished three-channel masks are put in raster order.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+from tinysam_mobile.modeling.config import DecoderConfig
+from tinysam_mobile.modeling.layers import MLP
+from tinysam_mobile.modeling.transformer import TwoWayTransformer
+
+__all__ = ["DecoderOutput", "MaskDecoder"]
+
+
+class DecoderOutput(NamedTuple):
+    """`masks` (K, 3, S/4, S/4) logits, `iou` (K, 3) predicted, `tokens` (K, 5 + N, D) of the transformer."""
+
+    masks: Tensor
+    iou: Tensor
+    tokens: Tensor
+
+
+class UpscaleNorm(nn.LayerNorm):
+    """The LayerNorm2d of the reference's upscaling, on channels-last tensors; keys `weight`, `bias`."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, eps=1e-6)
+
+
+def upscale_linear(x: Tensor, conv: nn.ConvTranspose2d) -> Tensor:
+    """Apply a 2x2 stride-2 transposed convolution position by position.
+
+    (K, P, inputs) → (K, 4·P, outputs); the four children of a position follow each other as
+    (0,0), (0,1), (1,0), (1,1) in (y, x).
+    """
+    assert conv.bias is not None
+    inputs, outputs = conv.weight.shape[:2]
+    weight = conv.weight.permute(2, 3, 1, 0).reshape(4 * outputs, inputs)
+    children = F.linear(x, weight).view(x.shape[0], 4 * x.shape[1], outputs)
+    return children + conv.bias
+
+
+def raster_order(x: Tensor, grid_size: int) -> Tensor:
+    """(K, 3, P·16) in child-of-child order → (K, 3, 4·grid, 4·grid), with permutes of rank 4 at most."""
+    prompts, masks, _ = x.shape
+    # Axes now: row, column, y₁, x₁, y₂, x₂.  First bring y₁ y₂ and x₁ x₂ together, then rows and columns.
+    x = x.reshape(prompts * masks * grid_size**2 * 2, 2, 2, 2).permute(0, 2, 1, 3)
+    x = x.reshape(prompts * masks * grid_size, grid_size, 4, 4).permute(0, 2, 1, 3)
+    return x.reshape(prompts, masks, 4 * grid_size, 4 * grid_size)
+
+
+class MaskDecoder(nn.Module):
+    """Image embedding and prompt tokens → three masks with predicted IoU."""
+
+    def __init__(self, config: DecoderConfig, *, grid_size: int) -> None:
+        super().__init__()
+        dim = config.dim
+        self.grid_size = grid_size
+        self.num_masks = config.num_multimask_outputs
+        self.transformer = TwoWayTransformer(config)
+        self.iou_token = nn.Embedding(1, dim)
+        self.mask_tokens = nn.Embedding(self.num_masks + 1, dim)
+        self.output_upscaling = nn.Sequential(
+            nn.ConvTranspose2d(dim, dim // 4, 2, stride=2),
+            UpscaleNorm(dim // 4),
+            nn.GELU(),
+            nn.ConvTranspose2d(dim // 4, dim // 8, 2, stride=2),
+            nn.GELU(),
+        )
+        self.output_hypernetworks_mlps = nn.ModuleList(
+            MLP(inputs=dim, hidden=dim, outputs=dim // 8, depth=3) for _ in range(self.num_masks + 1)
+        )
+        self.iou_prediction_head = MLP(
+            inputs=dim, hidden=config.iou_head_hidden_dim, outputs=self.num_masks + 1, depth=config.iou_head_depth
+        )
+
+    def forward(self, *, image: Tensor, image_pe: Tensor, prompt_tokens: Tensor, prompt_bias: Tensor) -> DecoderOutput:
+        """Decode K prompts of G images (K a multiple of G, prompts of an image side by side).
+
+        `image` (G, P, D) embedding plus dense prompt; `image_pe` (1, P, D); `prompt_tokens` (K, N, D);
+        `prompt_bias` (K, 1, N) added to the attention scores of each slot.
+        """
+        prompts, _, dim = prompt_tokens.shape
+        own = torch.cat([self.iou_token.weight, self.mask_tokens.weight])
+        tokens = torch.cat([own.unsqueeze(0).expand(prompts, -1, -1), prompt_tokens], dim=1)
+        key_bias = F.pad(prompt_bias, (own.shape[0], 0))
+        tokens, image = self.transformer(image=image, image_pe=image_pe, tokens=tokens, key_bias=key_bias)
+        weights = torch.stack(
+            [self.output_hypernetworks_mlps[i](tokens[:, 1 + i]) for i in range(1, self.num_masks + 1)], dim=1
+        )
+        masks = raster_order(torch.bmm(weights, self._upscale(image).transpose(1, 2)), self.grid_size)
+        iou = self.iou_prediction_head(tokens[:, 0])[:, 1:]
+        return DecoderOutput(masks=masks, iou=iou, tokens=tokens)
+
+    def _upscale(self, image: Tensor) -> Tensor:
+        """(K, P, D) → (K, 16·P, D/8)."""
+        first, norm, _, second, _ = self.output_upscaling
+        assert isinstance(first, nn.ConvTranspose2d)
+        assert isinstance(second, nn.ConvTranspose2d)
+        return F.gelu(upscale_linear(F.gelu(norm(upscale_linear(image, first))), second))

@@ -1,0 +1,188 @@
+"""SAM's two-way transformer between prompt tokens and the image (arXiv 2304.02643, appendix A).
+
+Symbols in the shapes below: G images, M prompts per image, K = G·M prompts, T tokens per prompt,
+P = image positions, D = width, h = heads, d = width of one head inside an attention.
+
+There are about ten tokens and thousands of image positions, so every projection is applied on the token
+side.  A score is query·(W_k x + b_k) = (W_kᵀ query)·x + const, and softmax drops the constant; a context
+is W_v (Σ a x) + b_v.  The image is therefore never projected, nothing of its size depends on the weights,
+and before the first update all prompts share the very same image tensor (M prompts, G = 1).
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+from tinysam_mobile.modeling.config import DecoderConfig
+from tinysam_mobile.modeling.layers import head_merge, head_split
+
+__all__ = ["TwoWayTransformer"]
+
+
+class _Projections(nn.Module):
+    """The four linear layers of an attention with `inner` = D / downsample rate columns inside."""
+
+    def __init__(self, dim: int, num_heads: int, downsample_rate: int = 1) -> None:
+        super().__init__()
+        inner = dim // downsample_rate
+        self.num_heads = num_heads
+        self.scale = (inner // num_heads) ** -0.5
+        self.q_proj = nn.Linear(dim, inner)
+        self.k_proj = nn.Linear(dim, inner)
+        self.v_proj = nn.Linear(dim, inner)
+        self.out_proj = nn.Linear(inner, dim)
+
+    def _per_head(self, x: Tensor) -> Tensor:
+        """(K, T, inner) → (h, K·T, d)."""
+        prompts, tokens, inner = x.shape
+        heads = x.view(prompts * tokens, self.num_heads, inner // self.num_heads)
+        return heads.permute(1, 0, 2)
+
+    def _stack_heads(self, x: Tensor, prompts: int) -> Tensor:
+        """(h, K·T, n) → (K, h·T, n)."""
+        heads, rows, width = x.shape
+        x = x.view(heads, prompts, rows // prompts, width).permute(1, 0, 2, 3)
+        return x.reshape(prompts, heads * (rows // prompts), width)
+
+    def _head_rows(self, weight: Tensor) -> Tensor:
+        """A projection's weight (inner, D) → (h, d, D)."""
+        inner, dim = weight.shape
+        return weight.view(self.num_heads, inner // self.num_heads, dim)
+
+
+class TokenSelfAttention(_Projections):
+    """Attention among the tokens of one prompt."""
+
+    def forward(self, *, query: Tensor, value: Tensor, key_bias: Tensor) -> Tensor:
+        """`query` (also the key) and `value` (K, T, D), `key_bias` (K, 1, T) → (K, T, D)."""
+        prompts, tokens, _ = query.shape
+        q = head_split(self.q_proj(query) * self.scale, self.num_heads)
+        k = head_split(self.k_proj(query), self.num_heads)
+        v = head_split(self.v_proj(value), self.num_heads)
+        scores = torch.bmm(q, k.transpose(1, 2)).view(prompts, self.num_heads, tokens, tokens)
+        weights = torch.softmax(scores + key_bias.unsqueeze(1), dim=-1).view(-1, tokens, tokens)
+        out: Tensor = self.out_proj(head_merge(torch.bmm(weights, v), self.num_heads))
+        return out
+
+
+class TokenToImageAttention(_Projections):
+    """Tokens look at the image."""
+
+    def forward(self, *, tokens: Tensor, image_key: Tensor, image_value: Tensor) -> Tensor:
+        """`tokens` (K, T, D), images (G, P, D) → (K, T, D)."""
+        prompts, length, dim = tokens.shape
+        groups, positions, _ = image_key.shape
+        query = torch.bmm(self._per_head(self.q_proj(tokens) * self.scale), self._head_rows(self.k_proj.weight))
+        query = self._stack_heads(query, prompts).reshape(groups, -1, dim)
+        weights = torch.softmax(torch.bmm(query, image_key.transpose(1, 2)), dim=-1)
+        context = torch.bmm(weights, image_value).view(prompts, self.num_heads, length, dim)
+        context = context.permute(1, 0, 2, 3).reshape(self.num_heads, prompts * length, dim)
+        values = torch.bmm(context, self._head_rows(self.v_proj.weight).transpose(1, 2))
+        merged = values.permute(1, 0, 2).reshape(prompts, length, -1) + self.v_proj.bias
+        out: Tensor = self.out_proj(merged)
+        return out
+
+
+class ImageToTokenAttention(_Projections):
+    """The image looks at the tokens of each prompt."""
+
+    def forward(self, *, image_query: Tensor, tokens_key: Tensor, tokens_value: Tensor, key_bias: Tensor) -> Tensor:
+        """`image_query` (G, P, D), tokens (K, T, D), `key_bias` (K, 1, T) → (K, P, D)."""
+        prompts, length, dim = tokens_key.shape
+        groups, positions, _ = image_query.shape
+        key = self._per_head(self.k_proj(tokens_key) * self.scale)
+        query_bias = torch.bmm(key, self.q_proj.bias.view(self.num_heads, -1, 1))
+        bias = self._stack_heads(query_bias, prompts).view(prompts, self.num_heads, length) + key_bias
+        key = self._stack_heads(torch.bmm(key, self._head_rows(self.q_proj.weight)), prompts)
+        scores = torch.bmm(key.view(groups, -1, dim), image_query.transpose(1, 2)).view(prompts, -1, positions)
+        scores = scores.transpose(1, 2) + bias.view(prompts, 1, -1)
+        weights = torch.softmax(scores.reshape(prompts, positions, self.num_heads, length), dim=-1)
+        value = self._per_head(self.v_proj(tokens_value))
+        value = torch.bmm(value, self._head_rows(self.out_proj.weight.t()))
+        mixed = torch.bmm(weights.view(prompts, positions, -1), self._stack_heads(value, prompts))
+        return mixed + self.out_proj.bias
+
+
+class TokenMLP(nn.Module):
+    """(K, T, D) → (K, T, D) with ReLU."""
+
+    def __init__(self, dim: int, hidden: int) -> None:
+        super().__init__()
+        self.lin1 = nn.Linear(dim, hidden)
+        self.lin2 = nn.Linear(hidden, dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.lin2(F.relu(self.lin1(x)))
+        return out
+
+
+class TwoWayBlock(nn.Module):
+    """Self-attention, tokens to image, MLP, image to tokens.
+
+    In the first block the self-attention has neither positional term nor residual, as in SAM.
+    """
+
+    def __init__(self, config: DecoderConfig, *, is_first: bool) -> None:
+        super().__init__()
+        dim, heads, rate = config.dim, config.num_heads, config.attention_downsample_rate
+        self.is_first = is_first
+        self.self_attn = TokenSelfAttention(dim, heads)
+        self.norm1 = nn.LayerNorm(dim)
+        self.cross_attn_token_to_image = TokenToImageAttention(dim, heads, rate)
+        self.norm2 = nn.LayerNorm(dim)
+        self.mlp = TokenMLP(dim, config.mlp_dim)
+        self.norm3 = nn.LayerNorm(dim)
+        self.norm4 = nn.LayerNorm(dim)
+        self.cross_attn_image_to_token = ImageToTokenAttention(dim, heads, rate)
+
+    def forward(
+        self, *, tokens: Tensor, image: Tensor, token_pe: Tensor, image_pe: Tensor, key_bias: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """`tokens`, `token_pe` (K, T, D); `image` (G or K, P, D); `image_pe` (1, P, D) → tokens, image (K, P, D)."""
+        if self.is_first:
+            tokens = self.self_attn(query=tokens, value=tokens, key_bias=key_bias)
+        else:
+            tokens = tokens + self.self_attn(query=tokens + token_pe, value=tokens, key_bias=key_bias)
+        tokens = self.norm1(tokens)
+        placed = image + image_pe
+        tokens = tokens + self.cross_attn_token_to_image(tokens=tokens + token_pe, image_key=placed, image_value=image)
+        tokens = self.norm2(tokens)
+        tokens = self.norm3(tokens + self.mlp(tokens))
+        update = self.cross_attn_image_to_token(
+            image_query=placed, tokens_key=tokens + token_pe, tokens_value=tokens, key_bias=key_bias
+        )
+        return tokens, self.norm4(_per_prompt(image, update) + update)
+
+
+def _per_prompt(image: Tensor, update: Tensor) -> Tensor:
+    """Let (G, P, D) line up with (K, P, D): broadcast for one image, repeat only for several images."""
+    if image.shape[0] in (1, update.shape[0]):
+        return image
+    return image.repeat_interleave(update.shape[0] // image.shape[0], dim=0)
+
+
+class TwoWayTransformer(nn.Module):
+    """`depth` two-way blocks and a last look of the tokens at the image."""
+
+    def __init__(self, config: DecoderConfig) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(TwoWayBlock(config, is_first=i == 0) for i in range(config.depth))
+        self.final_attn_token_to_image = TokenToImageAttention(
+            config.dim, config.num_heads, config.attention_downsample_rate
+        )
+        self.norm_final_attn = nn.LayerNorm(config.dim)
+
+    def forward(self, *, image: Tensor, image_pe: Tensor, tokens: Tensor, key_bias: Tensor) -> tuple[Tensor, Tensor]:
+        """`image` (G, P, D), `image_pe` (1, P, D), `tokens` (K, T, D), `key_bias` (K, 1, T) added to token scores.
+
+        Returns the tokens (K, T, D) and the image as each prompt sees it (K, P, D).
+        """
+        token_pe = tokens
+        for layer in self.layers:
+            tokens, image = layer(tokens=tokens, image=image, token_pe=token_pe, image_pe=image_pe, key_bias=key_bias)
+        look = self.final_attn_token_to_image(
+            tokens=tokens + token_pe, image_key=image + image_pe, image_value=image
+        )
+        return self.norm_final_attn(tokens + look), image

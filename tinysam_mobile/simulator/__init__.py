@@ -1,0 +1,1 @@
+"""Runtimes that execute converted artifacts on the host."""
