@@ -13,15 +13,12 @@ from torch import Tensor, nn
 
 from tinysam_mobile.modeling.config import TinySAMConfig
 from tinysam_mobile.modeling.layers import LayerNorm2d
+from tinysam_mobile.spec import EMBEDDED_LABELS, POINT_SHIFT, Label
 
 __all__ = ["MASKED_SCORE", "PromptEncoder"]
 
 MASKED_SCORE = -1.0e4
 """Added to the score of an unused slot: exp() of it is 0 in fp32 and fp16, and fp16 can hold it."""
-
-UNUSED_LABEL = -2
-EMBEDDED_LABELS = (-1, 0, 1, 2, 3)
-"""Labels that have an embedding, in the order of `PromptEncoder.label_table`."""
 
 
 class FourierFeatures(nn.Module):
@@ -79,7 +76,7 @@ class PromptEncoder(nn.Module):
         self.register_buffer("label_values", torch.tensor(EMBEDDED_LABELS, dtype=torch.int32), persistent=False)
 
     def label_table(self) -> Tensor:
-        """Embeddings of the labels −1, 0, 1, 2, 3: (5, D)."""
+        """Embeddings of `EMBEDDED_LABELS` in that order: (5, D)."""
         return torch.cat([self.not_a_point_embed.weight] + [e.weight for e in self.point_embeddings])  # type: ignore[misc]
 
     def embed_points(self, coords: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -90,10 +87,10 @@ class PromptEncoder(nn.Module):
         labels below 0 are never used, so they may be NaN.
         """
         is_point = (labels >= 0).unsqueeze(-1)
-        position = self.pe_layer((torch.where(is_point, coords, 0.0) + 0.5) / self.image_size)
+        position = self.pe_layer((torch.where(is_point, coords, 0.0) + POINT_SHIFT) / self.image_size)
         one_hot = (labels.unsqueeze(-1) == self.label_values).to(coords.dtype)
         tokens = position * is_point.to(coords.dtype) + one_hot @ self.label_table()
-        bias = (labels == UNUSED_LABEL).to(coords.dtype) * MASKED_SCORE
+        bias = (labels == Label.UNUSED).to(coords.dtype) * MASKED_SCORE
         return tokens, bias.unsqueeze(1)
 
     def embed_mask(self, mask: Tensor, has_mask: Tensor) -> Tensor:

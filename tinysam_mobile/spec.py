@@ -1,0 +1,145 @@
+"""The tensor contract: entry points, their inputs and outputs in order, and the constants of the method.
+
+The same names and order hold in PyTorch, Core ML, TFLite, ExecuTorch, the manifest and the apps.  Every
+number that an app needs is written into `manifest.json` from here; nothing retypes it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from tinysam_mobile.errors import UsageError
+
+__all__ = [
+    "EMBEDDED_LABELS",
+    "LABEL_MEANINGS",
+    "PIXEL_MEAN",
+    "PIXEL_STD",
+    "Component",
+    "Contract",
+    "Label",
+    "Signature",
+    "TensorSpec",
+]
+
+PIXEL_MEAN = (123.675, 116.28, 103.53)
+"""Mean of R, G, B in 0–255 (ImageNet, as SAM uses it)."""
+PIXEL_STD = (58.395, 57.12, 57.375)
+"""Standard deviation of R, G, B in 0–255."""
+POINT_SHIFT = 0.5
+"""Added to point coordinates in the S frame before they are normalised: the centre of the pixel."""
+MASK_THRESHOLD = 0.0
+"""A pixel belongs to the mask where its full-size logit is above this."""
+NUM_MASKS = 3
+"""Masks per prompt: whole, part and subpart, in no fixed order."""
+
+
+class Label:
+    """Values of a prompt slot's label; SAM's, and −2 for a slot that is not used."""
+
+    UNUSED = -2
+    PAD = -1
+    BACKGROUND = 0
+    FOREGROUND = 1
+    BOX_TOP_LEFT = 2
+    BOX_BOTTOM_RIGHT = 3
+
+
+LABEL_MEANINGS = {
+    Label.UNUSED: "unused slot: changes nothing, its coordinates are not read",
+    Label.PAD: "pad point: a call without a box gets exactly one, at (0, 0)",
+    Label.BACKGROUND: "point outside the object",
+    Label.FOREGROUND: "point on the object",
+    Label.BOX_TOP_LEFT: "top-left corner of the box",
+    Label.BOX_BOTTOM_RIGHT: "bottom-right corner of the box",
+}
+EMBEDDED_LABELS = (Label.PAD, Label.BACKGROUND, Label.FOREGROUND, Label.BOX_TOP_LEFT, Label.BOX_BOTTOM_RIGHT)
+"""Labels that have a learned embedding."""
+
+
+class Component(str, Enum):
+    """A part of the model that becomes one artifact."""
+
+    ENCODER = "encoder"
+    DECODER = "decoder"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TensorSpec:
+    """One input or output; `dtype` is a numpy name (float32 or int32)."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str = "float32"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Signature:
+    """An entry point: its inputs and outputs in the order in which a .pte takes and returns them."""
+
+    name: str
+    component: Component
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contract:
+    """The sizes of one converted model; its entry points follow from them.
+
+    `image_size` S and `mask_size` in pixels, `grid_size` in embedding cells, `channels` C of the embedding,
+    `slots` N prompt slots, `batch` K prompts of one `decode_batch` call.
+    """
+
+    image_size: int
+    grid_size: int
+    mask_size: int
+    channels: int
+    slots: int = 8
+    batch: int = 16
+
+    def __post_init__(self) -> None:
+        if self.slots < 2:
+            raise UsageError(f"--slots must be at least 2 (a box, or a point and its pad point), not {self.slots}")
+        if self.batch < 1:
+            raise UsageError(f"--batch must be at least 1, not {self.batch}")
+
+    @property
+    def signatures(self) -> dict[str, Signature]:
+        """`encode`, `decode` and `decode_batch`."""
+        return {s.name: s for s in (self._encode(), self._decode(), self._decode_batch())}
+
+    def _embeddings(self) -> TensorSpec:
+        return TensorSpec(name="image_embeddings", shape=(1, self.channels, self.grid_size, self.grid_size))
+
+    def _prompts(self, prompts: int) -> tuple[TensorSpec, TensorSpec]:
+        return (
+            TensorSpec(name="point_coords", shape=(prompts, self.slots, 2)),
+            TensorSpec(name="point_labels", shape=(prompts, self.slots), dtype="int32"),
+        )
+
+    def _answers(self, prompts: int) -> tuple[TensorSpec, TensorSpec]:
+        return (
+            TensorSpec(name="low_res_masks", shape=(prompts, NUM_MASKS, self.mask_size, self.mask_size)),
+            TensorSpec(name="iou_predictions", shape=(prompts, NUM_MASKS)),
+        )
+
+    def _encode(self) -> Signature:
+        image = TensorSpec(name="image", shape=(1, 3, self.image_size, self.image_size))
+        valid = TensorSpec(name="valid_size", shape=(2,), dtype="int32")
+        return Signature(
+            name="encode", component=Component.ENCODER, inputs=(image, valid), outputs=(self._embeddings(),)
+        )
+
+    def _decode(self) -> Signature:
+        mask = TensorSpec(name="mask_input", shape=(1, 1, self.mask_size, self.mask_size))
+        flag = TensorSpec(name="has_mask_input", shape=(1,))
+        inputs = (self._embeddings(), *self._prompts(1), mask, flag)
+        return Signature(name="decode", component=Component.DECODER, inputs=inputs, outputs=self._answers(1))
+
+    def _decode_batch(self) -> Signature:
+        inputs = (self._embeddings(), *self._prompts(self.batch))
+        return Signature(
+            name="decode_batch", component=Component.DECODER, inputs=inputs, outputs=self._answers(self.batch)
+        )
