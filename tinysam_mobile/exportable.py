@@ -41,12 +41,13 @@ class Encoder(nn.Module):
         """`image` f32 (B, 3, S, S) RGB 0–255, `valid_size` i32 (2,) height and width of the photo inside it.
 
         Returns the embeddings (B, C, S/16, S/16).  Outside `valid_size` the image may hold anything, NaN
-        included: it is replaced by the mean, which normalises to exactly 0.
+        included: it becomes 0, as if it had been the mean.
         """
         height, width = valid_size.split(1)
-        inside = (self.rows < height) & (self.columns < width)
-        image = torch.where(inside, image, self.mean)
-        out: Tensor = self.image_encoder((image - self.mean) / self.std)
+        # Named functions, not `|` and `where`: coremltools lacks the one and expands the other's constant.
+        outside = torch.logical_or(self.rows >= height, self.columns >= width)
+        normalised = (image - self.mean) / self.std
+        out: Tensor = self.image_encoder(normalised.masked_fill(outside, 0.0))
         return out
 
 

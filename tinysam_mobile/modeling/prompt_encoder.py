@@ -87,7 +87,7 @@ class PromptEncoder(nn.Module):
         labels below 0 are never used, so they may be NaN.
         """
         is_point = (labels >= 0).unsqueeze(-1)
-        position = self.pe_layer((torch.where(is_point, coords, 0.0) + POINT_SHIFT) / self.image_size)
+        position = self.pe_layer((coords.masked_fill(~is_point, 0.0) + POINT_SHIFT) / self.image_size)
         one_hot = (labels.unsqueeze(-1) == self.label_values).to(coords.dtype)
         tokens = position * is_point.to(coords.dtype) + one_hot @ self.label_table()
         bias = (labels == Label.UNUSED).to(coords.dtype) * MASKED_SCORE
@@ -99,7 +99,7 @@ class PromptEncoder(nn.Module):
         Where `has_mask` is 0 the mask is not used and may hold anything, NaN included.
         """
         flag = has_mask.view(-1, 1, 1, 1)
-        downscaled = self.mask_downscaling(torch.where(flag > 0.5, mask, 0.0))
+        downscaled = self.mask_downscaling(mask.masked_fill(flag <= 0.5, 0.0))
         tokens = downscaled.flatten(2).transpose(1, 2)
         flag = flag.view(-1, 1, 1)
         return flag * tokens + (1 - flag) * self.no_mask_embed.weight
