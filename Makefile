@@ -1,0 +1,41 @@
+# make demo   environment, install, main job, a picture at the end
+# make test   the test suite
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+# glibc gives big buffers back to the kernel at each call, which makes PyTorch on a CPU up to 4x slower.
+export MALLOC_MMAP_THRESHOLD_ = 4294967296
+export MALLOC_TRIM_THRESHOLD_ = 8589934592
+export MALLOC_TOP_PAD_ = 1073741824
+
+.PHONY: demo test test-slow test-conformance lint bench clean
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -c constraints.txt torch
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[all,dev]'
+	touch $@
+
+demo: $(VENV)/.installed
+	$(BIN)/python -m tinysam_mobile.demo --out demo
+
+lint: $(VENV)/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: lint
+	$(BIN)/python -m pytest -m "not slow and not conformance"
+
+test-slow: $(VENV)/.installed
+	$(BIN)/python -m pytest -m slow
+
+test-conformance: $(VENV)/.installed
+	$(BIN)/python -m pytest -m conformance
+
+bench: $(VENV)/.installed
+	$(BIN)/python -m benchmarks.conversion
+	$(BIN)/python -m benchmarks.decoding
+
+clean:
+	rm -rf $(VENV) demo build dist *.egg-info

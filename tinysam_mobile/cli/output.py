@@ -1,0 +1,82 @@
+"""How every command speaks: results on stdout, progress and errors on stderr, exit codes by meaning."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import wraps
+from typing import Any, ParamSpec
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from tinysam_mobile.errors import RuntimeUnavailableError, TinySAMError
+
+__all__ = ["EXIT_FAILED", "EXIT_NOT_RUN", "EXIT_USAGE", "command_errors", "exit_code", "print_json", "print_table", "progress"]
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_NOT_RUN = 3
+
+P = ParamSpec("P")
+
+
+def exit_code(verdicts: Sequence[str]) -> int:
+    """0 if all PASSED; 1 if any FAILED; else 3 if any NOT_RUN."""
+    if "FAILED" in verdicts:
+        return EXIT_FAILED
+    return EXIT_NOT_RUN if "NOT_RUN" in verdicts else 0
+
+
+def command_errors(function: Callable[P, None]) -> Callable[P, None]:
+    """Print an error of this package as one line and exit with its code; let bugs show their traceback."""
+
+    @wraps(function)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            function(*args, **kwargs)
+        except TinySAMError as error:
+            click.echo(f"error: {error}", err=True)
+            sys.exit(EXIT_NOT_RUN if isinstance(error, RuntimeUnavailableError) else EXIT_USAGE)
+
+    return wrapped
+
+
+def print_json(data: Any) -> None:
+    """Print one JSON document on stdout; infinities and NaN become null, which JSON can hold."""
+    click.echo(json.dumps(_finite(data), indent=2, ensure_ascii=False))
+
+
+def _finite(data: Any) -> Any:
+    if isinstance(data, dict):
+        return {key: _finite(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [_finite(value) for value in data]
+    if isinstance(data, float) and data - data != 0:
+        return None
+    return data
+
+
+def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[str] = ()) -> None:
+    """Print a table on stdout; columns named in `right` are right-aligned."""
+    table = Table(header_style="bold")
+    for header in headers:
+        table.add_column(header, justify="right" if header in right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    width = None if sys.stdout.isatty() else 160
+    Console(file=sys.stdout, width=width, highlight=False).print(table)
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[str], None]]:
+    """Give a function that shows what is going on, on stderr: a spinner, or lines where there is no terminal."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda text: click.echo(text, err=True)
+        return
+    with console.status("starting") as status:
+        yield status.update

@@ -1,0 +1,113 @@
+"""The main job on a real photo: convert, run every format on this machine, and put the masks side by side.
+
+    python -m tinysam_mobile.demo --out demo
+
+The photo is scikit-image's `chelsea`, a cat, which ships with that package.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+
+import click
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from tinysam_mobile.cli.output import command_errors, print_table, progress
+from tinysam_mobile.converters.pipeline import ConversionOptions, convert_checkpoint
+from tinysam_mobile.images import load_image
+from tinysam_mobile.modeling.checkpoint import Checkpoint, load_checkpoint
+from tinysam_mobile.parity.metrics import mask_iou
+from tinysam_mobile.pictures import draw_prompts, overlay
+from tinysam_mobile.predictor import Prediction, Predictor
+from tinysam_mobile.simulator.base import Backend
+from tinysam_mobile.simulator.registry import open_bundle, open_model
+
+__all__ = ["main"]
+
+BOX = (120.0, 25.0, 330.0, 235.0)
+"""Around the cat's head, in pixels of the photo."""
+RECIPES = {"tflite": "fp32", "executorch": "fp32", "coreml": "fp16"}
+"""What each format is shown with; Core ML runs in float16 on a phone."""
+CAPTION_HEIGHT = 28
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """One runtime's answer: the mask, its predicted IoU and the seconds that image and prompt took."""
+
+    name: str
+    prediction: Prediction
+    seconds: float
+
+
+def demo_photo() -> NDArray[np.uint8]:
+    """Return the photo RGB (300, 451, 3)."""
+    import skimage
+
+    return load_image(Path(skimage.__file__).parent / "data" / "chelsea.png")
+
+
+def answer(name: str, backend: Backend, photo: NDArray[np.uint8]) -> Shown:
+    """Segment the photo with one backend."""
+    predictor = Predictor(backend)
+    start = perf_counter()
+    predictor.set_image(photo)
+    prediction = predictor.predict(box=BOX)
+    return Shown(name=name, prediction=prediction, seconds=perf_counter() - start)
+
+
+def contact_sheet(photo: NDArray[np.uint8], shown: list[Shown]) -> Image.Image:
+    """Put the overlays side by side, two in a row, each under its caption."""
+    height, width = photo.shape[0] + CAPTION_HEIGHT, photo.shape[1]
+    rows = (len(shown) + 1) // 2
+    sheet = Image.new("RGB", (2 * width, rows * height), (255, 255, 255))
+    for i, item in enumerate(shown):
+        x, y = (i % 2) * width, (i // 2) * height
+        picture = draw_prompts(overlay(photo, item.prediction.best_mask), box=BOX)
+        sheet.paste(picture, (x, y + CAPTION_HEIGHT))
+        score = float(item.prediction.scores[item.prediction.best])
+        text = f"{item.name}: predicted IoU {score:.2f}, {item.seconds:.2f} s"
+        ImageDraw.Draw(sheet).text((x + 8, y + 6), text, fill=(0, 0, 0), font_size=15)
+    return sheet
+
+
+def run(checkpoint: Checkpoint, out: Path, say: Callable[[str], None]) -> list[Shown]:
+    """Convert into `out`/bundle and answer with PyTorch and with every format."""
+    photo = demo_photo()
+    options = ConversionOptions(recipes=sorted(set(RECIPES.values())), overwrite=True)
+    bundle = convert_checkpoint(checkpoint, out / "bundle", options, progress=say)
+    shown = [answer("torch", open_model(checkpoint.model, bundle.manifest.contract), photo)]
+    for runtime, recipe in RECIPES.items():
+        say(f"{runtime} {recipe}: segmenting")
+        shown.append(answer(f"{runtime} {recipe}", open_bundle(bundle, runtime, recipe=recipe), photo))
+    contact_sheet(photo, shown).save(out / "demo.png")
+    return shown
+
+
+@click.command()
+@click.option("--out", type=click.Path(path_type=Path), default=Path("demo"), show_default=True, help="Folder to write.")
+@command_errors
+def main(out: Path) -> None:
+    """Convert the shipped checkpoint and segment a photo with every format."""
+    checkpoint = load_checkpoint()
+    if checkpoint.is_stand_in:
+        click.echo("Stand-in weights (pseudo-random): the formats can be compared, but every mask is noise.")
+    out.mkdir(parents=True, exist_ok=True)
+    with progress() as say:
+        shown = run(checkpoint, out, say)
+    reference = shown[0].prediction.best_mask
+    rows = [[s.name, f"{mask_iou(reference, s.prediction.best_mask):.4f}", f"{s.seconds:.2f}"] for s in shown]
+    print_table(["runtime", "mask IoU with torch", "seconds (image + box)"], rows)
+    summary = [{"runtime": s.name, "iou_with_torch": mask_iou(reference, s.prediction.best_mask)} for s in shown]
+    (out / "demo.json").write_text(json.dumps(summary, indent=2) + "\n")
+    click.echo(f"picture: {out / 'demo.png'}")
+
+
+if __name__ == "__main__":
+    main()

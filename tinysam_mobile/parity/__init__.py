@@ -1,0 +1,1 @@
+"""How near a backend is to the float model, stage by stage."""

@@ -1,0 +1,94 @@
+"""Entry points of a backend against the torch model: one figure per entry point.
+
+Each stage gets the reference's input, so that an encoder's error does not count against the decoder.
+The inputs are synthetic and seeded: they need no photo and exercise every label and a mask prompt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tinysam_mobile.parity.metrics import sqnr_db
+from tinysam_mobile.predictor import Backend
+from tinysam_mobile.quant.recipe import QuantRecipe
+from tinysam_mobile.simulator.base import Arrays
+from tinysam_mobile.spec import Contract, Label, Signature
+
+__all__ = ["MIN_SQNR_DB", "EntryPointParity", "compare_backends", "probe_inputs"]
+
+MIN_SQNR_DB: Mapping[str, Mapping[str, float]] = {
+    # fp32: what separates two correct float32 programs is the order of their sums, about 1e-6 relative
+    # (120 dB) per layer; the golden answers of the official code allow 90 and 80.
+    "fp32": {"encode": 90.0, "decode": 80.0, "decode_batch": 80.0},
+    # fp16: 11 significant bits are 68 dB per rounding; some hundred roundings in a row leave 50.
+    "fp16": {"encode": 50.0, "decode": 45.0, "decode_batch": 45.0},
+}
+"""Lowest acceptable SQNR by recipe and entry point, each with its reason."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EntryPointParity:
+    """SQNR of one entry point's outputs (the worst output counts) against its bound, both in dB."""
+
+    entry_point: str
+    sqnr_db: float
+    min_sqnr_db: float
+
+    @property
+    def passed(self) -> bool:
+        """False also where the figure is NaN."""
+        return self.sqnr_db >= self.min_sqnr_db
+
+
+def blob_image(size: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    """A smooth random colour image f32 (1, 3, size, size) in 0–255, with some pixel noise."""
+    coarse = rng.uniform(0, 255, (3, size // 32, size // 32)).astype(np.float32)
+    image = np.repeat(np.repeat(coarse, 32, axis=1), 32, axis=2) + rng.normal(0, 8, (3, size, size)).astype(np.float32)
+    return np.clip(image, 0, 255)[None]
+
+
+def _prompts(signature: Signature, contract: Contract, rng: np.random.Generator) -> Arrays:
+    coords, labels = next(s for s in signature.inputs if s.name == "point_coords"), contract.slots
+    prompts = coords.shape[0]
+    xy = rng.uniform(0, contract.image_size, coords.shape).astype(np.float32)
+    kinds = np.full((prompts, labels), Label.UNUSED, np.int32)
+    kinds[:, 0] = Label.FOREGROUND
+    kinds[:, 1] = Label.PAD
+    kinds[1::2, :2] = (Label.BOX_TOP_LEFT, Label.BOX_BOTTOM_RIGHT)
+    return {"point_coords": xy, "point_labels": kinds}
+
+
+def probe_inputs(contract: Contract, embeddings: NDArray[np.float32] | None, *, seed: int = 0) -> dict[str, Arrays]:
+    """Return seeded inputs for each entry point; the decoders get `embeddings` if given, else none."""
+    rng = np.random.default_rng(seed)
+    size = contract.image_size
+    signatures = contract.signatures
+    inputs: dict[str, Arrays] = {
+        "encode": {"image": blob_image(size, rng), "valid_size": np.array([size - size // 4, size], np.int32)}
+    }
+    if embeddings is not None:
+        mask = rng.normal(0, 4, signatures["decode"].inputs[3].shape).astype(np.float32)
+        for name in ("decode", "decode_batch"):
+            inputs[name] = {"image_embeddings": embeddings, **_prompts(signatures[name], contract, rng)}
+        inputs["decode"] |= {"mask_input": mask, "has_mask_input": np.ones(1, np.float32)}
+    return inputs
+
+
+def compare_backends(reference: Backend, other: Backend, recipe: QuantRecipe, *, seed: int = 0) -> list[EntryPointParity]:
+    """Run every entry point of both on the same seeded inputs."""
+    first = probe_inputs(reference.contract, None, seed=seed)["encode"]
+    embeddings = reference.run("encode", first)["image_embeddings"]
+    inputs = probe_inputs(reference.contract, embeddings, seed=seed)
+    results = []
+    for name, arrays in inputs.items():
+        expected, actual = reference.run(name, arrays), other.run(name, arrays)
+        figures = [sqnr_db(expected[key], actual[key]) for key in expected]
+        worst = min(figures) if not np.isnan(figures).any() else float("nan")
+        results.append(
+            EntryPointParity(entry_point=name, sqnr_db=worst, min_sqnr_db=MIN_SQNR_DB[recipe.id][name])
+        )
+    return results

@@ -1,0 +1,133 @@
+"""The runtimes by name, and how a bundle or a checkpoint becomes a backend that answers entry points."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module, metadata
+from typing import Any
+
+from numpy.typing import NDArray
+
+from tinysam_mobile.bundle import Bundle
+from tinysam_mobile.errors import RuntimeUnavailableError, UnknownNameError
+from tinysam_mobile.modeling.sam import TinySAM
+from tinysam_mobile.simulator.base import Arrays, Session, check_inputs
+from tinysam_mobile.spec import Contract
+
+__all__ = ["RUNTIMES", "LoadedModel", "RuntimeInfo", "open_bundle", "open_model", "runtime_named"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RuntimeInfo:
+    """A runtime: `module` has `open_session`, `artifact_runtime` is the format that it reads.
+
+    `distribution` is the PyPI package it needs and `extra` the extra of this package that installs it.
+    """
+
+    module: str
+    artifact_runtime: str
+    distribution: str
+    extra: str | None
+    description: str
+
+
+RUNTIMES = {
+    "torch": RuntimeInfo(
+        module="tinysam_mobile.simulator.torch",
+        artifact_runtime="torch",
+        distribution="torch",
+        extra=None,
+        description="the PyTorch model itself, the reference of every comparison",
+    ),
+    "tflite": RuntimeInfo(
+        module="tinysam_mobile.simulator.tflite",
+        artifact_runtime="tflite",
+        distribution="ai-edge-litert",
+        extra="tflite",
+        description=".tflite through LiteRT with XNNPACK",
+    ),
+    "executorch": RuntimeInfo(
+        module="tinysam_mobile.simulator.executorch",
+        artifact_runtime="executorch",
+        distribution="executorch",
+        extra="executorch",
+        description=".pte through ExecuTorch with XNNPACK",
+    ),
+    "coreml": RuntimeInfo(
+        module="tinysam_mobile.simulator.coreml",
+        artifact_runtime="coreml",
+        distribution="coremltools",
+        extra="coreml",
+        description=".mlpackage through our MIL interpreter, on any machine",
+    ),
+    "coreml-native": RuntimeInfo(
+        module="tinysam_mobile.simulator.coreml_native",
+        artifact_runtime="coreml",
+        distribution="coremltools",
+        extra="coreml",
+        description=".mlpackage through Apple's own predictor, on macOS only",
+    ),
+}
+
+
+def runtime_named(name: str) -> RuntimeInfo:
+    """Return the runtime called `name`, or raise `UnknownNameError` with those that exist."""
+    if name not in RUNTIMES:
+        raise UnknownNameError("runtime", name, RUNTIMES)
+    return RUNTIMES[name]
+
+
+def import_runtime(name: str) -> Any:
+    """Import a runtime's module; raises `RuntimeUnavailableError` with the pip command that mends it."""
+    info = runtime_named(name)
+    try:
+        metadata.version(info.distribution)
+    except metadata.PackageNotFoundError as error:
+        extra = f"[{info.extra}]" if info.extra else ""
+        raise RuntimeUnavailableError(
+            f"runtime {name} needs {info.distribution}; run: pip install 'tinysam-mobile{extra}'"
+        ) from error
+    return import_module(info.module)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedModel:
+    """A backend: the contract's entry points, each answered by the session that holds it."""
+
+    contract: Contract
+    sessions: Mapping[str, Session]
+
+    def run(self, entry_point: str, inputs: Mapping[str, NDArray[Any]]) -> Arrays:
+        """Run one entry point after checking names, shapes and dtypes; raises `UsageError`."""
+        if entry_point not in self.sessions:
+            raise UnknownNameError("entry point", entry_point, self.sessions)
+        return self.sessions[entry_point].run(entry_point, check_inputs(self.contract.signatures[entry_point], inputs))
+
+
+def open_model(model: TinySAM, contract: Contract, *, num_threads: int | None = None) -> LoadedModel:
+    """Return the torch backend of `model`."""
+    session = import_runtime("torch").open_session(model, contract, num_threads=num_threads)
+    return LoadedModel(contract=contract, sessions=dict.fromkeys(contract.signatures, session))
+
+
+def open_bundle(
+    bundle: Bundle, runtime: str, *, recipe: str | None = None, num_threads: int | None = None
+) -> LoadedModel:
+    """Return the backend that runs a bundle's artifacts of one runtime and recipe.
+
+    Raises `UsageError` if the bundle has none, `RuntimeUnavailableError` if the runtime cannot run here.
+    """
+    artifacts = bundle.artifacts(runtime_named(runtime).artifact_runtime, recipe)
+    module = import_runtime(runtime)
+    contract = bundle.manifest.contract
+    sessions: dict[str, Session] = {}
+    for artifact in artifacts:
+        session = module.open_session(
+            bundle.path_of(artifact),
+            signatures={name: contract.signatures[name] for name in artifact.entry_points},
+            entry_points=artifact.entry_points,
+            num_threads=num_threads,
+        )
+        sessions |= dict.fromkeys(artifact.entry_points, session)
+    return LoadedModel(contract=contract, sessions=sessions)
