@@ -1,0 +1,15 @@
+"""A Core ML interpreter: runs ML Programs (iOS 15 to iOS 18) on any machine, with torch.
+
+    from tinysam_mobile.simulator.mil import MilModel
+
+    model = MilModel.load("encoder.mlpackage", precision="fp16")
+    outputs = model.predict({"image": image})
+
+See docs/mil.md for what it is judged by and what it cannot tell.
+"""
+
+from __future__ import annotations
+
+from tinysam_mobile.simulator.mil.model import PRECISIONS, MilModel, MilState
+
+__all__ = ["PRECISIONS", "MilModel", "MilState"]
