@@ -1,17 +1,17 @@
-"""Open an image file of any kind as 8-bit RGB, looking as it does in an image viewer.
+"""Load an image file of any kind as 8-bit RGB, looking as it does in an image viewer.
 
 | file | what comes out |
 |---|---|
 | EXIF orientation | upright; an orientation that cannot be read is ignored |
 | grey, 1-bit | grey in all three channels |
 | transparency (RGBA, LA, palette, colour key) | laid over white |
-| CMYK, YCbCr, LAB, HSV | converted by Pillow; Adobe's inverted CMYK JPEG comes out right; no ICC profile is applied |
+| CMYK (also as Adobe inverts it), YCbCr, LAB, HSV | converted by Pillow, without the file's ICC profile |
 | 16-bit grey, 32-bit integers | 0…65535 → 0…255; values beyond that range: lowest → 0, highest → 255 |
 | float | 0…1 → 0…255; or 0…255 as they are; else lowest → 0, highest → 255; NaN and infinity → 0 |
 | animated, several pages | the first frame |
 
-A file of more pixels than twice `PIL.Image.MAX_IMAGE_PIXELS` (179 million as Pillow ships) is refused, since a
-few kilobytes can unpack to gigabytes.  A program that trusts its files raises Pillow's limit.
+A file of more pixels than twice `PIL.Image.MAX_IMAGE_PIXELS` (179 million as Pillow ships) is refused, since
+a few kilobytes can unpack to gigabytes.  A program that trusts its files raises Pillow's limit.
 """
 
 from __future__ import annotations
@@ -21,22 +21,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from tinysam_mobile.errors import ImageError
 
-__all__ = ["RGBImage", "as_rgb", "open_image"]
+__all__ = ["RGBImage", "as_rgb", "load_image"]
 
 RGBImage = NDArray[np.uint8]
-"""(H, W, 3) RGB, 0–255."""
+"""(H, W, 3) RGB, 0…255."""
 
 BACKGROUND = (255, 255, 255, 255)
 REFUSED_FORMATS = {"EPS"}
 """EPS is a program, which Pillow hands to Ghostscript: nothing in a file is executed."""
 
 
-def open_image(path: str | Path) -> RGBImage:
+def load_image(path: str | Path) -> RGBImage:
     """Return the picture in `path` as (H, W, 3) uint8 RGB; see the table above.
 
     Raises `ImageError` if there is no such file or it is a directory, no image, truncated, empty (0 pixels)
@@ -60,7 +61,7 @@ def as_rgb(image: NDArray[Any]) -> RGBImage:
     """
     array = np.asarray(image)
     if array.dtype != np.uint8:
-        raise ImageError(f"an image array must be uint8 with RGB in 0–255, not {array.dtype}: convert it first")
+        raise ImageError(f"an image array must be uint8 (0…255), not {array.dtype}: convert it first")
     if array.ndim == 2:
         array = np.repeat(array[:, :, None], 3, axis=2)
     if array.ndim != 3 or array.shape[2] != 3:
@@ -81,14 +82,12 @@ def _open(path: Path) -> RGBImage:
     except ImageError:
         raise
     except UnidentifiedImageError as error:
-        raise ImageError(f"{path} is not an image that Pillow {_VERSION} can read, or it is empty") from error
+        raise ImageError(f"{path} is empty or not an image that Pillow {PIL.__version__} can read") from error
     except Image.DecompressionBombError as error:
-        raise ImageError(f"{path} is too large ({error}); raise PIL.Image.MAX_IMAGE_PIXELS if you trust it") from error
-    except Exception as error:  # Pillow's decoders raise a dozen types, struct.error and SyntaxError among them.
-        raise ImageError(f"{path} cannot be decoded, it is truncated or damaged: {error or type(error).__name__}") from error
-
-
-_VERSION: str = Image.__version__  # type: ignore[attr-defined]
+        raise ImageError(f"{path}: {error}; raise PIL.Image.MAX_IMAGE_PIXELS if you trust it") from error
+    except Exception as error:  # Pillow's decoders raise a dozen types, struct.error and SyntaxError too.
+        reason = str(error) or type(error).__name__
+        raise ImageError(f"{path} is truncated or damaged: {reason}; export it anew") from error
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -122,15 +121,15 @@ def _lab_to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _eight_bits(values: NDArray[Any]) -> NDArray[np.uint8]:
-    """Bring integer or float samples of unknown range to 0–255 (rules in the table above)."""
+    """Bring integer or float samples of unknown range to 0…255 (rules in the table above)."""
     samples = values.astype(np.float64)
     finite = np.isfinite(samples)
-    samples[~finite] = 0.0
-    low, high = samples.min(), samples.max()
+    if not finite.any():
+        return np.zeros(values.shape, np.uint8)
+    low, high = samples[finite].min(), samples[finite].max()
     if np.issubdtype(values.dtype, np.integer):
         low, high = (0.0, 65535.0) if low >= 0 and high <= 65535 else (low, high)
     elif low >= 0 and high <= 255:
         low, high = (0.0, 1.0) if high <= 1 else (0.0, 255.0)
-    scaled = (samples - low) * (255.0 / (high - low)) if high > low else np.zeros_like(samples)
-    scaled[~finite] = 0.0
-    return (scaled + 0.5).astype(np.uint8)
+    scale = 255.0 / (high - low) if high > low else 0.0
+    return (np.where(finite, samples - low, 0.0) * scale + 0.5).astype(np.uint8)
