@@ -11,7 +11,7 @@ from tinysam_mobile.exportable import EntryPoint
 from tinysam_mobile.quant.recipe import QuantRecipe
 from tinysam_mobile.spec import Component
 
-__all__ = ["ConversionRequest", "ConvertedFile", "Convert"]
+__all__ = ["ConversionRequest", "Convert", "ConvertedFile"]
 
 
 @dataclass(frozen=True, kw_only=True)

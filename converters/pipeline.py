@@ -69,7 +69,11 @@ def _require_sdk(target: str) -> None:
 
 
 def convert_checkpoint(
-    checkpoint: Checkpoint, out: Path, options: ConversionOptions, *, progress: Callable[[str], None] = lambda _: None
+    checkpoint: Checkpoint,
+    out: Path,
+    options: ConversionOptions,
+    *,
+    progress: Callable[[str], None] = lambda _: None,
 ) -> Bundle:
     """Convert `checkpoint` into the bundle `out`, which appears complete or not at all.
 
@@ -100,7 +104,9 @@ def convert_checkpoint(
                 files = convert(request)
                 timing = {"conversion_seconds": round(perf_counter() - start, 1)}
                 artifacts += [_artifact(folder, target, recipe.id, file, timing) for file in files]
-        (folder / "contract.json").write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        (folder / "contract.json").write_text(
+            json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
         write_manifest(folder, Manifest(data=data, artifacts=tuple(artifacts)))
     return Bundle.open(out)
 

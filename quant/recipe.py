@@ -25,8 +25,15 @@ class QuantRecipe:
 RECIPES = {
     recipe.id: recipe
     for recipe in (
-        QuantRecipe(id="fp32", weight_bits=32, activation_bits=32, description="float32 weights and arithmetic"),
-        QuantRecipe(id="fp16", weight_bits=16, activation_bits=16, description="float16 weights; float16 arithmetic where the runtime has it"),
+        QuantRecipe(
+            id="fp32", weight_bits=32, activation_bits=32, description="float32 weights and arithmetic"
+        ),
+        QuantRecipe(
+            id="fp16",
+            weight_bits=16,
+            activation_bits=16,
+            description="float16 weights; float16 arithmetic where the runtime has it",
+        ),
     )
 }
 

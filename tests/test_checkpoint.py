@@ -96,7 +96,10 @@ def damaged_files(state: dict[str, torch.Tensor], folder: Path) -> dict[str, str
         (folder / name).write_bytes(data)
     torch.save({"model": state, "epoch": 3}, folder / "wrapped.pth")
     torch.save(torch.zeros(3), folder / "tensor.pth")
-    return {name: says for name, (_, says) in files.items()} | {"wrapped.pth": "not tensors: model, epoch", "tensor.pth": "Tensor"}
+    return {name: says for name, (_, says) in files.items()} | {
+        "wrapped.pth": "not tensors: model, epoch",
+        "tensor.pth": "Tensor",
+    }
 
 
 def test_damaged_files_are_one_clear_line(tmp_path: Path, state: dict[str, torch.Tensor]) -> None:
@@ -112,7 +115,10 @@ def test_folder_missing_file_and_nan(tmp_path: Path, state: dict[str, torch.Tens
         load_checkpoint(tmp_path)
     with pytest.raises(CheckpointError, match="cannot be read"):
         load_checkpoint(tmp_path / "none.pth")
-    torch.save({key: value * float("nan") if "iou_token" in key else value for key, value in state.items()}, tmp_path / "nan.pth")
+    torch.save(
+        {key: value * float("nan") if "iou_token" in key else value for key, value in state.items()},
+        tmp_path / "nan.pth",
+    )
     with pytest.raises(CheckpointError, match=r"NaN or infinite weights in mask_decoder\.iou_token\.weight"):
         load_checkpoint(tmp_path / "nan.pth")
 
@@ -125,5 +131,5 @@ def test_bad_configuration_in_metadata(tmp_path: Path, state: dict[str, torch.Te
 
 
 def test_unknown_stand_in_lists_what_exists() -> None:
-    with pytest.raises(UsageError, match="choose one of: .*tinysam"):
+    with pytest.raises(UsageError, match=r"choose one of: .*tinysam"):
         load_checkpoint("stand-in:sam3")

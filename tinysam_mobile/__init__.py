@@ -1,4 +1,4 @@
-"""TinySAM on phones: convert a checkpoint to Core ML, TFLite and ExecuTorch, and judge the result on the host."""
+"""TinySAM on phones: convert a checkpoint to Core ML, TFLite and ExecuTorch, and judge it on the host."""
 
 from tinysam_mobile.version import __version__
 

@@ -137,8 +137,14 @@ def _check_target(target: Path, *, overwrite: bool) -> None:
         return
     if not overwrite:
         raise UsageError(f"{target}: exists already; choose another --out or pass --overwrite")
-    if not target.is_dir() or target.is_symlink() or (any(target.iterdir()) and not (target / MANIFEST_NAME).is_file()):
-        raise UsageError(f"{target}: is not a bundle, so --overwrite will not delete it; choose another --out")
+    if (
+        not target.is_dir()
+        or target.is_symlink()
+        or (any(target.iterdir()) and not (target / MANIFEST_NAME).is_file())
+    ):
+        raise UsageError(
+            f"{target}: is not a bundle, so --overwrite will not delete it; choose another --out"
+        )
 
 
 def _replace(building: Path, target: Path) -> None:

@@ -91,7 +91,9 @@ def run(checkpoint: Checkpoint, out: Path, say: Callable[[str], None]) -> list[S
 
 
 @click.command()
-@click.option("--out", type=click.Path(path_type=Path), default=Path("demo"), show_default=True, help="Folder to write.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("demo"), show_default=True, help="Folder to write."
+)
 @command_errors
 def main(out: Path) -> None:
     """Convert the shipped checkpoint and segment a photo with every format."""
@@ -104,7 +106,9 @@ def main(out: Path) -> None:
     reference = shown[0].prediction.best_mask
     rows = [[s.name, f"{mask_iou(reference, s.prediction.best_mask):.4f}", f"{s.seconds:.2f}"] for s in shown]
     print_table(["runtime", "mask IoU with torch", "seconds (image + box)"], rows)
-    summary = [{"runtime": s.name, "iou_with_torch": mask_iou(reference, s.prediction.best_mask)} for s in shown]
+    summary = [
+        {"runtime": s.name, "iou_with_torch": mask_iou(reference, s.prediction.best_mask)} for s in shown
+    ]
     (out / "demo.json").write_text(json.dumps(summary, indent=2) + "\n")
     click.echo(f"picture: {out / 'demo.png'}")
 

@@ -17,7 +17,15 @@ from tinysam_mobile.modeling.layers import fuse_batch_norm
 from tinysam_mobile.modeling.sam import TinySAM
 from tinysam_mobile.spec import PIXEL_MEAN, PIXEL_STD, Contract, Signature
 
-__all__ = ["BatchDecoder", "Decoder", "Encoder", "EntryPoint", "contract_of", "entry_points", "example_inputs"]
+__all__ = [
+    "BatchDecoder",
+    "Decoder",
+    "Encoder",
+    "EntryPoint",
+    "contract_of",
+    "entry_points",
+    "example_inputs",
+]
 
 
 class Encoder(nn.Module):
@@ -34,8 +42,12 @@ class Encoder(nn.Module):
         size = model.config.image_size
         self.register_buffer("mean", torch.tensor(PIXEL_MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(PIXEL_STD).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("rows", torch.arange(size, dtype=torch.int32).view(1, 1, size, 1), persistent=False)
-        self.register_buffer("columns", torch.arange(size, dtype=torch.int32).view(1, 1, 1, size), persistent=False)
+        self.register_buffer(
+            "rows", torch.arange(size, dtype=torch.int32).view(1, 1, size, 1), persistent=False
+        )
+        self.register_buffer(
+            "columns", torch.arange(size, dtype=torch.int32).view(1, 1, 1, size), persistent=False
+        )
 
     def forward(self, image: Tensor, valid_size: Tensor) -> Tensor:
         """`image` f32 (B, 3, S, S) RGB 0–255, `valid_size` i32 (2,) height and width of the photo inside it.
@@ -59,7 +71,12 @@ class Decoder(nn.Module):
         self.model = model
 
     def forward(
-        self, image_embeddings: Tensor, point_coords: Tensor, point_labels: Tensor, mask_input: Tensor, has_mask_input: Tensor
+        self,
+        image_embeddings: Tensor,
+        point_coords: Tensor,
+        point_labels: Tensor,
+        mask_input: Tensor,
+        has_mask_input: Tensor,
     ) -> tuple[Tensor, Tensor]:
         """Inputs and outputs of `decode` in the contract's order; shapes in `Contract.signatures`."""
         out = self.model.decode(image_embeddings, point_coords, point_labels, mask_input, has_mask_input)
@@ -73,7 +90,9 @@ class BatchDecoder(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, image_embeddings: Tensor, point_coords: Tensor, point_labels: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, image_embeddings: Tensor, point_coords: Tensor, point_labels: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Inputs and outputs of `decode_batch` in the contract's order; shapes in `Contract.signatures`."""
         out = self.model.decode(image_embeddings, point_coords, point_labels)
         return out.masks, out.iou
@@ -124,10 +143,8 @@ def entry_points(model: TinySAM, contract: Contract) -> dict[str, EntryPoint]:
 
 def example_inputs(signature: Signature) -> tuple[Tensor, ...]:
     """Return plausible inputs of an entry point, in order, for tracing: grey photo, one centre point."""
-    examples = {
-        "image": lambda shape: torch.full(shape, 128.0),
-        "valid_size": lambda shape: torch.tensor([1, 1], dtype=torch.int32) * 64,
-        "point_coords": lambda shape: torch.full(shape, 32.0),
-        "point_labels": lambda shape: torch.ones(shape, dtype=torch.int32),
-    }
-    return tuple(examples.get(spec.name, torch.zeros)(spec.shape) for spec in signature.inputs)  # type: ignore[operator]
+    fill = {"image": 128, "valid_size": 64, "point_coords": 32, "point_labels": 1}
+    return tuple(
+        torch.full(spec.shape, fill.get(spec.name, 0), dtype=getattr(torch, spec.dtype))
+        for spec in signature.inputs
+    )

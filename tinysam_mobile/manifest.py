@@ -95,10 +95,20 @@ class Manifest:
 def _check_body(body: Mapping[str, Any]) -> None:
     sizes = body.get("sizes")
     names = set(Contract.__dataclass_fields__)
-    if not isinstance(sizes, dict) or set(sizes) != names or not all(type(v) is int and 0 < v < 2**16 for v in sizes.values()):
-        raise BundleError(f"manifest.json: 'sizes' must hold the positive integers {', '.join(sorted(names))}")
+    if (
+        not isinstance(sizes, dict)
+        or set(sizes) != names
+        or not all(type(v) is int and 0 < v < 2**16 for v in sizes.values())
+    ):
+        raise BundleError(
+            f"manifest.json: 'sizes' must hold the positive integers {', '.join(sorted(names))}"
+        )
     checkpoint = body.get("checkpoint")
-    if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get("sha256"), str | None) or "name" not in checkpoint:
+    if (
+        not isinstance(checkpoint, dict)
+        or not isinstance(checkpoint.get("sha256"), str | None)
+        or "name" not in checkpoint
+    ):
         raise BundleError("manifest.json: 'checkpoint' must hold a name and a sha256")
 
 
@@ -114,7 +124,9 @@ def _artifact(index: int, item: Any) -> Artifact:
     if type(artifact.size_bytes) is not int or not isinstance(artifact.details, dict):
         raise BundleError(f"{where}: size_bytes must be an integer and details an object")
     entries = artifact.entry_points
-    if not isinstance(entries, dict) or not all(isinstance(k, str) and isinstance(v, str) for k, v in entries.items()):
+    if not isinstance(entries, dict) or not all(
+        isinstance(k, str) and isinstance(v, str) for k, v in entries.items()
+    ):
         raise BundleError(f"{where}: entry_points must map names to names")
     return artifact
 
@@ -126,7 +138,11 @@ def contract_data(checkpoint: Checkpoint, contract: Contract) -> dict[str, Any]:
         "generator": {"name": "tinysam-mobile", "version": __version__, "tools": _tool_versions()},
         "licence": checkpoint.metadata.get("licence", LICENCE),
         "model": checkpoint.model.config.to_dict(),
-        "checkpoint": {"name": checkpoint.name, "sha256": checkpoint.sha256, "stand_in": checkpoint.is_stand_in},
+        "checkpoint": {
+            "name": checkpoint.name,
+            "sha256": checkpoint.sha256,
+            "stand_in": checkpoint.is_stand_in,
+        },
         "sizes": asdict(contract),
         "entry_points": {name: _signature_data(signature) for name, signature in contract.signatures.items()},
         "preprocess": _preprocess_data(contract),

@@ -29,7 +29,9 @@ def _outline(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return mask & ~inner
 
 
-def overlay(image: NDArray[np.uint8], mask: NDArray[np.bool_], colour: tuple[int, int, int] = MASK_COLOUR) -> Image.Image:
+def overlay(
+    image: NDArray[np.uint8], mask: NDArray[np.bool_], colour: tuple[int, int, int] = MASK_COLOUR
+) -> Image.Image:
     """The photo (H, W, 3) with the mask (H, W) as a half-transparent colour and an outline."""
     result = image.copy()
     tint = np.asarray(colour, np.float32) * OPACITY

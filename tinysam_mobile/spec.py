@@ -7,7 +7,7 @@ number that an app needs is written into `manifest.json` from here; nothing rety
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 
 from tinysam_mobile.errors import UsageError
 
@@ -58,7 +58,7 @@ EMBEDDED_LABELS = (Label.PAD, Label.BACKGROUND, Label.FOREGROUND, Label.BOX_TOP_
 """Labels that have a learned embedding."""
 
 
-class Component(str, Enum):
+class Component(StrEnum):
     """A part of the model that becomes one artifact."""
 
     ENCODER = "encoder"
@@ -101,7 +101,9 @@ class Contract:
 
     def __post_init__(self) -> None:
         if self.slots < 2:
-            raise UsageError(f"--slots must be at least 2 (a box, or a point and its pad point), not {self.slots}")
+            raise UsageError(
+                f"--slots must be at least 2 (a box, or a point and its pad point), not {self.slots}"
+            )
         if self.batch < 1:
             raise UsageError(f"--batch must be at least 1, not {self.batch}")
 

@@ -11,7 +11,10 @@ from tinysam_mobile.version import __version__
 __all__ = ["main"]
 
 COMMANDS = {
-    "convert": ("tinysam_mobile.cli.convert", "Turn a checkpoint into Core ML, TFLite and ExecuTorch artifacts."),
+    "convert": (
+        "tinysam_mobile.cli.convert",
+        "Turn a checkpoint into Core ML, TFLite and ExecuTorch artifacts.",
+    ),
     "segment": ("tinysam_mobile.cli.segment", "Segment an object in a photo, on any runtime."),
     "inspect": ("tinysam_mobile.cli.inspect", "Describe a checkpoint, an artifact or a bundle."),
     "doctor": ("tinysam_mobile.cli.doctor", "List runtimes and versions, what is missing and what mends it."),
@@ -39,7 +42,7 @@ class LazyGroup(click.Group):
 @click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="tinysam-mobile")
 def main() -> None:
-    """TinySAM on phones: convert a checkpoint, and see on this machine that every format gives the same masks.
+    """TinySAM on phones: convert a checkpoint, and see that every format gives the same masks.
 
     \b
     Examples:

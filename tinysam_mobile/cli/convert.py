@@ -45,14 +45,44 @@ class Row:
 
 @click.command()
 @click.argument("checkpoint", required=False)
-@click.option("--target", "targets", multiple=True, type=click.Choice(list(CONVERTERS)), help="Format; repeatable; all by default.")
-@click.option("--recipe", "recipes", multiple=True, type=click.Choice(list(RECIPES)), help="Number format; repeatable; fp32 by default.")
-@click.option("--out", type=click.Path(path_type=Path), default=Path("bundle"), show_default=True, help="Folder of the bundle.")
+@click.option(
+    "--target",
+    "targets",
+    multiple=True,
+    type=click.Choice(list(CONVERTERS)),
+    help="Format; repeatable; all by default.",
+)
+@click.option(
+    "--recipe",
+    "recipes",
+    multiple=True,
+    type=click.Choice(list(RECIPES)),
+    help="Number format; repeatable; fp32 by default.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("bundle"),
+    show_default=True,
+    help="Folder of the bundle.",
+)
 @click.option("--image-size", type=int, help="Input side S, a multiple of 64; the checkpoint's by default.")
 @click.option("--slots", type=int, default=8, show_default=True, help="Prompt slots N per prompt.")
 @click.option("--batch", type=int, default=16, show_default=True, help="Prompts K per decode_batch call.")
-@click.option("--deployment-target", type=click.Choice(DEPLOYMENT_TARGETS), default="iOS18", show_default=True, help="Lowest iOS for Core ML.")
-@click.option("--executorch-backend", type=click.Choice(EXECUTORCH_BACKENDS), default="xnnpack", show_default=True, help="Delegate of the .pte; only xnnpack runs here.")
+@click.option(
+    "--deployment-target",
+    type=click.Choice(DEPLOYMENT_TARGETS),
+    default="iOS18",
+    show_default=True,
+    help="Lowest iOS for Core ML.",
+)
+@click.option(
+    "--executorch-backend",
+    type=click.Choice(EXECUTORCH_BACKENDS),
+    default="xnnpack",
+    show_default=True,
+    help="Delegate of the .pte; only xnnpack runs here.",
+)
 @click.option("--threads", type=int, default=None, help="Threads of the check against torch.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing bundle.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
@@ -105,10 +135,15 @@ def command(
 def warn_about_stand_in(checkpoint: Checkpoint) -> None:
     """Say on stderr that masks will be noise, if they will."""
     if checkpoint.is_stand_in:
-        click.echo("stand-in weights: pseudo-random values, so every mask is noise (pass a trained CHECKPOINT)", err=True)
+        click.echo(
+            "stand-in weights: pseudo-random values, so every mask is noise (pass a trained CHECKPOINT)",
+            err=True,
+        )
 
 
-def measure(bundle: Bundle, checkpoint: Checkpoint, threads: int | None, say: Callable[[str], None]) -> list[Row]:
+def measure(
+    bundle: Bundle, checkpoint: Checkpoint, threads: int | None, say: Callable[[str], None]
+) -> list[Row]:
     """Run each format and recipe of the bundle against torch; one row per artifact."""
     reference = open_model(checkpoint.model, bundle.manifest.contract, num_threads=threads)
     rows: list[Row] = []
@@ -132,7 +167,12 @@ def report(bundle: Bundle, rows: Sequence[Row], *, as_json: bool) -> None:
     """Print the table or the JSON of a conversion."""
     if as_json:
         items = [
-            {**asdict(r.artifact), "verdict": r.verdict, "reason": r.not_run, "parity": [asdict(p) for p in r.parity]}
+            {
+                **asdict(r.artifact),
+                "verdict": r.verdict,
+                "reason": r.not_run,
+                "parity": [asdict(p) for p in r.parity],
+            }
             for r in rows
         ]
         print_json({"bundle": str(bundle.folder), "artifacts": items})

@@ -61,7 +61,7 @@ def _target_row(name: str) -> dict[str, Any]:
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @command_errors
 def command(as_json: bool) -> None:
-    """List what this machine can convert and run, with versions; for what is missing, the command that mends it.
+    """List what this machine can convert and run, and the command that mends what is missing.
 
     \b
     Example:
@@ -81,7 +81,8 @@ def command(as_json: bool) -> None:
         for key, value in machine.items():
             click.echo(f"{key}: {value}")
         cells = [
-            [r["kind"], r["name"], r["what"], f"{r['package']} {r['version'] or ''}", r["problem"] or "ready"] for r in rows
+            [r["kind"], r["name"], r["what"], f"{r['package']} {r['version'] or ''}", r["problem"] or "ready"]
+            for r in rows
         ]
         print_table(["to", "name", "what", "package", "status"], cells)
     # What cannot exist on this platform (Apple's predictor off macOS) is no fault of the installation.

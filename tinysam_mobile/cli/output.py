@@ -15,7 +15,16 @@ from rich.table import Table
 
 from tinysam_mobile.errors import RuntimeUnavailableError, TinySAMError
 
-__all__ = ["EXIT_FAILED", "EXIT_NOT_RUN", "EXIT_USAGE", "command_errors", "exit_code", "print_json", "print_table", "progress"]
+__all__ = [
+    "EXIT_FAILED",
+    "EXIT_NOT_RUN",
+    "EXIT_USAGE",
+    "command_errors",
+    "exit_code",
+    "print_json",
+    "print_table",
+    "progress",
+]
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -73,7 +82,7 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, right:
 
 @contextmanager
 def progress() -> Iterator[Callable[[str], None]]:
-    """Give a function that shows what is going on, on stderr: a spinner, or lines where there is no terminal."""
+    """Give a function that shows what is going on, on stderr: a spinner, or lines without a terminal."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield lambda text: click.echo(text, err=True)

@@ -119,7 +119,9 @@ def _read_file(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     if not head:
         raise CheckpointError(f"{path}: is empty; download it again")
     if head.lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml")):
-        raise CheckpointError(f"{path}: is a web page, not a checkpoint; download the file itself (the raw link)")
+        raise CheckpointError(
+            f"{path}: is a web page, not a checkpoint; download the file itself (the raw link)"
+        )
     return _read_safetensors(path) if path.suffix == ".safetensors" else (_read_torch(path), {})
 
 
@@ -130,7 +132,9 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             state = {key: _widened(file.get_tensor(key)) for key in file.keys()}  # noqa: SIM118
             return state, dict(file.metadata() or {})
     except (SafetensorError, OSError, ValueError) as error:
-        raise CheckpointError(f"{path}: is damaged or not a safetensors file ({error}); download it again") from error
+        raise CheckpointError(
+            f"{path}: is damaged or not a safetensors file ({error}); download it again"
+        ) from error
 
 
 def _read_torch(path: Path) -> dict[str, Tensor]:
@@ -142,10 +146,16 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
     except Exception as error:  # whatever a hostile file makes the reader raise, it is one kind of error here
         raise CheckpointError(f"{path}: {_torch_reason(str(error))}") from error
     if not isinstance(data, dict):
-        raise CheckpointError(f"{path}: holds a {type(data).__name__}, not a state dict; save model.state_dict()")
-    odd = [str(key) for key, value in data.items() if not isinstance(key, str) or not isinstance(value, Tensor)]
+        raise CheckpointError(
+            f"{path}: holds a {type(data).__name__}, not a state dict; save model.state_dict()"
+        )
+    odd = [
+        str(key) for key, value in data.items() if not isinstance(key, str) or not isinstance(value, Tensor)
+    ]
     if odd:
-        raise CheckpointError(f"{path}: entries that are not tensors: {_listing(odd)}; save the plain state dict alone")
+        raise CheckpointError(
+            f"{path}: entries that are not tensors: {_listing(odd)}; save the plain state dict alone"
+        )
     return {key: _widened(value) for key, value in data.items()}
 
 
@@ -153,7 +163,8 @@ def _torch_reason(message: str) -> str:
     if "Unsupported global" in message or "weights_only" in message or "Weights only" in message:
         return (
             "is a pickled Python object, not plain weights (like tinysam_w8a8.pth); it is not opened, since "
-            "unpickling runs code from the file. Save model.state_dict() where you trust it, or use tinysam_42.3.pth"
+            "unpickling runs code from the file. Save model.state_dict() where you trust it, or use "
+            "tinysam_42.3.pth"
         )
     return "is truncated or not a PyTorch checkpoint; download it again"
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 __all__ = ["MLP", "ConvNorm", "LayerNorm2d", "fuse_batch_norm", "head_merge", "head_split"]
@@ -31,7 +31,16 @@ class LayerNorm2d(nn.LayerNorm):
 class ConvNorm(nn.Module):
     """Convolution without bias followed by batch normalisation, keys `c` and `bn`."""
 
-    def __init__(self, inputs: int, outputs: int, kernel_size: int, *, stride: int = 1, padding: int = 0, groups: int = 1) -> None:
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel_size: int,
+        *,
+        stride: int = 1,
+        padding: int = 0,
+        groups: int = 1,
+    ) -> None:
         super().__init__()
         self.c = nn.Conv2d(inputs, outputs, kernel_size, stride, padding, groups=groups, bias=False)
         self.bn = nn.BatchNorm2d(outputs)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tinysam_mobile.modeling.config import DecoderConfig
@@ -79,16 +79,21 @@ class MaskDecoder(nn.Module):
             MLP(inputs=dim, hidden=dim, outputs=dim // 8, depth=3) for _ in range(self.num_masks + 1)
         )
         self.iou_prediction_head = MLP(
-            inputs=dim, hidden=config.iou_head_hidden_dim, outputs=self.num_masks + 1, depth=config.iou_head_depth
+            inputs=dim,
+            hidden=config.iou_head_hidden_dim,
+            outputs=self.num_masks + 1,
+            depth=config.iou_head_depth,
         )
 
-    def forward(self, *, image: Tensor, image_pe: Tensor, prompt_tokens: Tensor, prompt_bias: Tensor) -> DecoderOutput:
+    def forward(
+        self, *, image: Tensor, image_pe: Tensor, prompt_tokens: Tensor, prompt_bias: Tensor
+    ) -> DecoderOutput:
         """Decode K prompts of G images (K a multiple of G, prompts of an image side by side).
 
         `image` (G, P, D) embedding plus dense prompt; `image_pe` (1, P, D); `prompt_tokens` (K, N, D);
         `prompt_bias` (K, 1, N) added to the attention scores of each slot.
         """
-        prompts, _, dim = prompt_tokens.shape
+        prompts = prompt_tokens.shape[0]
         own = torch.cat([self.iou_token.weight, self.mask_tokens.weight])
         tokens = torch.cat([own.unsqueeze(0).expand(prompts, -1, -1), prompt_tokens], dim=1)
         key_bias = F.pad(prompt_bias, (own.shape[0], 0))

@@ -73,7 +73,9 @@ class PromptEncoder(nn.Module):
             nn.Conv2d(hidden, dim, 1),
         )
         self.no_mask_embed = nn.Embedding(1, dim)
-        self.register_buffer("label_values", torch.tensor(EMBEDDED_LABELS, dtype=torch.int32), persistent=False)
+        self.register_buffer(
+            "label_values", torch.tensor(EMBEDDED_LABELS, dtype=torch.int32), persistent=False
+        )
 
     def label_table(self) -> Tensor:
         """Embeddings of `EMBEDDED_LABELS` in that order: (5, D)."""
@@ -102,7 +104,8 @@ class PromptEncoder(nn.Module):
         downscaled = self.mask_downscaling(mask.masked_fill(flag <= 0.5, 0.0))
         tokens = downscaled.flatten(2).transpose(1, 2)
         flag = flag.view(-1, 1, 1)
-        return flag * tokens + (1 - flag) * self.no_mask_embed.weight
+        no_mask: Tensor = self.no_mask_embed.weight
+        return flag * tokens + (1 - flag) * no_mask
 
     def dense_pe(self) -> Tensor:
         """Positional encoding of the image embedding (1, P, D)."""

@@ -27,7 +27,7 @@ class ImageEncoder(Protocol):
 
 
 class TinySAM(nn.Module):
-    """TinySAM (arXiv 2312.13789); with `TINYSAM` its 439 state-dict entries are those of the published files."""
+    """TinySAM (arXiv 2312.13789); with `TINYSAM` it has the published files' 439 state-dict entries."""
 
     def __init__(self, config: TinySAMConfig) -> None:
         super().__init__()

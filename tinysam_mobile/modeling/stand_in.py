@@ -7,6 +7,7 @@ trained file.  The recipe is that of the golden answers (tests/golden); masks ma
 from __future__ import annotations
 
 import zlib
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,7 +22,7 @@ STAND_IN_NAME = "stand-in"
 TRANSPOSED = ("mask_decoder.output_upscaling.0.weight", "mask_decoder.output_upscaling.3.weight")
 
 
-def stand_in_tensor(key: str, shape: tuple[int, ...]) -> NDArray[np.float32] | NDArray[np.int64]:
+def stand_in_tensor(key: str, shape: tuple[int, ...]) -> NDArray[Any]:
     """Return the stand-in value of state-dict entry `key`, seeded by the CRC-32 of the key.
 
     Norm scales and running variances are uniform in [0.5, 1.5]; biases and running means N(0, 0.1);
@@ -43,7 +44,8 @@ def stand_in_tensor(key: str, shape: tuple[int, ...]) -> NDArray[np.float32] | N
     if len(shape) == 1:
         return rng.uniform(0.5, 1.5, shape).astype(np.float32)
     fan_in = shape[0] if key in TRANSPOSED else int(np.prod(shape[1:]))
-    return (rng.standard_normal(shape) / np.sqrt(fan_in)).astype(np.float32)
+    weight: NDArray[np.float32] = (rng.standard_normal(shape) / np.sqrt(fan_in)).astype(np.float32)
+    return weight
 
 
 def stand_in_model(config: TinySAMConfig) -> TinySAM:
@@ -51,6 +53,9 @@ def stand_in_model(config: TinySAMConfig) -> TinySAM:
     model = TinySAM(config)
     state = model.state_dict()
     model.load_state_dict(
-        {key: torch.from_numpy(np.asarray(stand_in_tensor(key, tuple(value.shape)))) for key, value in state.items()}
+        {
+            key: torch.from_numpy(np.asarray(stand_in_tensor(key, tuple(value.shape))))
+            for key, value in state.items()
+        }
     )
     return model.eval()

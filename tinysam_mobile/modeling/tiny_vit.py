@@ -7,7 +7,7 @@ convolution and an MLP.  Keys and shapes are those of the published checkpoints.
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tinysam_mobile.modeling.config import TinyViTConfig
@@ -22,7 +22,9 @@ class PatchEmbed(nn.Module):
     def __init__(self, dim: int) -> None:
         super().__init__()
         self.seq = nn.Sequential(
-            ConvNorm(3, dim // 2, 3, stride=2, padding=1), nn.GELU(), ConvNorm(dim // 2, dim, 3, stride=2, padding=1)
+            ConvNorm(3, dim // 2, 3, stride=2, padding=1),
+            nn.GELU(),
+            ConvNorm(dim // 2, dim, 3, stride=2, padding=1),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -93,8 +95,12 @@ class WindowAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(windows, T, dim) → (windows, T, dim), T = window_size²."""
         windows, length, dim = x.shape
-        query, key, value = head_split(self.qkv(self.norm(x)), self.num_heads).split(dim // self.num_heads, dim=-1)
-        scores = torch.bmm(query * self.scale, key.transpose(1, 2)).view(windows, self.num_heads, length, length)
+        query, key, value = head_split(self.qkv(self.norm(x)), self.num_heads).split(
+            dim // self.num_heads, dim=-1
+        )
+        scores = torch.bmm(query * self.scale, key.transpose(1, 2)).view(
+            windows, self.num_heads, length, length
+        )
         bias = self.attention_biases.index_select(1, self.offset_index).view(self.num_heads, length, length)
         weights = torch.softmax(scores + bias, dim=-1).view(windows * self.num_heads, length, length)
         out: Tensor = self.proj(head_merge(torch.bmm(weights, value), self.num_heads))
@@ -137,7 +143,9 @@ class FeedForward(nn.Module):
 class TinyViTBlock(nn.Module):
     """Window attention, local depthwise convolution, MLP; (B, H, W, C) → the same."""
 
-    def __init__(self, dim: int, num_heads: int, window_size: int, *, mlp_ratio: float, local_conv_size: int) -> None:
+    def __init__(
+        self, dim: int, num_heads: int, window_size: int, *, mlp_ratio: float, local_conv_size: int
+    ) -> None:
         super().__init__()
         self.window_size = window_size
         self.attn = WindowAttention(dim, num_heads, window_size)

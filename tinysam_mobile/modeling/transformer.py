@@ -12,7 +12,7 @@ and before the first update all prompts share the very same image tensor (M prom
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tinysam_mobile.modeling.config import DecoderConfig
@@ -73,8 +73,10 @@ class TokenToImageAttention(_Projections):
     def forward(self, *, tokens: Tensor, image_key: Tensor, image_value: Tensor) -> Tensor:
         """`tokens` (K, T, D), images (G, P, D) → (K, T, D)."""
         prompts, length, dim = tokens.shape
-        groups, positions, _ = image_key.shape
-        query = torch.bmm(self._per_head(self.q_proj(tokens) * self.scale), self._head_rows(self.k_proj.weight))
+        groups = image_key.shape[0]
+        query = torch.bmm(
+            self._per_head(self.q_proj(tokens) * self.scale), self._head_rows(self.k_proj.weight)
+        )
         query = self._stack_heads(query, prompts).reshape(groups, -1, dim)
         weights = torch.softmax(torch.bmm(query, image_key.transpose(1, 2)), dim=-1)
         context = torch.bmm(weights, image_value).view(prompts, self.num_heads, length, dim)
@@ -88,7 +90,9 @@ class TokenToImageAttention(_Projections):
 class ImageToTokenAttention(_Projections):
     """The image looks at the tokens of each prompt."""
 
-    def forward(self, *, image_query: Tensor, tokens_key: Tensor, tokens_value: Tensor, key_bias: Tensor) -> Tensor:
+    def forward(
+        self, *, image_query: Tensor, tokens_key: Tensor, tokens_value: Tensor, key_bias: Tensor
+    ) -> Tensor:
         """`image_query` (G, P, D), tokens (K, T, D), `key_bias` (K, 1, T) → (K, P, D)."""
         prompts, length, dim = tokens_key.shape
         groups, positions, _ = image_query.shape
@@ -96,7 +100,9 @@ class ImageToTokenAttention(_Projections):
         query_bias = torch.bmm(key, self.q_proj.bias.view(self.num_heads, -1, 1))
         bias = self._stack_heads(query_bias, prompts).view(prompts, self.num_heads, length) + key_bias
         key = self._stack_heads(torch.bmm(key, self._head_rows(self.q_proj.weight)), prompts)
-        scores = torch.bmm(key.view(groups, -1, dim), image_query.transpose(1, 2)).view(prompts, -1, positions)
+        scores = torch.bmm(key.view(groups, -1, dim), image_query.transpose(1, 2)).view(
+            prompts, -1, positions
+        )
         scores = scores.transpose(1, 2) + bias.view(prompts, 1, -1)
         weights = torch.softmax(scores.reshape(prompts, positions, self.num_heads, length), dim=-1)
         value = self._per_head(self.v_proj(tokens_value))
@@ -140,14 +146,19 @@ class TwoWayBlock(nn.Module):
     def forward(
         self, *, tokens: Tensor, image: Tensor, token_pe: Tensor, image_pe: Tensor, key_bias: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """`tokens`, `token_pe` (K, T, D); `image` (G or K, P, D); `image_pe` (1, P, D) → tokens, image (K, P, D)."""
+        """`tokens`, `token_pe` (K, T, D); `image` (G or K, P, D); `image_pe` (1, P, D).
+
+        Returns the tokens (K, T, D) and the image (K, P, D).
+        """
         if self.is_first:
             tokens = self.self_attn(query=tokens, value=tokens, key_bias=key_bias)
         else:
             tokens = tokens + self.self_attn(query=tokens + token_pe, value=tokens, key_bias=key_bias)
         tokens = self.norm1(tokens)
         placed = image + image_pe
-        tokens = tokens + self.cross_attn_token_to_image(tokens=tokens + token_pe, image_key=placed, image_value=image)
+        tokens = tokens + self.cross_attn_token_to_image(
+            tokens=tokens + token_pe, image_key=placed, image_value=image
+        )
         tokens = self.norm2(tokens)
         tokens = self.norm3(tokens + self.mlp(tokens))
         update = self.cross_attn_image_to_token(
@@ -174,14 +185,18 @@ class TwoWayTransformer(nn.Module):
         )
         self.norm_final_attn = nn.LayerNorm(config.dim)
 
-    def forward(self, *, image: Tensor, image_pe: Tensor, tokens: Tensor, key_bias: Tensor) -> tuple[Tensor, Tensor]:
-        """`image` (G, P, D), `image_pe` (1, P, D), `tokens` (K, T, D), `key_bias` (K, 1, T) added to token scores.
+    def forward(
+        self, *, image: Tensor, image_pe: Tensor, tokens: Tensor, key_bias: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """`image` (G, P, D), `image_pe` (1, P, D), `tokens` (K, T, D), `key_bias` (K, 1, T) added to scores.
 
         Returns the tokens (K, T, D) and the image as each prompt sees it (K, P, D).
         """
         token_pe = tokens
         for layer in self.layers:
-            tokens, image = layer(tokens=tokens, image=image, token_pe=token_pe, image_pe=image_pe, key_bias=key_bias)
+            tokens, image = layer(
+                tokens=tokens, image=image, token_pe=token_pe, image_pe=image_pe, key_bias=key_bias
+            )
         look = self.final_attn_token_to_image(
             tokens=tokens + token_pe, image_key=image + image_pe, image_value=image
         )

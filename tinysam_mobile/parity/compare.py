@@ -13,9 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinysam_mobile.parity.metrics import sqnr_db
-from tinysam_mobile.predictor import Backend
 from tinysam_mobile.quant.recipe import QuantRecipe
-from tinysam_mobile.simulator.base import Arrays
+from tinysam_mobile.simulator.base import Arrays, Backend
 from tinysam_mobile.spec import Contract, Label, Signature
 
 __all__ = ["MIN_SQNR_DB", "EntryPointParity", "compare_backends", "probe_inputs"]
@@ -47,7 +46,9 @@ class EntryPointParity:
 def blob_image(size: int, rng: np.random.Generator) -> NDArray[np.float32]:
     """A smooth random colour image f32 (1, 3, size, size) in 0–255, with some pixel noise."""
     coarse = rng.uniform(0, 255, (3, size // 32, size // 32)).astype(np.float32)
-    image = np.repeat(np.repeat(coarse, 32, axis=1), 32, axis=2) + rng.normal(0, 8, (3, size, size)).astype(np.float32)
+    image = np.repeat(np.repeat(coarse, 32, axis=1), 32, axis=2) + rng.normal(0, 8, (3, size, size)).astype(
+        np.float32
+    )
     return np.clip(image, 0, 255)[None]
 
 
@@ -62,7 +63,9 @@ def _prompts(signature: Signature, contract: Contract, rng: np.random.Generator)
     return {"point_coords": xy, "point_labels": kinds}
 
 
-def probe_inputs(contract: Contract, embeddings: NDArray[np.float32] | None, *, seed: int = 0) -> dict[str, Arrays]:
+def probe_inputs(
+    contract: Contract, embeddings: NDArray[np.float32] | None, *, seed: int = 0
+) -> dict[str, Arrays]:
     """Return seeded inputs for each entry point; the decoders get `embeddings` if given, else none."""
     rng = np.random.default_rng(seed)
     size = contract.image_size
@@ -78,7 +81,9 @@ def probe_inputs(contract: Contract, embeddings: NDArray[np.float32] | None, *, 
     return inputs
 
 
-def compare_backends(reference: Backend, other: Backend, recipe: QuantRecipe, *, seed: int = 0) -> list[EntryPointParity]:
+def compare_backends(
+    reference: Backend, other: Backend, recipe: QuantRecipe, *, seed: int = 0
+) -> list[EntryPointParity]:
     """Run every entry point of both on the same seeded inputs."""
     first = probe_inputs(reference.contract, None, seed=seed)["encode"]
     embeddings = reference.run("encode", first)["image_embeddings"]

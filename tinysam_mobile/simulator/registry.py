@@ -102,7 +102,9 @@ class LoadedModel:
         """Run one entry point after checking names, shapes and dtypes; raises `UsageError`."""
         if entry_point not in self.sessions:
             raise UnknownNameError("entry point", entry_point, self.sessions)
-        return self.sessions[entry_point].run(entry_point, check_inputs(self.contract.signatures[entry_point], inputs))
+        return self.sessions[entry_point].run(
+            entry_point, check_inputs(self.contract.signatures[entry_point], inputs)
+        )
 
 
 def open_model(model: TinySAM, contract: Contract, *, num_threads: int | None = None) -> LoadedModel:
