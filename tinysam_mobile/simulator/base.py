@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinysam_mobile.errors import UsageError
-from tinysam_mobile.spec import Signature
+from tinysam_mobile.spec import Contract, Signature
 
-__all__ = ["Arrays", "Session", "check_inputs"]
+__all__ = ["Arrays", "Backend", "Session", "check_inputs"]
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -25,6 +25,17 @@ class Session(Protocol):
         Inputs were checked by `check_inputs`; outputs are C-contiguous arrays of the signature's dtypes
         that the caller owns (a later call does not overwrite them).
         """
+
+
+class Backend(Protocol):
+    """A whole model behind the contract, whatever runs it; what `Predictor` stands on."""
+
+    @property
+    def contract(self) -> Contract:
+        """The sizes of the model."""
+
+    def run(self, entry_point: str, inputs: Mapping[str, NDArray[Any]]) -> Arrays:
+        """Run one entry point; raises `UsageError` for inputs that do not fit its signature."""
 
 
 def check_inputs(signature: Signature, inputs: Mapping[str, NDArray[Any]]) -> Arrays:

@@ -1,0 +1,93 @@
+"""The torch runtime: the exportable modules as they are, the reference of every comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tinysam_mobile.errors import UnknownNameError
+from tinysam_mobile.exportable import EntryPoint, entry_points
+from tinysam_mobile.modeling.sam import TinySAM
+from tinysam_mobile.simulator.base import Arrays, check_inputs
+from tinysam_mobile.spec import Contract
+
+__all__ = ["PROMPTS_PER_CALL", "TorchSession", "open_session"]
+
+PROMPTS_PER_CALL = 8
+"""Prompts of one internal call of `decode_batch`."""
+
+
+class TorchSession:
+    """A model as a backend: `contract` and `run`."""
+
+    def __init__(
+        self,
+        contract: Contract,
+        points: Mapping[str, EntryPoint],
+        *,
+        num_threads: int | None,
+        prompts_per_call: int,
+    ) -> None:
+        self.contract = contract
+        self._points = points
+        self._num_threads = num_threads
+        self._prompts_per_call = prompts_per_call
+
+    def run(self, entry_point: str, inputs: Mapping[str, NDArray[Any]]) -> Arrays:
+        """Run one entry point of the contract; raises `UsageError` for inputs that do not fit it."""
+        if entry_point not in self._points:
+            raise UnknownNameError("entry point", entry_point, self._points)
+        point = self._points[entry_point]
+        arrays = check_inputs(point.signature, inputs)
+        tensors = [torch.from_numpy(np.require(array, requirements="W")) for array in arrays.values()]
+        with _threads(self._num_threads), torch.inference_mode():
+            outputs = self._answer(point, tensors)
+        specs = point.signature.outputs
+        return {spec.name: out.contiguous().numpy() for spec, out in zip(specs, outputs, strict=True)}
+
+    def _answer(self, point: EntryPoint, tensors: list[Tensor]) -> tuple[Tensor, ...]:
+        if point.signature.name == "decode_batch":
+            return self._decode_in_chunks(point, tensors)
+        answer: Tensor | tuple[Tensor, ...] = point.module(*tensors)
+        return answer if isinstance(answer, tuple) else (answer,)
+
+    def _decode_in_chunks(self, point: EntryPoint, tensors: list[Tensor]) -> tuple[Tensor, ...]:
+        embeddings, coords, labels = tensors
+        chunks = zip(coords.split(self._prompts_per_call), labels.split(self._prompts_per_call), strict=True)
+        parts = [point.module(embeddings, *chunk) for chunk in chunks]
+        return tuple(torch.cat(column) for column in zip(*parts, strict=True))
+
+
+@contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    """torch knows one number of threads per process, so it is set for the call and put back."""
+    before = torch.get_num_threads()
+    if count is None or count == before:
+        yield
+        return
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def open_session(
+    model: TinySAM,
+    contract: Contract,
+    *,
+    num_threads: int | None = None,
+    prompts_per_call: int = PROMPTS_PER_CALL,
+) -> TorchSession:
+    """Return `model` as a backend with the sizes of `contract` (`exportable.contract_of` makes one).
+
+    The model is copied.  `num_threads` is torch's own setting where it is None.
+    """
+    points = entry_points(model, contract)
+    return TorchSession(contract, points, num_threads=num_threads, prompts_per_call=prompts_per_call)
