@@ -128,8 +128,8 @@ def command(
         predictor.set_image(photo)
         say("decoding the prompt")
         prediction = predictor.predict(
-            points=[(x, y) for x, y, _ in prompt_points],
-            labels=[label for *_, label in prompt_points],
+            point_coords=[point[:2] for point in prompt_points] or None,
+            point_labels=[point[2] for point in prompt_points] or None,
             box=prompt_box,
         )
     annotation = coco_annotation(prediction, image.name)
