@@ -82,10 +82,11 @@ def unpack_bits(packed: np.ndarray, bits: int, count: int, *, signed: bool) -> n
 
     Returns uint8, or int8 in two's complement when `signed`, shape (count,).
     """
-    stream = np.unpackbits(packed.view(np.uint8), bitorder="little")[: count * bits]
+    stream: np.ndarray = np.unpackbits(packed.view(np.uint8), bitorder="little")[: count * bits]
     weights = (1 << np.arange(bits)).astype(np.uint8)
-    values = (stream.reshape(count, bits) * weights).sum(axis=1, dtype=np.uint8)
+    values: np.ndarray = (stream.reshape(count, bits) * weights).sum(axis=1, dtype=np.uint8)
     if not signed:
         return values
     half = 1 << (bits - 1)
-    return ((values ^ half).astype(np.int16) - half).astype(np.int8)
+    signed_values: np.ndarray = ((values ^ half).astype(np.int16) - half).astype(np.int8)
+    return signed_values

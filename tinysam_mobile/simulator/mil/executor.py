@@ -92,10 +92,7 @@ def _run(block: _Block, values: list[Any], observer: Observer | None) -> None:
     step = None
     try:
         for step in block.steps:
-            if step.blocks:
-                result = _CONTROL[step.op_type](step, values, observer)
-            else:
-                result = step.call(values)
+            result = _CONTROL[step.op_type](step, values, observer) if step.blocks else step.call(values)
             outputs = step.outputs
             if len(outputs) == 1:
                 values[outputs[0]] = result
@@ -212,7 +209,9 @@ class _Binder:
         return True
 
     def _step(self, node: Node) -> Step:
-        blocks, operands, call = (), (), _never
+        blocks: tuple[_Block, ...] = ()
+        operands: tuple[Source, ...] = ()
+        call: Call = _never
         if node.version is None:
             operands = tuple(self._operand_source(s) for group in node.arguments.values() for s in group)
             blocks = tuple(self._block(inner) for inner in node.blocks)
@@ -277,7 +276,7 @@ def _returned(block: BlockPlan) -> set[int]:
     return slots
 
 
-def _never(values: list[Any]) -> Any:
+def _never(_: list[Any]) -> Any:
     raise AssertionError("a step with blocks is run by its control flow, not called")
 
 

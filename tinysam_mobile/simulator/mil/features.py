@@ -18,7 +18,7 @@ from tinysam_mobile.errors import MilError
 __all__ = ["Feature", "from_runtime", "read_features", "to_runtime"]
 
 # ArrayFeatureType.ArrayDataType -> numpy type of an output array.
-_ARRAY_TYPES = {
+_ARRAY_TYPES: dict[int, np.dtype[Any]] = {
     65600: np.dtype("float64"), 65568: np.dtype("float32"), 65552: np.dtype("float16"),
     131104: np.dtype("int32"), 131080: np.dtype("int8"),
 }  # fmt: skip
@@ -83,7 +83,8 @@ def _read_feature(description: Any) -> Feature:
         name = {"dictionaryType": "dictionary", "sequenceType": "sequence"}.get(form, "scalar")
         return Feature(name=description.name, kind=name, optional=kind.isOptional)
     flexibility = array.WhichOneof("ShapeFlexibility")
-    enumerated, ranges = (), ()
+    enumerated: tuple[tuple[int, ...], ...] = ()
+    ranges: tuple[tuple[int, int | None], ...] = ()
     if flexibility == "enumeratedShapes":
         enumerated = tuple(tuple(s.shape) for s in array.enumeratedShapes.shapes)
     elif flexibility == "shapeRange":
@@ -110,9 +111,7 @@ def _read_image(name: str, image: Any, optional: bool) -> Feature:
     enumerated: tuple[tuple[int, ...], ...] = ()
     ranges: tuple[tuple[int, int | None], ...] = ()
     if flexibility == "enumeratedSizes":
-        enumerated = tuple(
-            (1, channels, int(s.height), int(s.width)) for s in image.enumeratedSizes.sizes
-        )
+        enumerated = tuple((1, channels, int(s.height), int(s.width)) for s in image.enumeratedSizes.sizes)
     elif flexibility == "imageSizeRange":
         size = image.imageSizeRange
         ranges = ((1, 1), (channels, channels), _bounds(size.heightRange), _bounds(size.widthRange))
@@ -151,7 +150,8 @@ def _as_array(feature: Feature, value: Any) -> np.ndarray[Any, Any]:
         array = array.astype(np.int32)
     if array.dtype.kind not in "fiu":
         raise MilError(
-            f"input {feature.name!r} must be an array of numbers ({feature.describe()}), not {type(value).__name__}"
+            f"input {feature.name!r} must be an array of numbers ({feature.describe()}), "
+            f"not {type(value).__name__}"
         )
     return array
 
@@ -172,7 +172,8 @@ def _check_shape(feature: Feature, shape: tuple[int, ...]) -> None:
         if shape not in feature.enumerated:
             allowed = ", ".join(str(s) for s in feature.enumerated)
             raise MilError(
-                f"input {feature.name!r}: shape ({text}) is not in the enumerated set of allowed shapes: {allowed}"
+                f"input {feature.name!r}: shape ({text}) is not in the enumerated set of allowed "
+                f"shapes: {allowed}"
             )
         return
     if feature.ranges:
@@ -186,9 +187,7 @@ def _check_shape(feature: Feature, shape: tuple[int, ...]) -> None:
         return
     scalar = shape in ((), (1,)) and feature.shape in ((), (1,))
     if feature.shape and shape != feature.shape and not scalar:
-        raise MilError(
-            f"input {feature.name!r}: shape ({text}) does not match the model's {feature.shape}"
-        )
+        raise MilError(f"input {feature.name!r}: shape ({text}) does not match the model's {feature.shape}")
 
 
 def _image_to_tensor(feature: Feature, value: Any) -> torch.Tensor:

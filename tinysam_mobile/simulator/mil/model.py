@@ -14,7 +14,6 @@ from tinysam_mobile.errors import MilError
 from tinysam_mobile.simulator.mil.datatypes import DTYPES
 from tinysam_mobile.simulator.mil.executor import Executable, Observer, bind_function
 from tinysam_mobile.simulator.mil.features import Feature, from_runtime, read_features, to_runtime
-from tinysam_mobile.simulator.mil.ops import OPS
 from tinysam_mobile.simulator.mil.ops.state import StateCell
 from tinysam_mobile.simulator.mil.package import OpenedModel, open_model
 from tinysam_mobile.simulator.mil.program import FunctionPlan, plan_function
@@ -55,7 +54,12 @@ class MilModel:
     """
 
     def __init__(
-        self, plan: FunctionPlan, weights: WeightFiles, description: Any, precision: str, num_threads: int | None
+        self,
+        plan: FunctionPlan,
+        weights: WeightFiles,
+        description: Any,
+        precision: str,
+        num_threads: int | None,
     ) -> None:
         self.plan = plan
         self.precision = precision
@@ -111,7 +115,7 @@ class MilModel:
         """
         if isinstance(data, Mapping):
             return self._predict_one(data, state, observer)
-        if isinstance(data, (str, bytes)) or not all(isinstance(item, Mapping) for item in data):
+        if not isinstance(data, (list, tuple)) or not all(isinstance(item, Mapping) for item in data):
             raise MilError("predict takes a dict of inputs, or a list of such dicts")
         if state is not None:
             raise MilError("a state can be used with one prediction at a time only, not with a list")
@@ -142,7 +146,8 @@ class MilModel:
         unknown = [name for name in data if name not in self.inputs]
         if unknown:
             raise MilError(
-                f"unknown inputs {', '.join(map(repr, unknown))}; the model's inputs are: {', '.join(self.inputs)}"
+                f"unknown inputs {', '.join(map(repr, unknown))}; the model's inputs are: "
+                f"{', '.join(self.inputs)}"
             )
         missing = [n for n, f in self.inputs.items() if data.get(n) is None and not f.optional]
         if missing:
@@ -176,7 +181,9 @@ class MilModel:
             )
         lost = [name for name in self.outputs if name not in self.plan.outputs]
         if lost:
-            raise MilError(f"the description names outputs that the program does not return: {', '.join(lost)}")
+            raise MilError(
+                f"the description names outputs that the program does not return: {', '.join(lost)}"
+            )
 
 
 def _select_function(opened: OpenedModel, function_name: str | None) -> tuple[str, Any]:
@@ -204,5 +211,3 @@ def _threads(count: int | None) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-

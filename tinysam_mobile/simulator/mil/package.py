@@ -42,9 +42,7 @@ def open_model(model: Any, weights_dir: Path | None = None) -> OpenedModel:
     _require_ml_program(opened.spec)
     if weights_dir is None:
         return opened
-    return OpenedModel(
-        spec=opened.spec, weights_dir=Path(weights_dir), function_name=opened.function_name
-    )
+    return OpenedModel(spec=opened.spec, weights_dir=Path(weights_dir), function_name=opened.function_name)
 
 
 def _open_path(path: Path) -> OpenedModel:
@@ -54,9 +52,7 @@ def _open_path(path: Path) -> OpenedModel:
         raise MilError(f"{path} is a compiled model; give the .mlpackage that it was compiled from")
     specification = _specification_of(path) if path.is_dir() else path
     weights = specification.parent / "weights"
-    return OpenedModel(
-        spec=_parse(specification), weights_dir=weights if weights.is_dir() else None
-    )
+    return OpenedModel(spec=_parse(specification), weights_dir=weights if weights.is_dir() else None)
 
 
 def _specification_of(package: Path) -> Path:
@@ -70,7 +66,7 @@ def _specification_of(package: Path) -> Path:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise MilError(f"{manifest} cannot be read: {error!r}; save the model again") from error
     root = (package / "Data").resolve()
-    path = (root / relative).resolve()
+    path: Path = (root / relative).resolve()
     if not path.is_relative_to(root) or not path.is_file():
         raise MilError(f"{package} has no specification at Data/{relative}; save the model again")
     return path
@@ -83,7 +79,7 @@ def _parse(path: Path) -> Any:
         raise RuntimeUnavailableError(
             "reading a Core ML model needs coremltools: pip install 'tinysam-mobile[coreml]'"
         ) from error
-    from google.protobuf.message import DecodeError
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
     spec = Model_pb2.Model()
     try:

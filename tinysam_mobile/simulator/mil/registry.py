@@ -14,12 +14,25 @@ from typing import Any, TypeAlias, TypeVar
 
 import torch
 
-__all__ = ["OPS", "OPSETS", "Bools", "Ints", "OpVersion", "Param", "Tensor", "Tensors", "find_op", "mil_op"]
+__all__ = [
+    "OPS",
+    "OPSETS",
+    "Bools",
+    "Ints",
+    "OpVersion",
+    "Param",
+    "Tensor",
+    "Tensors",
+    "Values",
+    "find_op",
+    "mil_op",
+]
 
 Tensor: TypeAlias = torch.Tensor
 Ints: TypeAlias = tuple[int, ...]
 Bools: TypeAlias = tuple[bool, ...]
 Tensors: TypeAlias = tuple[torch.Tensor, ...]
+Values: TypeAlias = tuple[Any, ...]
 
 # Opsets in order; a program of a later one may use every op version of the earlier ones.
 OPSETS: tuple[str, ...] = ("ios15", "ios16", "ios17", "ios18")
@@ -51,7 +64,7 @@ def _as_is(value: Any) -> Any:
 
 # Annotation -> conversion of an argument; None: the argument is passed as the interpreter holds it.
 _CONVERTERS: dict[Any, Callable[[Any], Any] | None] = {
-    Tensor: None, Tensor | None: None, Tensors: _as_is, Any: None,
+    Tensor: None, Tensor | None: None, Tensors: _as_is, Values: _as_is, Any: None,
     int: _scalar(int), int | None: _scalar(int), float: _scalar(float), float | None: _scalar(float),
     bool: _scalar(bool), bool | None: _scalar(bool), str: _as_is, str | None: _as_is,
     Ints: _ints, Ints | None: _ints, Bools: _bools, Bools | None: _bools,
@@ -119,7 +132,7 @@ def _params(function: Callable[..., Any]) -> dict[str, Param]:
     signature = inspect.signature(function, eval_str=True)
     return {
         p.name: Param(
-            name=p.name, required=p.default is p.empty, variadic=p.annotation == Tensors,
+            name=p.name, required=p.default is p.empty, variadic=p.annotation in (Tensors, Values),
             convert=_CONVERTERS[p.annotation],
         )
         for p in signature.parameters.values()

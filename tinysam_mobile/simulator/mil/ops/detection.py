@@ -100,6 +100,11 @@ def non_maximum_suppression_ios17(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """As before, but boxes (n, 4, B), scores (n, K, B), no score threshold and no counts."""
     kept_boxes, kept_scores, indices, _ = _suppress_batch(
-        boxes.transpose(1, 2), scores.transpose(1, 2), iou_threshold, -math.inf, max_boxes, per_class_suppression
+        boxes.transpose(1, 2),
+        scores.transpose(1, 2),
+        iou_threshold,
+        -math.inf,
+        max_boxes,
+        per_class_suppression,
     )
     return kept_boxes.transpose(1, 2), kept_scores.transpose(1, 2), indices

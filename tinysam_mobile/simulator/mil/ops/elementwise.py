@@ -26,12 +26,13 @@ def _register(name: str, function: Binary) -> None:
     mil_op(name)(binary)
 
 
-for _name, _function in {
+_OPS: dict[str, Binary] = {
     "add": torch.add, "mul": torch.mul, "equal": torch.eq, "not_equal": torch.ne, "greater": torch.gt,
     "greater_equal": torch.ge, "less": torch.lt, "less_equal": torch.le, "logical_and": torch.logical_and,
     "logical_or": torch.logical_or, "logical_xor": torch.logical_xor, "maximum": torch.maximum,
     "minimum": torch.minimum,
-}.items():  # fmt: skip
+}  # fmt: skip
+for _name, _function in _OPS.items():
     _register(_name, _function)
 
 

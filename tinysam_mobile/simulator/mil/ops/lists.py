@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from tinysam_mobile.simulator.mil.ops.unary import cast_to
-from tinysam_mobile.simulator.mil.registry import Tensor, Tensors, mil_op
+from tinysam_mobile.simulator.mil.registry import Tensor, Values, mil_op
 
 __all__: list[str] = []
 
@@ -19,7 +19,7 @@ TensorList = tuple[Tensor, ...]
 
 @mil_op("make_list", moves_data=True)
 def make_list(
-    elem_shape: Tensors,
+    elem_shape: Values,
     init_length: int = 1,
     dynamic_length: bool = True,  # noqa: ARG001
     dtype: str = "fp32",

@@ -90,7 +90,8 @@ def avg_pool(
         result: Tensor = _AVERAGE[len(kernel_sizes)](padded, kernel_sizes, strides)
         return result
     ones = pad_spatial(torch.ones((1, 1, *counted_sizes), dtype=x.dtype), border)
-    ones = ones[(..., *(slice(size) for size in padded.shape[2:]))]
+    for axis, size in enumerate(padded.shape[2:], start=2):
+        ones = ones.narrow(axis, 0, size)
     return _window_sum(padded, kernel_sizes, strides) / _window_sum(ones, kernel_sizes, strides)
 
 

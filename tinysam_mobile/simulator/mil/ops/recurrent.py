@@ -64,11 +64,11 @@ def _gru(
     input_bias, bias = biases
     gate_act, out_act = acts
     size = h.shape[1]
-    b_r, b_o, b_z = (bias if bias is not None else x.new_zeros(3 * size)).split(size)
-    w_r, w_o, w_z = weight_hh.split(size)
+    b_r, b_o, b_z = (bias if bias is not None else x.new_zeros(3 * size)).chunk(3)
+    w_r, w_o, w_z = weight_hh.chunk(3)
     hidden = []
     for step in functional.linear(x, weight_ih, input_bias):
-        i_r, i_o, i_z = step.split(size, dim=1)
+        i_r, i_o, i_z = step.chunk(3, dim=1)
         r = gate_act(i_r + functional.linear(h, w_r, b_r))
         z = gate_act(i_z + functional.linear(h, w_z, b_z))
         if reset_after:
@@ -125,10 +125,10 @@ class _Lstm:
         """Hidden states of each step, and the last cell state."""
         size = h.shape[1]
         peephole = self.peephole if self.peephole is not None else x.new_zeros(3 * size)
-        p_i, p_f, p_o = peephole.split(size)
+        p_i, p_f, p_o = peephole.chunk(3)
         hidden = []
         for step in functional.linear(x, self.weight_ih, self.bias):
-            i, f, o, z = (step + functional.linear(h, self.weight_hh)).split(size, dim=1)
+            i, f, o, z = (step + functional.linear(h, self.weight_hh)).chunk(4, dim=1)
             i, f, z = self.gate_act(i + p_i * c), self.gate_act(f + p_f * c), self.cell_act(z)
             c = f * c + i * z
             if self.clip is not None:

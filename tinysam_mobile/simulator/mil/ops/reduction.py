@@ -41,7 +41,9 @@ _REDUCTIONS: dict[str, Reduce] = {
     "reduce_sum_square": lambda x, axes, keep: torch.sum(x * x, axes, keep),
 }
 # Exact on integers, so that large ones need not go through float64.
-_EXACT = frozenset({"reduce_max", "reduce_min", "reduce_sum", "reduce_sum_square", "reduce_prod", "reduce_l1_norm"})
+_EXACT = frozenset(
+    {"reduce_max", "reduce_min", "reduce_sum", "reduce_sum_square", "reduce_prod", "reduce_l1_norm"}
+)
 
 
 def _register(name: str, function: Reduce) -> None:

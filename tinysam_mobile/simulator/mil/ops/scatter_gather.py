@@ -78,7 +78,7 @@ def _gather_nd(x: Tensor, indices: Tensor, batch_dims: int, validate: bool) -> T
         form = [1] * (indices.dim() - 1)
         form[axis] = -1
         columns.insert(0, torch.arange(x.shape[axis]).reshape(form))
-    return x[tuple(torch.broadcast_tensors(*columns))] if columns else x.expand(index.shape[:-1] + x.shape)
+    return x[tuple(columns)] if columns else x.expand(index.shape[:-1] + x.shape)
 
 
 @mil_op("gather_nd", moves_data=True)

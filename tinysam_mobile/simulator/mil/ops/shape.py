@@ -27,14 +27,14 @@ def reshape_ios17(x: Tensor, shape: Ints) -> Tensor:
     """As `reshape`, but a 0 means the axis of the same position from the right, or 1 beyond x's rank."""
     if 0 in shape and x.numel():
         missing = len(shape) - x.dim()
-        shape = tuple(
-            size or (x.shape[i - missing] if i >= missing else 1) for i, size in enumerate(shape)
-        )
+        shape = tuple(size or (x.shape[i - missing] if i >= missing else 1) for i, size in enumerate(shape))
     return x.reshape(shape)
 
 
 @mil_op("reshape_like", since="ios16", moves_data=True)
-def reshape_like(x: Tensor, ref_tensors: Tensors, begins: Tensors, ends: Tensors, end_masks: Tensors) -> Tensor:
+def reshape_like(
+    x: Tensor, ref_tensors: Tensors, begins: Tensors, ends: Tensors, end_masks: Tensors
+) -> Tensor:
     """`x` with the shape joined from `ref_tensors[i].shape[begins[i]:ends[i]]`."""
     shape: list[int] = []
     for reference, begin, end, whole in zip(ref_tensors, begins, ends, end_masks, strict=True):
@@ -135,7 +135,7 @@ def split(
         if not num_splits or x.shape[axis] % num_splits:
             raise ValueError(f"num_splits {num_splits} does not divide the axis of size {x.shape[axis]}")
         split_sizes = (x.shape[axis] // num_splits,) * num_splits
-    parts = torch.split(x, split_sizes, dim=axis)
+    parts = torch.split(x, list(split_sizes), dim=axis)
     return parts[0] if len(parts) == 1 else tuple(parts)
 
 

@@ -1,0 +1,130 @@
+"""pytest plugin: run coremltools' own op tests with our interpreter in place of macOS's Core ML.
+
+coremltools ships its op tests in its wheel, but off macOS they return before they compare.  With
+this plugin they believe to be on macOS 15, predict with `MilModel`, and compare.  Value inference is
+refused while the interpreter runs.  Used by `make test-conformance` and by
+`tests/test_mil_conformance.py`:
+
+    python -m pytest -p tests.conformance.mil_plugin -k mlprogram --pyargs \
+        coremltools.converters.mil.mil.ops.tests.iOS17.test_linear
+
+MIL_CONFORMANCE_SAMPLE keeps that many parametrizations of each test function, evenly spaced.
+MIL_CONFORMANCE_LOG names a file to which one JSON line is appended for each test that reached the
+predictor: {"test", "outcome", "ops", "error"}.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import coremltools as ct
+import coremltools.converters.mil.testing_utils as testing_utils
+import coremltools.models.utils as model_utils
+import pytest
+from coremltools.converters.mil.mil import Operation
+from coremltools.models.model import MLModel
+
+from tinysam_mobile.simulator.mil import MilModel
+
+# Ops that the current test's models ran; the fixture below empties it.
+_reached: set[str] = set()
+
+
+class _State:
+    """What `MLModel.make_state()` returns: our state behind coremltools' method names."""
+
+    def __init__(self, model: MilModel) -> None:
+        self.inner = model.make_state()
+
+    def read_state(self, name: str) -> Any:
+        return self.inner.read_state(name)
+
+    def write_state(self, name: str, value: Any) -> None:
+        self.inner.write_state(name, value)
+
+
+def _load(model: MLModel) -> MilModel:
+    loaded = MilModel.load(model)
+    _reached.update(node.op_type for node in loaded.plan.nodes())
+    return loaded
+
+
+def _refuse(operation: Any, *_: Any, **__: Any) -> Any:
+    raise AssertionError(f"value inference of {operation.op_type} was called at run time")
+
+
+@contextmanager
+def _without_value_inference() -> Iterator[None]:
+    original = Operation._auto_val
+    Operation._auto_val = _refuse
+    try:
+        yield
+    finally:
+        Operation._auto_val = original
+
+
+def predict(model: MLModel, data: Any, state: _State | None = None) -> Any:
+    """Stands in for `MLModel.predict`."""
+    with _without_value_inference():
+        return _load(model).predict(data, None if state is None else state.inner)
+
+
+def make_state(model: MLModel) -> _State:
+    """Stands in for `MLModel.make_state`."""
+    return _State(_load(model))
+
+
+def pytest_configure() -> None:
+    """Make coremltools believe in macOS 15, with our predictor."""
+    testing_utils._IS_MACOS = True
+    model_utils._is_macos = lambda: True
+    model_utils._macos_version = lambda: (15, 0)
+    for name in ("_is_macos", "_macos_version"):
+        if hasattr(ct.utils, name):
+            setattr(ct.utils, name, getattr(model_utils, name))
+    MLModel.predict = predict
+    MLModel.make_state = make_state
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep the sample that MIL_CONFORMANCE_SAMPLE asks for."""
+    count = int(os.environ.get("MIL_CONFORMANCE_SAMPLE", "0"))
+    if not count:
+        return
+    groups: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        if "mlprogram" in item.name or "[" not in item.name:
+            groups.setdefault(item.nodeid.split("[")[0], []).append(item)
+    kept = {
+        id(group[i * len(group) // min(count, len(group))])
+        for group in groups.values()
+        for i in range(min(count, len(group)))
+    }
+    config.hook.pytest_deselected(items=[item for item in items if id(item) not in kept])
+    items[:] = [item for item in items if id(item) in kept]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """Log each test that reached the predictor."""
+    _reached.clear()
+    outcome, error = "passed", ""
+    try:
+        return (yield)
+    except BaseException as failure:
+        outcome = "xfailed" if isinstance(failure, pytest.xfail.Exception) else "failed"
+        outcome = "skipped" if isinstance(failure, pytest.skip.Exception) else outcome
+        error = f"{type(failure).__name__}: {failure}"[:400]
+        raise
+    finally:
+        log = os.environ.get("MIL_CONFORMANCE_LOG")
+        if log and _reached:
+            line = {"test": item.nodeid, "outcome": outcome, "ops": sorted(_reached), "error": error}
+            with Path(log).open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
