@@ -75,14 +75,12 @@ def _open(path: Path) -> RGBImage:
     Image.init()
     try:
         with Image.open(path, formats=sorted(set(Image.OPEN) - REFUSED_FORMATS)) as image:
-            if 0 in image.size:
-                raise ImageError(f"{path} has no pixels: its size is {image.width}x{image.height}")
             image.load()
             return as_rgb(np.asarray(_to_rgb(_upright(image))))
     except ImageError:
         raise
     except UnidentifiedImageError as error:
-        raise ImageError(f"{path} is empty or not an image that Pillow {PIL.__version__} can read") from error
+        raise ImageError(f"{path} is no image that Pillow {PIL.__version__} can read, or has no pixels") from error
     except Image.DecompressionBombError as error:
         raise ImageError(f"{path}: {error}; raise PIL.Image.MAX_IMAGE_PIXELS if you trust it") from error
     except Exception as error:  # Pillow's decoders raise a dozen types, struct.error and SyntaxError too.
