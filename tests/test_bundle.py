@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -91,6 +93,26 @@ def test_a_failed_build_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError), new_bundle(tmp_path / "bundle") as building:
         fail(building)
     assert list(tmp_path.iterdir()) == []
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from tinysam_mobile.bundle import new_bundle
+with new_bundle(Path(sys.argv[1])) as building:
+    (building / "half").write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_killed_build_leaves_no_bundle_and_is_swept_up(tmp_path: Path, checkpoint: Checkpoint) -> None:
+    target = tmp_path / "bundle"
+    subprocess.run([sys.executable, "-c", KILLED, str(target)], check=False)
+    assert not target.exists()
+    assert len(list(tmp_path.iterdir())) == 1
+    with new_bundle(target) as building:
+        build(building, checkpoint)
+    assert list(tmp_path.iterdir()) == [target]
 
 
 def test_existing_targets_are_refused(tmp_path: Path, folder: Path, checkpoint: Checkpoint) -> None:

@@ -1,11 +1,12 @@
 """A bundle: one folder with the artifacts and `manifest.json`, written whole or not at all.
 
 `new_bundle` builds in a hidden folder beside the target and renames it at the end, so a killed conversion
-leaves no half-made bundle.  `Bundle.open` trusts nothing: schema, paths and hashes are checked.
+leaves no half-made bundle; what it left of the hidden folder goes with the next conversion to that target.  `Bundle.open` trusts nothing: schema, paths and hashes are checked.
 """
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
@@ -122,14 +123,32 @@ def new_bundle(target: Path, *, overwrite: bool = False) -> Iterator[Path]:
     """
     _check_target(target, overwrite=overwrite)
     target.parent.mkdir(parents=True, exist_ok=True)
+    _remove_abandoned(target)
     building = target.parent / f".{target.name}.building-{os.getpid()}"
-    shutil.rmtree(building, ignore_errors=True)
     building.mkdir()
     try:
         yield building
         _replace(building, target)
     finally:
         shutil.rmtree(building, ignore_errors=True)
+
+
+def _remove_abandoned(target: Path) -> None:
+    """Delete what killed conversions to `target` left; one that still runs is let be."""
+    for folder in target.parent.glob(f".{glob.escape(target.name)}.building-*"):
+        pid = folder.name.rpartition("-")[2]
+        if not pid.isdigit() or int(pid) == os.getpid() or not _is_running(int(pid)):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _check_target(target: Path, *, overwrite: bool) -> None:
