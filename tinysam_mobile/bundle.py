@@ -1,7 +1,8 @@
 """A bundle: one folder with the artifacts and `manifest.json`, written whole or not at all.
 
 `new_bundle` builds in a hidden folder beside the target and renames it at the end, so a killed conversion
-leaves no half-made bundle; what it left of the hidden folder goes with the next conversion to that target.  `Bundle.open` trusts nothing: schema, paths and hashes are checked.
+leaves no half-made bundle, and the next one sweeps up the hidden folder.  `Bundle.open` trusts nothing:
+schema, paths and hashes are checked.
 """
 
 from __future__ import annotations
