@@ -80,7 +80,7 @@ def _open(path: Path) -> RGBImage:
     except ImageError:
         raise
     except UnidentifiedImageError as error:
-        raise ImageError(f"{path} is no image that Pillow {PIL.__version__} can read, or has no pixels") from error
+        raise ImageError(f"{path} is no image that Pillow {PIL.__version__} reads, or is empty") from error
     except Image.DecompressionBombError as error:
         raise ImageError(f"{path}: {error}; raise PIL.Image.MAX_IMAGE_PIXELS if you trust it") from error
     except Exception as error:  # Pillow's decoders raise a dozen types, struct.error and SyntaxError too.
