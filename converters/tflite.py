@@ -1,0 +1,196 @@
+"""TFLite: encoder.tflite with the signature `encode`, decoder.tflite with `decode` and `decode_batch`.
+
+PyTorch → torch.export → StableHLO → TFLite through litert-torch, then the rewrites of `tflite_passes` and
+the metadata of `tflite_metadata`.  The two decoders are converted together: their constants are merged by
+content, so that the file holds one set of weights.  Inputs and outputs are float32 (labels and sizes int32)
+whatever the recipe.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from torch import Tensor, nn
+
+from tinysam_mobile.converters.base import ConversionRequest, ConvertedFile
+from tinysam_mobile.converters.descriptions import AUTHOR, COMPONENTS
+from tinysam_mobile.errors import ConversionError, RuntimeUnavailableError
+from tinysam_mobile.exportable import EntryPoint, example_inputs
+from tinysam_mobile.quant.recipe import QuantRecipe
+from tinysam_mobile.simulator.tflite_graph import TfliteGraph, read_graph
+from tinysam_mobile.spec import Component
+from tinysam_mobile.version import __version__
+
+__all__ = ["RECIPES", "convert"]
+
+RECIPES = ("fp32", "fp16")
+"""Recipes that this converter knows."""
+MAX_RANK = 4
+"""GPU delegates take no tensor with more axes."""
+PROGRESS_VARIABLE = "LITERT_TORCH_SHOW_PROGRESS"
+
+
+class _Named(nn.Module):
+    """An entry point by keyword; litert-torch names the tensors after keyword arguments and output keys."""
+
+    def __init__(self, entry_point: EntryPoint) -> None:
+        super().__init__()
+        self.entry_point = entry_point.module
+        self.inputs = [spec.name for spec in entry_point.signature.inputs]
+        self.outputs = [spec.name for spec in entry_point.signature.outputs]
+
+    def forward(self, **tensors: Tensor) -> dict[str, Tensor]:
+        """Inputs and outputs of the contract by name."""
+        out = self.entry_point(*(tensors[name] for name in self.inputs))
+        return dict(zip(self.outputs, out if isinstance(out, tuple) else (out,), strict=True))
+
+
+def convert(request: ConversionRequest) -> list[ConvertedFile]:
+    """Write encoder.tflite and decoder.tflite into `request.folder`, both or neither.
+
+    Raises `ConversionError` for a recipe that TFLite does not have here, or if the SDK cannot express the
+    model; `RuntimeUnavailableError` if litert-torch is not installed.
+    """
+    _check_recipe(request.recipe)
+    sdk = _import_sdk()
+    files = []
+    with TemporaryDirectory(dir=request.folder, prefix=".tflite-") as temporary:
+        for component in Component:
+            path = Path(temporary, f"{component.value}.tflite")
+            entries = {n: e for n, e in request.entry_points.items() if e.signature.component is component}
+            request.progress(f"converting the {component.value} ({', '.join(entries)})")
+            model = _lower(sdk, component, entries)
+            path.write_bytes(_finish(model, component, entries, request))
+            files.append(_checked(path, component, entries))
+        for file in files:
+            file.path.replace(request.folder / file.path.name)
+    return [
+        ConvertedFile(
+            path=request.folder / file.path.name,
+            component=file.component,
+            entry_points=file.entry_points,
+            details=file.details,
+        )
+        for file in files
+    ]
+
+
+def _check_recipe(recipe: QuantRecipe) -> None:
+    if recipe.id not in RECIPES:
+        raise ConversionError(
+            f"the TFLite converter has no recipe {recipe.id!r}; choose one of: {', '.join(sorted(RECIPES))}"
+        )
+
+
+def _import_sdk() -> Any:
+    with _quiet():
+        try:
+            import litert_torch
+        except ImportError as error:
+            raise RuntimeUnavailableError(
+                f"converting to TFLite needs litert-torch ({error}); pip install 'tinysam-mobile[tflite]'"
+            ) from error
+    return litert_torch
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep litert-torch's progress off stdout, which is for results, and hide its known warnings."""
+    before = os.environ.get(PROGRESS_VARIABLE)
+    os.environ[PROGRESS_VARIABLE] = "n"
+    try:
+        with warnings.catch_warnings():
+            # torch.export copies tree specifications through a check that torch itself has deprecated.
+            warnings.filterwarnings(
+                "ignore", message=r"`isinstance\(treespec, LeafSpec\)`", category=FutureWarning
+            )
+            yield
+    finally:
+        if before is None:
+            del os.environ[PROGRESS_VARIABLE]
+        else:
+            os.environ[PROGRESS_VARIABLE] = before
+
+
+def _lower(sdk: Any, component: Component, entries: dict[str, EntryPoint]) -> bytes:
+    """Return the flatbuffer with one signature per entry point, in their order."""
+    converter: Any = sdk
+    try:
+        with _quiet():
+            for name, entry in entries.items():
+                names = [spec.name for spec in entry.signature.inputs]
+                example = dict(zip(names, example_inputs(entry.signature), strict=True))
+                converter = converter.signature(name, _Named(entry).eval(), sample_kwargs=example)
+            return bytes(converter.convert().model_content())
+    except Exception as error:
+        # The SDK raises whatever its passes raise; there is no narrower class.
+        raise ConversionError(
+            f"litert-torch could not convert the {component.value}: {type(error).__name__}: {error}; "
+            "check the versions with `tinysam-mobile doctor`"
+        ) from error
+
+
+def _finish(
+    flatbuffer: bytes, component: Component, entries: dict[str, EntryPoint], request: ConversionRequest
+) -> bytes:
+    """Return the file's bytes: rewritten graph, metadata, contract.json."""
+    from tinysam_mobile.converters import tflite_metadata, tflite_passes
+
+    model = tflite_passes.load_model(flatbuffer)
+    tflite_passes.use_batch_matmul(model)
+    if request.recipe.id == "fp16":
+        tflite_passes.store_constants_as_float16(model)
+    description = tflite_metadata.ModelDescription(
+        name=f"TinySAM {component.value}",
+        description=f"{COMPONENTS[component]} Recipe {request.recipe.id}: {request.recipe.description}.",
+        version=__version__,
+        author=AUTHOR,
+        license=str(request.contract.get("licence", "Apache-2.0")),
+    )
+    signatures = [entry.signature for entry in entries.values()]
+    tflite_passes.add_metadata(
+        model, tflite_metadata.METADATA_NAME, tflite_metadata.build_metadata(description, signatures)
+    )
+    contract = json.dumps(request.contract, indent=2, ensure_ascii=False).encode()
+    return tflite_metadata.append_files(
+        tflite_passes.save_model(model), {tflite_metadata.CONTRACT_FILE: contract}
+    )
+
+
+def _checked(path: Path, component: Component, entries: dict[str, EntryPoint]) -> ConvertedFile:
+    """Read the finished file back and return its record; raises `ConversionError` if it breaks a promise."""
+    graph = read_graph(path)
+    for what, names in (
+        ("operations that no phone has", graph.custom_ops),
+        ("tensors without a fixed shape", graph.dynamic_tensors),
+    ):
+        if names:
+            raise ConversionError(
+                f"the converted {component.value} has {what}: {', '.join(names[:5])}; report a bug"
+            )
+    if graph.max_rank > MAX_RANK:
+        raise ConversionError(
+            f"the converted {component.value} has a tensor of rank {graph.max_rank}; report a bug"
+        )
+    for entry in entries.values():
+        graph.check_signature(entry.signature.name, entry.signature)
+    return ConvertedFile(
+        path=path, component=component, entry_points={name: name for name in entries}, details=_details(graph)
+    )
+
+
+def _details(graph: TfliteGraph) -> dict[str, Any]:
+    return {
+        "operators": {
+            name: dict(graph.subgraph_of(name).histogram.most_common()) for name in graph.signatures
+        },
+        "constant_bytes": graph.constant_bytes,
+        "max_rank": graph.max_rank,
+    }

@@ -1,0 +1,77 @@
+"""Runs .tflite files through LiteRT's interpreter, with XNNPACK as on a phone's CPU."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tinysam_mobile.errors import BundleError, UsageError
+from tinysam_mobile.simulator.base import Arrays
+from tinysam_mobile.simulator.tflite_graph import parse_graph, read_model_bytes
+from tinysam_mobile.spec import Signature
+
+__all__ = ["TfliteSession", "open_session"]
+
+
+class TfliteSession:
+    """An opened .tflite file; not to be shared between threads that run it at the same time."""
+
+    def __init__(self, interpreter: Any, *, path: Path, entry_points: Mapping[str, str]) -> None:
+        self._path = path
+        self._interpreter = interpreter
+        self._runners = {name: interpreter.get_signature_runner(key) for name, key in entry_points.items()}
+
+    def run(self, entry_point: str, inputs: Mapping[str, NDArray[Any]]) -> Arrays:
+        """Run one entry point; see `Session.run`.  Raises `BundleError` if LiteRT cannot execute it."""
+        try:
+            outputs = self._runners[entry_point](**inputs)
+        except (ValueError, RuntimeError) as error:
+            raise BundleError(
+                f"{self._path}: LiteRT cannot run {entry_point} ({error}); convert the checkpoint again"
+            ) from error
+        return {name: np.ascontiguousarray(value) for name, value in outputs.items()}
+
+    def delegated_partitions(self) -> int:
+        """Return into how many pieces XNNPACK split the first subgraph, which holds the first signature.
+
+        LiteRT tells it of that subgraph only, and only after the graph was planned.
+        """
+        self._interpreter.allocate_tensors()
+        # There is no public call; the analyser of LiteRT's own tests reads the same list.
+        operations = self._interpreter._get_ops_details()
+        return sum(operation["op_name"] == "DELEGATE" for operation in operations)
+
+
+def open_session(
+    path: Path,
+    *,
+    signatures: Mapping[str, Signature],
+    entry_points: Mapping[str, str],
+    num_threads: int | None,
+) -> TfliteSession:
+    """Open the file at `path` for the entry points `signatures`, found in it under the names `entry_points`.
+
+    `num_threads` None takes every core.  The graph is checked against the contract before anything of it
+    is planned.  Raises `BundleError` for a missing, damaged or unfitting file, `UsageError` for a thread
+    count below 1 and `RuntimeUnavailableError` where ai-edge-litert is not installed.
+    """
+    if num_threads is not None and num_threads < 1:
+        raise UsageError(f"the number of threads must be at least 1, not {num_threads}")
+    data = read_model_bytes(path)
+    graph = parse_graph(data, path)
+    for name, key in entry_points.items():
+        graph.check_signature(key, signatures[name])
+    if graph.custom_ops:
+        raise BundleError(
+            f"{path}: needs operations that LiteRT does not have: {', '.join(graph.custom_ops)}; "
+            "convert without custom operations"
+        )
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_content=data, num_threads=num_threads or os.cpu_count() or 1)
+    return TfliteSession(interpreter, path=path, entry_points=entry_points)
