@@ -29,6 +29,7 @@ import pytest
 from coremltools.converters.mil.mil import Operation
 from coremltools.models.model import MLModel
 
+from tinysam_mobile.errors import MilError
 from tinysam_mobile.simulator.mil import MilModel
 
 # Ops that the current test's models ran; the fixture below empties it.
@@ -71,7 +72,10 @@ def _without_value_inference() -> Iterator[None]:
 def predict(model: MLModel, data: Any, state: _State | None = None) -> Any:
     """Stands in for `MLModel.predict`."""
     with _without_value_inference():
-        return _load(model).predict(data, None if state is None else state.inner)
+        try:
+            return _load(model).predict(data, None if state is None else state.inner)
+        except MilError as error:  # in Core ML's words, which some tests look for
+            raise RuntimeError(f"Unable to compute the prediction using ML Program: {error}") from error
 
 
 def make_state(model: MLModel) -> _State:

@@ -45,17 +45,29 @@ def _lerp_axis(x: Tensor, points: Tensor, axis: int) -> Tensor:
     return first + share * (x.index_select(axis, high.long()) - first)
 
 
-def _resize(x: Tensor, sizes: Ints, mode: str, nearest: bool) -> Tensor:
-    """The last axes of `x` resized to `sizes`."""
+def _resize(x: Tensor, sizes: Ints, mode: str) -> Tensor:
+    """The last axes of `x` resized to `sizes`, linearly."""
     for axis, size in enumerate(sizes, start=x.dim() - len(sizes)):
-        if size == x.shape[axis] and mode != "OFFSET_CORNERS":
+        if size != x.shape[axis] or mode == "OFFSET_CORNERS":
+            x = _lerp_axis(x, _grid(x.shape[axis], size, mode), axis)
+    return x
+
+
+def _resize_nearest(x: Tensor, sizes: Ints, mode: str) -> Tensor:
+    """The last axes of `x` resized to `sizes`, taking whole elements.
+
+    DEFAULT takes `floor((i + 0.5) * in / out)`, as TensorFlow's half-pixel centres do: that is what
+    coremltools converts to it, and what its test of `resize` expects.
+    """
+    for axis, size in enumerate(sizes, start=x.dim() - len(sizes)):
+        old = x.shape[axis]
+        if size == old and mode != "OFFSET_CORNERS":
             continue
-        points = _grid(x.shape[axis], size, mode)
-        if nearest:
-            places = points.floor() if mode == "DEFAULT" else (points + 0.5).floor()
-            x = x.index_select(axis, places.long().clamp(0, x.shape[axis] - 1))
+        if mode == "DEFAULT":
+            places = (2 * torch.arange(size) + 1) * old // (2 * size)
         else:
-            x = _lerp_axis(x, points, axis)
+            places = (_grid(old, size, mode) + 0.5).floor().long().clamp(0, old - 1)
+        x = x.index_select(axis, places)
     return x
 
 
@@ -72,13 +84,16 @@ def upsample_nearest_neighbor(
     x: Tensor, scale_factor_height: float = 1.0, scale_factor_width: float = 1.0
 ) -> Tensor:
     """H and W times the factors, rounded down; each output takes input `floor(i * in / out)`."""
-    return _resize(x, _scaled(x, scale_factor_height, scale_factor_width), "DEFAULT", nearest=True)
+    for axis, size in zip((-2, -1), _scaled(x, scale_factor_height, scale_factor_width), strict=True):
+        if size != x.shape[axis]:
+            x = x.index_select(axis, torch.arange(size) * x.shape[axis] // size)
+    return x
 
 
 @mil_op("resize_nearest_neighbor", moves_data=True)
 def resize_nearest_neighbor(x: Tensor, target_size_height: int, target_size_width: int) -> Tensor:
-    """H and W as given; each output takes input `floor(i * in / out)`."""
-    return _resize(x, (target_size_height, target_size_width), "DEFAULT", nearest=True)
+    """H and W as given (see `_resize_nearest`)."""
+    return _resize_nearest(x, (target_size_height, target_size_width), "DEFAULT")
 
 
 @mil_op("upsample_bilinear")
@@ -92,7 +107,7 @@ def upsample_bilinear(
     """H and W times the factors, rounded down, with the spacing recomputed from the sizes."""
     half = not align_corners if half_pixel_centers is None else half_pixel_centers
     mode = "STRICT_ALIGN_CORNERS" if align_corners else "UNALIGN_CORNERS" if half else "DEFAULT"
-    return _resize(x, _scaled(x, scale_factor_height, scale_factor_width), mode, nearest=False)
+    return _resize(x, _scaled(x, scale_factor_height, scale_factor_width), mode)
 
 
 @mil_op("resize_bilinear")
@@ -100,7 +115,7 @@ def resize_bilinear(
     x: Tensor, target_size_height: int = 1, target_size_width: int = 1, sampling_mode: str = "DEFAULT"
 ) -> Tensor:
     """H and W as given."""
-    return _resize(x, (target_size_height, target_size_width), sampling_mode, nearest=False)
+    return _resize(x, (target_size_height, target_size_width), sampling_mode)
 
 
 @mil_op("resize", since="ios17")
@@ -115,10 +130,11 @@ def resize(
     tail = shape[len(shape) - resized_dims :]
     kept = x.shape[x.dim() - resized_dims :]
     sizes = tuple(size or old for size, old in zip(tail, kept, strict=True))
-    dtype = x.dtype
-    nearest = interpolation_mode == "NEAREST_NEIGHBOR"
-    result = _resize(x if nearest else x.float(), sizes, sampling_mode, nearest)
-    return result if dtype == torch.float32 else result.to(dtype)
+    if interpolation_mode == "NEAREST_NEIGHBOR":
+        return _resize_nearest(x, sizes, sampling_mode)
+    if interpolation_mode != "LINEAR":
+        raise ValueError(f"unknown interpolation_mode {interpolation_mode!r}")
+    return _resize(x.float(), sizes, sampling_mode).to(x.dtype)
 
 
 def _corners(boxes: Tensor, mode: str, scale: tuple[float, float]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -177,7 +193,8 @@ def crop_resize(
 ) -> Tensor:
     """Boxes roi (N, 1, 4 or 5, 1, 1) of x (B, C, H, W), resized: (N, B or 1, C, height, width).
 
-    The first of five numbers is the image's index; with four, every image is cropped.
+    The first of five numbers is the image's index; with four, every image is cropped.  Outside the
+    image is `pad_value`; UNALIGN_CORNERS mirrors there, as coremltools' test of it has it.
     """
     rows = roi.reshape(roi.shape[0], -1)
     boxes = rows[:, -4:]
@@ -229,6 +246,9 @@ def _crop(
     top, left, bottom, right = (float(values[i]) for values in corners)
     rows = _box_grid(top, bottom, target[0], mode)
     columns = _box_grid(left, right, target[1], mode)
+    if mode == "UNALIGN_CORNERS":
+        rows = _reflected(rows, 0.0, image.shape[-2] - 1.0)
+        columns = _reflected(columns, 0.0, image.shape[-1] - 1.0)
     return _sample_box(image, rows, columns, pad_value)
 
 
