@@ -1,0 +1,253 @@
+"""Whole runs of a tiny network: exact resume, two processes, stages, teacher and cache."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tinysam_mobile.distill.cache import EmbeddingCache, write_cache
+from tinysam_mobile.distill.config import (
+    LossWeights,
+    OptimiserSettings,
+    Stage,
+    TeacherSettings,
+    TrainConfig,
+    config_from_data,
+)
+from tinysam_mobile.distill.export import write_run
+from tinysam_mobile.distill.photo_store import Photo, PhotoStore, write_store
+from tinysam_mobile.distill.run_state import STATE_FILE, read_state
+from tinysam_mobile.distill.scenes import SceneSettings
+from tinysam_mobile.distill.train import train
+from tinysam_mobile.errors import CheckpointError, DatasetError, UsageError
+from tinysam_mobile.modeling.checkpoint import load_checkpoint
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    """Three photos of noise with a rectangle and a disc as masks."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:80, :100]
+    rectangle, disc = (y > 20) & (y < 60) & (x > 10) & (x < 50), (y - 40) ** 2 + (x - 70) ** 2 < 400
+    layers = np.stack([rectangle, disc])
+    photos = [
+        Photo(
+            name=f"{i}.png",
+            source="noise",
+            pixels=rng.integers(0, 256, (80, 100, 3), np.uint8),
+            layers=layers.astype(np.uint8),
+            kinds=("object", "region"),
+        )
+        for i in range(3)
+    ]
+    write_store(photos, tmp_path / "store")
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def config(store: Path) -> TrainConfig:
+    """Seven steps in two stages, with hard prompts."""
+    stages = (
+        Stage(steps=2, image_size=64, photos=1, prompts=3, use_image=False),
+        Stage(steps=5, image_size=128, photos=2, prompts=2, refine_share=0.5, max_refinements=2),
+    )
+    return TrainConfig(
+        model="tiny-test",
+        stores=(str(store),),
+        stages=stages,
+        optimiser=OptimiserSettings(warm_up_steps=2),
+        checkpoint_every_steps=2,
+    )
+
+
+def weights_of(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / STATE_FILE)
+
+
+def assert_same(left: Path, right: Path) -> None:
+    ours, theirs = weights_of(left), weights_of(right)
+    assert ours.keys() == theirs.keys()
+    assert [name for name in ours if not torch.equal(ours[name], theirs[name])] == []
+
+
+def test_killed_and_resumed_is_the_same_as_not_killed(tmp_path: Path, config: TrainConfig) -> None:
+    train(config, tmp_path / "whole")
+
+    def kill(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    # Dies after step 5, one step beyond the last state on disk.
+    dying = replace(config, validate_every_steps=5)
+    with pytest.raises(KeyboardInterrupt):
+        train(dying, tmp_path / "killed", validate=kill)
+    state = read_state(tmp_path / "killed")
+    assert state is not None
+    assert state.step == 4
+    train(dying, tmp_path / "killed")
+    assert_same(tmp_path / "whole", tmp_path / "killed")
+
+
+def test_training_moves_every_part_and_the_average_lags(tmp_path: Path, config: TrainConfig) -> None:
+    train(config, tmp_path / "run", stop_after=3)
+    before = weights_of(tmp_path / "run")
+    train(config, tmp_path / "run")
+    after = weights_of(tmp_path / "run")
+    parts = ("image_encoder.patch_embed", "prompt_encoder.point_embed", "mask_decoder.iou_prediction_head")
+    for part in parts:
+        keys = [k for k in before if k.startswith(f"weights/model.{part}") and k.endswith("weight")]
+        assert keys
+        assert all(not torch.equal(before[k], after[k]) for k in keys if "seq.1" not in k), part
+    assert (tmp_path / "run" / "losses.csv").read_text().startswith("step,loss,focal")
+
+
+def test_a_folder_with_another_run_is_refused(tmp_path: Path, config: TrainConfig) -> None:
+    train(config, tmp_path / "run", stop_after=1)
+    with pytest.raises(CheckpointError, match="another configuration"):
+        train(replace(config, seed=9), tmp_path / "run")
+
+
+def test_a_run_can_start_from_another_ones_average(tmp_path: Path, config: TrainConfig) -> None:
+    train(config, tmp_path / "first")
+    frozen = OptimiserSettings(learning_rate=0.0)
+    still = replace(config, start_from=str(tmp_path / "first"), optimiser=frozen)
+    train(still, tmp_path / "second", stop_after=1)
+    name = "model.mask_decoder.mask_tokens.weight"
+    first, second = weights_of(tmp_path / "first"), weights_of(tmp_path / "second")
+    assert torch.equal(second[f"weights/{name}"], first[f"average/{name}"])
+
+
+TORCHRUN_SCRIPT = """
+import sys
+import torch
+from tinysam_mobile.cli.distill import command
+torch.set_num_threads(1)
+command(sys.argv[1:])
+"""
+
+
+def run_two_processes(tmp_path: Path, *arguments: str) -> None:
+    script = tmp_path / "two.py"
+    script.write_text(TORCHRUN_SCRIPT)
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    done = subprocess.run(
+        [*launcher, str(script), *arguments],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def toml_of(config: TrainConfig) -> str:
+    stages = "".join(
+        f"[[stages]]\nsteps = {s.steps}\nimage_size = {s.image_size}\nphotos = {s.photos}\nprompts = {s.prompts}\n"
+        f"use_image = {str(s.use_image).lower()}\n"
+        for s in config.stages
+    )
+    return f'model = "{config.model}"\nstores = ["{config.stores[0]}"]\n{stages}'
+
+
+def test_two_processes_resume_exactly(tmp_path: Path, config: TrainConfig) -> None:
+    recipe = tmp_path / "run.toml"
+    recipe.write_text(toml_of(config))
+    run_two_processes(tmp_path, "train", str(recipe), "--out", str(tmp_path / "whole"))
+    run_two_processes(tmp_path, "train", str(recipe), "--out", str(tmp_path / "parts"), "--stop-after", "4")
+    run_two_processes(tmp_path, "train", str(recipe), "--out", str(tmp_path / "parts"))
+    assert_same(tmp_path / "whole", tmp_path / "parts")
+    assert (tmp_path / "whole" / "curves.png").stat().st_size > 1000
+
+
+def test_every_distillation_loss_is_switchable(tmp_path: Path, config: TrainConfig) -> None:
+    distil = replace(
+        config,
+        stages=(Stage(steps=1, image_size=128, photos=1, prompts=2),),
+        teacher=TeacherSettings(checkpoint="stand-in:tiny-test"),
+        losses=LossWeights(embedding=1.0, token=1.0, output=1.0),
+    )
+    train(distil, tmp_path / "all")
+    header = (tmp_path / "all" / "losses.csv").read_text().splitlines()[0].split(",")
+    assert {"embedding", "token", "output"} <= set(header)
+    train(replace(distil, losses=LossWeights(output=1.0)), tmp_path / "one")
+    header = (tmp_path / "one" / "losses.csv").read_text().splitlines()[0].split(",")
+    assert "output" in header
+    assert not {"embedding", "token"} & set(header)
+
+
+AS_THEY_ARE = SceneSettings(
+    whole_photo_share=1.0, paste_share=0.0, flip_share=0.0, colour_jitter=0.0, gray_share=0.0
+)
+
+
+def test_cached_embeddings_teach_as_the_live_teacher_does(
+    tmp_path: Path, config: TrainConfig, store: Path
+) -> None:
+    teacher = load_checkpoint("stand-in:tiny-test")
+    folder = tmp_path / "cache"
+    assert write_cache(teacher, PhotoStore(store), folder) == 1
+    assert write_cache(teacher, PhotoStore(store), folder) == 0, "what is there is kept"
+    live = replace(
+        config,
+        scenes=AS_THEY_ARE,
+        stages=(Stage(steps=1, image_size=128, photos=2, prompts=2),),
+        teacher=TeacherSettings(checkpoint="stand-in:tiny-test"),
+        losses=LossWeights(embedding=1.0),
+    )
+    cached = replace(live, teacher=TeacherSettings(checkpoint="stand-in:tiny-test", cache=str(folder)))
+    rows = []
+    for name, run in (("live", live), ("cached", cached)):
+        train(run, tmp_path / name)
+        header, row = (tmp_path / name / "losses.csv").read_text().splitlines()
+        rows.append(float(dict(zip(header.split(","), row.split(","), strict=True))["embedding"]))
+    # The cache holds fp16, 11 bits.
+    assert rows[0] == pytest.approx(rows[1], rel=2**-10)
+
+
+def test_a_damaged_shard_and_an_unknown_photo_are_dataset_errors(tmp_path: Path, store: Path) -> None:
+    write_cache(load_checkpoint("stand-in:tiny-test"), PhotoStore(store), tmp_path / "cache")
+    with pytest.raises(DatasetError, match="no embedding of noise/9"):
+        EmbeddingCache(tmp_path / "cache")["noise/9.png"]
+    shard = next((tmp_path / "cache").glob("*.safetensors"))
+    data = bytearray(shard.read_bytes())
+    data[-1] ^= 1
+    shard.write_bytes(data)
+    with pytest.raises(DatasetError, match="hash"):
+        EmbeddingCache(tmp_path / "cache")["noise/0.png"]
+
+
+def test_a_cache_does_not_fit_augmented_scenes(tmp_path: Path, config: TrainConfig, store: Path) -> None:
+    write_cache(load_checkpoint("stand-in:tiny-test"), PhotoStore(store), tmp_path / "cache")
+    teacher = TeacherSettings(checkpoint="stand-in:tiny-test", cache=str(tmp_path / "cache"))
+    with pytest.raises(UsageError, match="whole_photo_share"):
+        train(replace(config, teacher=teacher, losses=LossWeights(output=1.0)), tmp_path / "run")
+
+
+def test_an_exported_run_loads_as_a_checkpoint(tmp_path: Path, config: TrainConfig) -> None:
+    train(config, tmp_path / "run")
+    write_run(tmp_path / "run", tmp_path / "student.safetensors")
+    loaded = load_checkpoint(tmp_path / "student.safetensors")
+    assert loaded.model.config.name == "tiny-test"
+    assert loaded.metadata["step"] == "7"
+    key = "mask_decoder.mask_tokens.weight"
+    average = weights_of(tmp_path / "run")[f"average/model.{key}"]
+    assert torch.equal(loaded.model.state_dict()[key], average.half().float())
+
+
+def test_configuration_survives_its_own_json_and_names_what_is_wrong(config: TrainConfig) -> None:
+    import json
+
+    assert config_from_data(TrainConfig, json.loads(config.to_json()), where="run") == config
+    with pytest.raises(UsageError, match=r"run\.stages\[0\]: unknown key 'step'"):
+        config_from_data(TrainConfig, {"model": "x", "stores": [], "stages": [{"step": 1}]}, where="run")
+    with pytest.raises(UsageError, match=r"run\.seed: expected int"):
+        config_from_data(TrainConfig, {"model": "x", "stores": [], "stages": [], "seed": "1"}, where="run")
+    with pytest.raises(UsageError, match="need a"):
+        replace(config, losses=LossWeights(token=1.0))

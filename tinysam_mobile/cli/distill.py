@@ -1,0 +1,153 @@
+"""`tinysam-mobile distill`: prepare photos, cache a teacher, train, export what was trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import click
+
+from tinysam_mobile.cli.output import command_errors, progress
+from tinysam_mobile.errors import UsageError
+
+__all__ = ["command"]
+
+FOLDER = click.Path(path_type=Path, file_okay=False)
+
+
+@contextmanager
+def _processes() -> Iterator[tuple[int, int]]:
+    """Join the other processes if `torchrun` started this one; gives (rank, number of processes)."""
+    import torch.distributed as dist
+
+    if not dist.is_torchelastic_launched():
+        yield 0, 1
+        return
+    dist.init_process_group("gloo")
+    try:
+        yield dist.get_rank(), dist.get_world_size()
+    finally:
+        dist.destroy_process_group()
+
+
+@click.group()
+def command() -> None:
+    """Train a small network, from masks alone or with a teacher (full-stage distillation).
+
+    \b
+    Examples:
+      tinysam-mobile distill prepare photos_with_masks --out store/annotated
+      tinysam-mobile distill prepare photos --cut-out --out store/plain
+      tinysam-mobile distill cache store/plain --teacher sam_tiny.pth --out cache
+      tinysam-mobile distill train run.toml --out runs/first
+      torchrun --nproc-per-node 2 -m tinysam_mobile.cli distill train run.toml --out runs/first
+      tinysam-mobile distill export runs/first --out student.safetensors
+    """
+
+
+@command.command()
+@click.argument("photos", type=FOLDER)
+@click.option("--out", type=FOLDER, required=True, help="Folder of the photo store to write.")
+@click.option(
+    "--cut-out", is_flag=True, help="Also cut the object out of the middle of photos without masks."
+)
+@click.option(
+    "--leave-out-last",
+    type=int,
+    default=0,
+    show_default=True,
+    help="Photos at the end to keep for validation.",
+)
+@command_errors
+def prepare(photos: Path, out: Path, cut_out: bool, leave_out_last: int) -> None:
+    """Decode PHOTOS and their masks into a memory-mapped store.
+
+    A folder with instances.json keeps its annotated masks; in a plain folder of photos, masks are found by
+    graph-based segmentation.
+    """
+    from tinysam_mobile.distill.photo_store import write_store
+    from tinysam_mobile.distill.prepare import annotated_photos, unlabelled_photos
+    from tinysam_mobile.evaluation.coco import CocoDataset, read_coco
+
+    if (photos / "instances.json").exists():
+        data = read_coco(photos)
+        kept = data.images[: len(data.images) - leave_out_last]
+        found = annotated_photos(CocoDataset(name=data.name, images=kept))
+    elif photos.is_dir():
+        found = unlabelled_photos(photos, cut_out=cut_out)
+    else:
+        raise UsageError(
+            f"there is no folder {photos}: name one with photos, or with instances.json and images/"
+        )
+    click.echo(f"{write_store(found, out)} photos in {out}")
+
+
+@command.command()
+@click.argument("stores", nargs=-1, required=True, type=FOLDER)
+@click.option("--teacher", help="Checkpoint of the teacher; the shipped one by default.")
+@click.option(
+    "--out", type=FOLDER, required=True, help="Folder of the shards; those that are there are kept."
+)
+@command_errors
+def cache(stores: tuple[Path, ...], teacher: str | None, out: Path) -> None:
+    """Compute the teacher's image embeddings of STORES once; run it again to go on after a kill."""
+    from tinysam_mobile.distill.cache import write_cache
+    from tinysam_mobile.distill.photo_store import PhotoStore
+    from tinysam_mobile.modeling.checkpoint import load_checkpoint
+
+    loaded = load_checkpoint(teacher)
+    with _processes() as (rank, count), progress() as say:
+        for folder in stores:
+            written = write_cache(
+                loaded,
+                PhotoStore(folder),
+                out,
+                rank=rank,
+                processes=count,
+                progress=partial(_say_shard, say, folder),
+            )
+            click.echo(f"{folder}: {written} shards written by process {rank}")
+
+
+def _say_shard(say: Callable[[str], None], folder: Path, done: int, total: int) -> None:
+    say(f"{folder}: shard {done} of {total}")
+
+
+@command.command()
+@click.argument("config", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--out", type=FOLDER, required=True, help="Folder of the run; a run that is there goes on.")
+@click.option("--stop-after", type=int, help="Stop at this step and leave the rest for another time.")
+@click.option("--threads", type=int, help="Threads of torch per process.")
+@command_errors
+def train(config: Path, out: Path, stop_after: int | None, threads: int | None) -> None:
+    """Run the training that CONFIG (TOML) describes; losses go to losses.csv and curves.png in --out."""
+    import torch
+
+    from tinysam_mobile.distill.config import read_config
+    from tinysam_mobile.distill.progress import plot_curves
+    from tinysam_mobile.distill.train import train as run
+    from tinysam_mobile.distill.validation import validator
+
+    if threads:
+        torch.set_num_threads(threads)
+    settings = read_config(config)
+    with _processes() as (rank, _):
+        run(settings, out, stop_after=stop_after, validate=validator(settings, out))
+        if rank == 0:
+            plot_curves(out, out / "curves.png")
+
+
+@command.command()
+@click.argument("run", type=FOLDER)
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="Checkpoint to write."
+)
+@command_errors
+def export(run: Path, out: Path) -> None:
+    """Write the averaged weights of RUN as a .safetensors checkpoint in fp16."""
+    from tinysam_mobile.distill.export import write_run
+
+    write_run(run, out)
+    click.echo(f"{out}: {out.stat().st_size} bytes")

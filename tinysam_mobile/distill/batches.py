@@ -1,0 +1,102 @@
+"""Batches as a function of (seed, step, rank), made one step ahead in a thread."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from tinysam_mobile.distill.cache import EmbeddingCache
+from tinysam_mobile.distill.config import Stage, TrainConfig
+from tinysam_mobile.distill.pixels import normalised
+from tinysam_mobile.distill.prompts import CELL, Prompts, sample_prompts
+from tinysam_mobile.distill.scenes import Scene, SceneComposer
+from tinysam_mobile.errors import UsageError
+
+__all__ = ["Batch", "Batches"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """`images` f32 (G, 3, S, S) normalised, 0 outside the photo; prompts of K = G·M masks, side by side per
+    image; `targets` f32 (K, S/4, S/4), the share of each cell that the mask covers."""
+
+    images: Tensor
+    prompts: Prompts
+    targets: Tensor
+    teacher_embeddings: Tensor | None = None
+    """f32 (G, C, g, g) from the teacher's cache, if there is one."""
+
+
+class Batches:
+    """Makes the batch of any step; the next one is made while the caller uses the last."""
+
+    def __init__(
+        self,
+        composer: SceneComposer,
+        config: TrainConfig,
+        *,
+        rank: int = 0,
+        cache: EmbeddingCache | None = None,
+    ) -> None:
+        self._composer = composer
+        self._cache = cache
+        self._config = config
+        self._rank = rank
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="batches")
+        self._ahead: tuple[int, Future[Batch]] | None = None
+
+    def at(self, step: int) -> Batch:
+        """Return the batch of `step` and start on that of the next one."""
+        ahead = self._ahead
+        future = ahead[1] if ahead and ahead[0] == step else self._thread.submit(self._make, step)
+        batch = future.result()
+        if step + 1 < self._config.total_steps:
+            self._ahead = (step + 1, self._thread.submit(self._make, step + 1))
+        return batch
+
+    def close(self) -> None:
+        """Stop the thread."""
+        self._thread.shutdown(cancel_futures=True)
+
+    def _make(self, step: int) -> Batch:
+        config = self._config
+        stage = config.stage_at(step)[1]
+        rng = np.random.default_rng([config.seed, step, self._rank])
+        scenes = [
+            self._composer.compose(rng, size=stage.image_size, masks=stage.prompts)
+            for _ in range(stage.photos)
+        ]
+        batch = make_batch(scenes, rng, config, stage)
+        return (
+            batch if self._cache is None else replace(batch, teacher_embeddings=_cached(self._cache, scenes))
+        )
+
+
+def _cached(cache: EmbeddingCache, scenes: list[Scene]) -> Tensor:
+    keys = [scene.photo for scene in scenes]
+    if None in keys:
+        raise UsageError(
+            "cached embeddings fit whole, unchanged photos only: set whole_photo_share = 1 and paste_share, "
+            "flip_share, colour_jitter, gray_share = 0 in [scenes], or leave [teacher] cache empty"
+        )
+    return torch.stack([cache[key] for key in keys if key is not None])
+
+
+def make_batch(scenes: list[Scene], rng: np.random.Generator, config: TrainConfig, stage: Stage) -> Batch:
+    """Stack scenes of one size and draw a prompt for each of their masks."""
+    masks = np.concatenate([scene.masks for scene in scenes])
+    if stage.use_image:
+        pixels = torch.from_numpy(np.stack([scene.pixels for scene in scenes]))
+        images = normalised(pixels, [scene.valid_size for scene in scenes])
+    else:
+        images = torch.zeros(0, 3, stage.image_size, stage.image_size)
+    return Batch(
+        images=images,
+        prompts=sample_prompts(masks, rng, config.prompts),
+        targets=F.avg_pool2d(torch.from_numpy(masks).float().unsqueeze(1), CELL).squeeze(1),
+    )

@@ -1,0 +1,174 @@
+"""A training run as data: one typed file that the checkpoint carries along."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from pathlib import Path
+from types import NoneType
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+from tinysam_mobile.distill.prompts import PromptSettings
+from tinysam_mobile.distill.scenes import SceneSettings
+from tinysam_mobile.errors import UsageError
+
+__all__ = ["LossWeights", "OptimiserSettings", "Stage", "TeacherSettings", "TrainConfig", "read_config"]
+
+PRECISIONS = ("fp32", "bf16")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """A part of the run with one batch shape: `photos` scenes, `image_size` wide, `prompts` masks of each."""
+
+    steps: int
+    image_size: int
+    photos: int
+    prompts: int
+    use_image: bool = True
+    """False trains the decoder alone on an empty embedding: it learns what prompts mean (the average mask
+    of a box or point) for a tenth of the time."""
+    refine_share: float = 0.0
+    """Share of the steps that decode again with points on the errors (online hard prompts)."""
+    max_refinements: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossWeights:
+    """0 switches a loss off; the first three need a mask, the others a teacher."""
+
+    focal: float = 20.0
+    dice: float = 1.0
+    iou: float = 1.0
+    others: float = 0.15
+    """Share of the masks that did not win, in focal and dice."""
+    embedding: float = 0.0
+    token: float = 0.0
+    output: float = 0.0
+    hard_mask_weighting: bool = True
+    backbone: float = 0.0
+    """Distance to the features of a pretrained ImageNet network (`distill.backbone`)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimiserSettings:
+    """AdamW with linear warm-up and cosine decay to `final_share` of the rate over all stages."""
+
+    learning_rate: float = 1e-3
+    final_share: float = 0.02
+    warm_up_steps: int = 200
+    weight_decay: float = 0.05
+    clip_norm: float = 1.0
+    ema_decay: float = 0.999
+
+
+@dataclass(frozen=True, kw_only=True)
+class TeacherSettings:
+    """A checkpoint to learn from, and the folder of its cached embeddings (`distill cache`).
+
+    Without a cache the teacher encodes every scene itself, which allows augmented scenes.
+    """
+
+    checkpoint: str
+    cache: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """Everything that decides the weights, next to the photo stores themselves."""
+
+    model: str
+    stores: tuple[str, ...]
+    stages: tuple[Stage, ...]
+    seed: int = 0
+    precision: str = "fp32"
+    losses: LossWeights = field(default_factory=LossWeights)
+    optimiser: OptimiserSettings = field(default_factory=OptimiserSettings)
+    prompts: PromptSettings = field(default_factory=PromptSettings)
+    scenes: SceneSettings = field(default_factory=SceneSettings)
+    teacher: TeacherSettings | None = None
+    start_from: str = ""
+    """Folder of another run whose averaged weights are the start; random weights if empty."""
+    validation: str = ""
+    """COCO-style folder of which the last `validation_photos` photos are validated on; none if empty."""
+    validation_photos: int = 100
+    validate_every_steps: int = 1000
+    checkpoint_every_steps: int = 100
+
+    def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise UsageError(f"precision must be one of {', '.join(PRECISIONS)}, not {self.precision!r}")
+        if not self.stages or any(stage.steps < 1 for stage in self.stages):
+            raise UsageError("a training run needs at least one stage, and each at least one step")
+        distils = (self.losses.embedding, self.losses.token, self.losses.output)
+        if any(distils) and self.teacher is None:
+            raise UsageError("the losses embedding, token and output need a [teacher]")
+
+    @property
+    def total_steps(self) -> int:
+        """Steps of all stages together."""
+        return sum(stage.steps for stage in self.stages)
+
+    def stage_at(self, step: int) -> tuple[int, Stage]:
+        """Return the index of the stage that step number `step` (from 0) belongs to, and the stage."""
+        end = 0
+        for index, stage in enumerate(self.stages):
+            end += stage.steps
+            if step < end:
+                return index, stage
+        raise UsageError(f"step {step} lies beyond the {end} steps of this run")
+
+    def to_json(self) -> str:
+        """Return the run as JSON, which `config_from_data` reads back."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+
+T = TypeVar("T")
+
+
+def config_from_data(kind: type[T], data: Any, *, where: str) -> T:
+    """Build the dataclass `kind` from tables and lists; raises `UsageError` that names the place."""
+    if not isinstance(data, dict):
+        raise UsageError(f"{where}: expected a table")
+    known = {f.name for f in fields(kind)}  # type: ignore[arg-type]
+    unknown = sorted(set(data) - known)
+    if unknown:
+        raise UsageError(f"{where}: unknown key {unknown[0]!r}; choose one of: {', '.join(sorted(known))}")
+    hints = get_type_hints(kind)
+    values = {key: _value(hints[key], value, where=f"{where}.{key}") for key, value in data.items()}
+    try:
+        return kind(**values)
+    except TypeError as error:
+        raise UsageError(f"{where}: {error}") from error
+
+
+def _value(hint: Any, value: Any, *, where: str) -> Any:
+    if is_dataclass(hint):
+        return config_from_data(hint, value, where=where)  # type: ignore[arg-type]
+    arguments = get_args(hint)
+    if get_origin(hint) is tuple:
+        if not isinstance(value, list | tuple):
+            raise UsageError(f"{where}: expected a list")
+        kinds = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else list(arguments)
+        if len(kinds) != len(value):
+            raise UsageError(f"{where}: expected {len(kinds)} values")
+        return tuple(
+            _value(k, v, where=f"{where}[{i}]") for i, (k, v) in enumerate(zip(kinds, value, strict=True))
+        )
+    if NoneType in arguments:
+        return None if value is None else _value(arguments[0], value, where=where)
+    if hint is float and type(value) is int:
+        return float(value)
+    if type(value) is not hint:
+        raise UsageError(f"{where}: expected {hint.__name__}, not {value!r}")
+    return value
+
+
+def read_config(path: Path) -> TrainConfig:
+    """Read a run from a TOML file; raises `UsageError` for anything that is not one."""
+    try:
+        data = tomllib.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path}: cannot be read as TOML ({error})") from error
+    return config_from_data(TrainConfig, data, where=path.name)

@@ -1,0 +1,58 @@
+"""The weights of a run as a checkpoint that the package loads: safetensors with its configuration."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from tinysam_mobile.distill.config import TrainConfig, config_from_data
+from tinysam_mobile.distill.run_state import read_state
+from tinysam_mobile.distill.train import averaged_model
+from tinysam_mobile.errors import CheckpointError
+from tinysam_mobile.modeling.sam import TinySAM
+
+__all__ = ["EVERYTHING_KEY", "write_checkpoint", "write_run"]
+
+CONFIG_KEY = "config"
+EVERYTHING_KEY = "everything"
+"""Metadata key of the thresholds of everything mode that suit the model, as JSON."""
+
+
+EVERYTHING_THRESHOLDS = {"pred_iou_thresh": 0.5, "stability_score_thresh": 0.8, "high_score_thresh": 2.0}
+"""A small network is less sure of itself than SAM: its predicted IoU and logits are lower."""
+
+
+def write_run(folder: Path, path: Path) -> None:
+    """Write the averaged weights of the run in `folder` to `path`; `CheckpointError` if there is none."""
+    state = read_state(folder)
+    if state is None:
+        raise CheckpointError(f"{folder}: holds no training run; train one with `distill train`")
+    config = config_from_data(TrainConfig, json.loads(state.config_json), where=str(folder))
+    model = averaged_model(state, config)
+    origin = {"run": state.config_json, "step": str(state.step)}
+    write_checkpoint(model, path, thresholds=EVERYTHING_THRESHOLDS, origin=origin)
+
+
+def write_checkpoint(
+    model: TinySAM, path: Path, *, thresholds: Mapping[str, float], origin: Mapping[str, str]
+) -> None:
+    """Write `model` to `path`: matrices and kernels in fp16, vectors (norms, biases) in fp32.
+
+    The metadata hold the configuration, `thresholds` and the texts of `origin`.
+    """
+    state = {name: _narrowed(tensor) for name, tensor in model.state_dict().items()}
+    metadata = {CONFIG_KEY: json.dumps(model.config.to_dict()), EVERYTHING_KEY: json.dumps(dict(thresholds))}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    save_file(state, partial, metadata=metadata | dict(origin))
+    partial.rename(path)
+
+
+def _narrowed(tensor: Tensor) -> Tensor:
+    tensor = tensor.detach().contiguous()
+    return tensor.to(torch.float16) if tensor.ndim > 1 and tensor.is_floating_point() else tensor.clone()

@@ -1,0 +1,67 @@
+"""What is trained: the student, and the linear maps to a teacher's widths that only training needs."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from tinysam_mobile.distill.backbone import FEATURE_CHANNELS
+from tinysam_mobile.distill.config import LossWeights, Stage
+from tinysam_mobile.modeling.config import TinySAMConfig
+from tinysam_mobile.modeling.sam import TinySAM
+
+__all__ = ["Encoded", "Learner"]
+
+FIRST_NECK_SCALE = 0.1
+
+
+class Encoded(NamedTuple):
+    """`embedding` (G, C, S/16, S/16), and `features` (G, C', S/16, S/16) of the encoder's last stage."""
+
+    embedding: Tensor
+    features: Tensor | None
+
+
+class Learner(nn.Module):
+    """The student under `model`; adapters beside it exist only for the losses that need them."""
+
+    def __init__(
+        self, config: TinySAMConfig, losses: LossWeights, teacher: TinySAMConfig | None = None
+    ) -> None:
+        super().__init__()
+        self.model = TinySAM(config)
+        self.adapters = nn.ModuleDict()
+        if losses.backbone:
+            self.adapters["backbone"] = nn.Conv2d(config.encoder.embed_dims[-1], FEATURE_CHANNELS, 1)
+        if teacher is not None and losses.embedding:
+            self.adapters["embedding"] = nn.Conv2d(config.decoder.dim, teacher.decoder.dim, 1)
+        if teacher is not None and losses.token:
+            self.adapters["token"] = nn.Linear(config.decoder.dim, teacher.decoder.dim)
+        last_norm = self.model.image_encoder.neck[3]
+        assert isinstance(last_norm, nn.LayerNorm)
+        # A decoder that learned prompts on an empty embedding is not thrown off by a quiet one.
+        nn.init.constant_(last_norm.weight, FIRST_NECK_SCALE)
+        for module in self.model.image_encoder.modules():
+            if isinstance(module, nn.Conv2d) and module.kernel_size != (1, 1):
+                module.forward = partial(_conv_in_fp32, module)  # type: ignore[method-assign]
+
+    def encode(self, images: Tensor, stage: Stage) -> Encoded:
+        """Encode `images` (G, 3, S, S); one empty embedding for all prompts where the stage has no image."""
+        if not stage.use_image:
+            config = self.model.config
+            return Encoded(torch.zeros(1, config.decoder.dim, config.grid_size, config.grid_size), None)
+        encoder = self.model.image_encoder
+        x = encoder.patch_embed(images)
+        for layer in encoder.layers:
+            x = layer(x)
+        return Encoded(encoder.neck(x), x)
+
+
+def _conv_in_fp32(conv: nn.Conv2d, x: Tensor) -> Tensor:
+    """oneDNN takes 3 to 10 times longer for bf16 gradients of strided depthwise and 3x3 convolutions."""
+    with torch.autocast("cpu", enabled=False):
+        out: Tensor = nn.Conv2d.forward(conv, x.float())
+        return out

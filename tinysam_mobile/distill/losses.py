@@ -1,0 +1,78 @@
+"""Losses of full-stage distillation (arXiv 2312.13789, section 3.2) and of Segment Anything (appendix A)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+__all__ = ["MaskLosses", "dice_loss", "focal_loss", "hard_mask_weight", "mask_iou", "mask_losses"]
+
+
+def focal_loss(logits: Tensor, targets: Tensor, *, gamma: float = 2.0, alpha: float = 0.25) -> Tensor:
+    """Mean focal loss of each mask (arXiv 1708.02002): (..., H, W) → (...); `targets` in [0, 1]."""
+    cross_entropy = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+    probability = logits.sigmoid()
+    miss = probability + targets - 2 * probability * targets
+    weight = alpha * targets + (1 - alpha) * (1 - targets)
+    return (weight * miss**gamma * cross_entropy).mean((-2, -1))
+
+
+def dice_loss(logits: Tensor, targets: Tensor) -> Tensor:
+    """1 − soft Dice of each mask (arXiv 1606.04797), +1 on both sides as in SAM: (..., H, W) → (...)."""
+    probability = logits.sigmoid()
+    shared = (probability * targets).sum((-2, -1))
+    return 1 - (2 * shared + 1) / (probability.sum((-2, -1)) + targets.sum((-2, -1)) + 1)
+
+
+def mask_iou(logits: Tensor, targets: Tensor) -> Tensor:
+    """IoU of (`logits` > 0) and (`targets` > 0.5): (..., H, W) → (...); two empty masks have IoU 1."""
+    got, wanted = logits > 0, targets > 0.5
+    shared = (got & wanted).sum((-2, -1))
+    either = (got | wanted).sum((-2, -1))
+    return torch.where(either > 0, shared / either.clamp(min=1), 1.0)
+
+
+def hard_mask_weight(teacher_iou: Tensor, student_iou: Tensor, *, epsilon: float = 1e-2) -> Tensor:
+    """H = sigmoid(IoU(teacher) / (IoU(student) + ε) − 1): above 0.5 where the student is worse."""
+    return torch.sigmoid(teacher_iou / (student_iou + epsilon) - 1)
+
+
+class MaskLosses(NamedTuple):
+    """Scalars, and what the next prompt needs: `best` i64 (K) is the mask with the smallest loss."""
+
+    focal: Tensor
+    dice: Tensor
+    iou: Tensor
+    best: Tensor
+
+
+def mask_losses(
+    logits: Tensor,
+    iou: Tensor,
+    targets: Tensor,
+    *,
+    focal_weight: float,
+    dice_weight: float,
+    others_weight: float,
+) -> MaskLosses:
+    """Losses of K prompts against the truth; only the best of the 3 masks counts fully (SAM's ambiguity).
+
+    `logits` (K, 3, H, W), `iou` (K, 3) predicted, `targets` (K, H, W).  `others_weight` is the share of
+    the mean over all three, which keeps a mask that never wins alive.
+    """
+    truth = targets.unsqueeze(1).expand_as(logits)
+    focal, dice = focal_loss(logits, truth), dice_loss(logits, truth)
+    best = (focal_weight * focal + dice_weight * dice).detach().argmin(1)
+    share = torch.full_like(focal, others_weight / focal.shape[1])
+    share.scatter_add_(1, best.unsqueeze(1), torch.full_like(share[:, :1], 1 - others_weight))
+    with torch.no_grad():
+        measured = mask_iou(logits, truth)
+    return MaskLosses(
+        focal=focal_weight * (share * focal).sum(1).mean(),
+        dice=dice_weight * (share * dice).sum(1).mean(),
+        iou=(iou - measured).abs().mean(),
+        best=best,
+    )

@@ -1,0 +1,77 @@
+"""`distill prepare`: annotated and unlabelled photos into one photo store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from tinysam_mobile.distill.photo_store import Photo
+from tinysam_mobile.distill.regions import centred_object, region_layers
+from tinysam_mobile.evaluation.coco import CocoDataset, CocoImage
+from tinysam_mobile.images import load_image
+
+__all__ = ["annotated_photos", "unlabelled_photos"]
+
+STORED_SIDE = 512
+MAX_LAYERS = 3
+PHOTO_SUFFIXES = {".jpg", ".jpeg", ".png"}
+
+
+def _stored(path: Path) -> NDArray[np.uint8]:
+    """Load a photo, scaled down if a side is longer than `STORED_SIDE`."""
+    image = Image.fromarray(load_image(path))
+    image.thumbnail((STORED_SIDE, STORED_SIDE), Image.Resampling.BILINEAR, reducing_gap=None)
+    return np.asarray(image)
+
+
+def annotated_photos(dataset: CocoDataset) -> Iterator[Photo]:
+    """Yield each photo with its instances packed into as few layers as hold them."""
+    for entry in dataset.images:
+        pixels = _stored(entry.path)
+        objects = _packed(entry, pixels.shape[0], pixels.shape[1])
+        yield Photo(
+            name=entry.path.name,
+            source=dataset.name,
+            pixels=pixels,
+            layers=objects,
+            kinds=("object",) * len(objects),
+        )
+
+
+def _packed(entry: CocoImage, height: int, width: int) -> NDArray[np.uint8]:
+    """Put every instance into the first layer where it covers nothing; uint8 (L, height, width)."""
+    layers: list[NDArray[np.uint8]] = []
+    for instance in sorted(entry.instances, key=lambda i: -i.area):
+        if instance.is_crowd:
+            continue
+        full = Image.fromarray(entry.mask(instance)).resize((width, height), Image.Resampling.NEAREST)
+        mask = np.asarray(full)
+        free = (layer for layer in layers if layer.max() < 255 and not layer[mask].any())
+        layer = next(free, None)
+        if layer is None:
+            if len(layers) == MAX_LAYERS:
+                continue
+            layer = np.zeros((height, width), np.uint8)
+            layers.append(layer)
+        layer[mask] = layer.max() + 1
+    return np.stack(layers) if layers else np.zeros((0, height, width), np.uint8)
+
+
+def unlabelled_photos(folder: Path, *, cut_out: bool) -> Iterator[Photo]:
+    """Yield each photo of `folder` with region layers; with `cut_out` also the object in its middle."""
+    for path in sorted(p for p in folder.iterdir() if p.suffix.lower() in PHOTO_SUFFIXES):
+        pixels = _stored(path)
+        regions = region_layers(pixels)
+        found = centred_object(pixels) if cut_out else None
+        objects = np.zeros((0, *pixels.shape[:2]), np.uint8) if found is None else found[None]
+        yield Photo(
+            name=path.name,
+            source=folder.name,
+            pixels=pixels,
+            layers=np.concatenate([objects, regions]),
+            kinds=("object",) * len(objects) + ("region",) * len(regions),
+        )

@@ -1,0 +1,124 @@
+"""One training step as a function: forward passes of student and teachers, all losses, figures to log."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from tinysam_mobile.distill.backbone import PretrainedBackbone, feature_loss
+from tinysam_mobile.distill.batches import Batch
+from tinysam_mobile.distill.config import LossWeights, Stage, TrainConfig
+from tinysam_mobile.distill.learner import Encoded, Learner
+from tinysam_mobile.distill.losses import mask_iou, mask_losses
+from tinysam_mobile.distill.prompts import Prompts, add_error_points
+from tinysam_mobile.distill.teacher import distillation_losses, teach
+from tinysam_mobile.modeling.mask_decoder import DecoderOutput
+from tinysam_mobile.modeling.sam import TinySAM
+from tinysam_mobile.spec import Label
+
+__all__ = ["StepResult", "Teachers", "learn"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Teachers:
+    """Frozen networks to learn from."""
+
+    backbone: PretrainedBackbone | None = None
+    model: TinySAM | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepResult:
+    """Weighted losses by name and figures to log, all scalars."""
+
+    losses: dict[str, Tensor]
+    figures: dict[str, Tensor]
+
+    @property
+    def total(self) -> Tensor:
+        """What is differentiated."""
+        return torch.stack(list(self.losses.values())).sum()
+
+
+def learn(
+    learner: Learner,
+    batch: Batch,
+    stage: Stage,
+    config: TrainConfig,
+    generator: torch.Generator,
+    teachers: Teachers,
+) -> StepResult:
+    """Forward pass and losses of one batch."""
+    with torch.autocast("cpu", torch.bfloat16, enabled=config.precision == "bf16"):
+        encoded = learner.encode(batch.images, stage)
+        prompts = hard_prompts(learner.model, encoded.embedding, batch, stage, generator)
+        out = learner.model.decode(encoded.embedding, prompts.coords, prompts.labels)
+        extra = _backbone_loss(learner, encoded, batch, config.losses, teachers)
+        if teachers.model is not None and stage.use_image:
+            taught = teach(teachers.model, batch, prompts)
+            extra |= distillation_losses(
+                taught, encoded, out, learner=learner, batch=batch, prompts=prompts, weights=config.losses
+            )
+    result = supervised(out, batch, config.losses)
+    return StepResult(losses=result.losses | extra, figures=result.figures)
+
+
+def hard_prompts(
+    model: TinySAM, embedding: Tensor, batch: Batch, stage: Stage, generator: torch.Generator
+) -> Prompts:
+    """Return the prompts of a randomly drawn iteration of click refinement (METHOD.md section 2)."""
+    prompts = batch.prompts
+    if torch.rand((), generator=generator).item() >= stage.refine_share:
+        return prompts
+    for _ in range(int(torch.randint(1, stage.max_refinements + 1, (), generator=generator))):
+        with torch.no_grad():
+            out = model.decode(embedding, prompts.coords, prompts.labels)
+        prompts = add_error_points(prompts, picked(out.masks, out.iou), batch.targets, generator)
+    return prompts
+
+
+def _backbone_loss(
+    learner: Learner, encoded: Encoded, batch: Batch, weights: LossWeights, teachers: Teachers
+) -> dict[str, Tensor]:
+    if teachers.backbone is None or encoded.features is None:
+        return {}
+    ours = learner.adapters["backbone"](encoded.features)
+    target = teachers.backbone(batch.images, grid_size=ours.shape[-1])
+    return {"backbone": weights.backbone * feature_loss(ours, target)}
+
+
+def picked(masks: Tensor, scores: Tensor) -> Tensor:
+    """The mask with the highest of its `scores` (K, 3) for each prompt: (K, 3, H, W) → f32 (K, H, W)."""
+    best = scores.argmax(1).view(-1, 1, 1, 1).expand(-1, 1, *masks.shape[2:])
+    return masks.gather(1, best).squeeze(1).float()
+
+
+def supervised(out: DecoderOutput, batch: Batch, weights: LossWeights) -> StepResult:
+    """Focal, dice and predicted-IoU loss, with the mean IoU of box and point prompts as figures."""
+    masks, iou = out.masks.float(), out.iou.float()
+    losses = mask_losses(
+        masks,
+        iou,
+        batch.targets,
+        focal_weight=weights.focal,
+        dice_weight=weights.dice,
+        others_weight=weights.others,
+    )
+    terms = {"focal": losses.focal, "dice": losses.dice, "iou": weights.iou * losses.iou}
+    return StepResult(losses=terms, figures=_figures(masks, iou, batch))
+
+
+@torch.no_grad()
+def _figures(masks: Tensor, iou: Tensor, batch: Batch) -> dict[str, Tensor]:
+    measured = mask_iou(masks, batch.targets.unsqueeze(1).expand_as(masks))
+    chosen = measured.gather(1, iou.argmax(1, keepdim=True)).squeeze(1)
+    best = measured.max(1).values
+    is_box = (batch.prompts.labels[:, 0] == Label.BOX_TOP_LEFT).float()
+    figures = {}
+    for name, member in (("box", is_box), ("point", 1 - is_box)):
+        count = member.sum().clamp(min=1)
+        figures[f"iou_{name}"] = (chosen * member).sum() / count
+        figures[f"iou_{name}_best"] = (best * member).sum() / count
+    return figures

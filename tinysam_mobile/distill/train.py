@@ -1,0 +1,206 @@
+"""The training loop: stages, schedule, moving average, several processes, exact resume.
+
+A step is a function of the state before it and of (seed, step, rank), so a run that was killed and
+resumed ends with the weights of one that was not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import cos, pi
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from tinysam_mobile.distill.backbone import PretrainedBackbone
+from tinysam_mobile.distill.batches import Batches
+from tinysam_mobile.distill.cache import EmbeddingCache
+from tinysam_mobile.distill.config import OptimiserSettings, TrainConfig
+from tinysam_mobile.distill.learner import Learner
+from tinysam_mobile.distill.photo_store import PhotoStore
+from tinysam_mobile.distill.progress import Progress
+from tinysam_mobile.distill.run_state import RunState, adam_groups, read_state, restore_adam, write_state
+from tinysam_mobile.distill.scenes import SceneComposer
+from tinysam_mobile.distill.step import Teachers, learn
+from tinysam_mobile.errors import CheckpointError
+from tinysam_mobile.modeling.checkpoint import load_checkpoint
+from tinysam_mobile.modeling.config import config_named
+from tinysam_mobile.modeling.sam import TinySAM
+
+__all__ = ["averaged_model", "learning_rate", "train"]
+
+Validator = Callable[[TinySAM, int], None]
+
+
+def learning_rate(step: int, total_steps: int, settings: OptimiserSettings) -> float:
+    """Rate of step number `step` (from 0): linear warm-up, then a cosine down to `final_share`."""
+    if step < settings.warm_up_steps:
+        return settings.learning_rate * (step + 1) / settings.warm_up_steps
+    share = (step - settings.warm_up_steps) / max(1, total_steps - settings.warm_up_steps)
+    floor = settings.final_share
+    return settings.learning_rate * (floor + (1 - floor) * 0.5 * (1 + cos(pi * share)))
+
+
+def train(
+    config: TrainConfig, folder: Path, *, stop_after: int | None = None, validate: Validator | None = None
+) -> None:
+    """Run `config` in `folder`, from where the folder's state stands to the end or to step `stop_after`.
+
+    Under `torchrun` every process takes its share: gradients and batch-norm statistics are averaged, the
+    first process writes.  Raises `CheckpointError` if the folder holds another run.
+    """
+    rank, processes = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+    state = read_state(folder)
+    if state is not None and state.config_json != config.to_json():
+        raise CheckpointError(f"{folder}: holds a run with another configuration; choose another --out")
+    composer = SceneComposer([PhotoStore(Path(store)) for store in config.stores], config.scenes)
+    teachers = Teachers(
+        backbone=PretrainedBackbone() if config.losses.backbone else None,
+        model=load_checkpoint(config.teacher.checkpoint).model.requires_grad_(False)
+        if config.teacher
+        else None,
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    progress = Progress(folder, total_steps=config.total_steps, write=rank == 0)
+    cache = EmbeddingCache(Path(config.teacher.cache)) if config.teacher and config.teacher.cache else None
+    batches = Batches(composer, config, rank=rank, cache=cache)
+    end = min(config.total_steps, stop_after or config.total_steps)
+    try:
+        while (state.step if state else 0) < end:
+            run = _StageRun(config, state, teachers, rank=rank, processes=processes)
+            state = run.advance(batches, progress, folder, end=end, validate=validate)
+    finally:
+        batches.close()
+        progress.flush()
+
+
+def averaged_model(state: RunState, config: TrainConfig, *, image_size: int | None = None) -> TinySAM:
+    """Return the moving average of a run's student, in evaluation mode, at its own or another input size."""
+    shape = config_named(config.model)
+    model = TinySAM(shape.at_image_size(image_size or shape.image_size))
+    average = state.groups["average"]
+    model.load_state_dict({name: average[f"model.{name}"] for name in model.state_dict()})
+    return model.eval()
+
+
+class _StageRun:
+    """One stage: its batch shape fixes the size of the student, so it is built anew from the state."""
+
+    def __init__(
+        self, config: TrainConfig, state: RunState | None, teachers: Teachers, *, rank: int, processes: int
+    ) -> None:
+        self.teachers = teachers
+        self.config, self.rank, self.processes = config, rank, processes
+        self.step = state.step if state else 0
+        index, self.stage = config.stage_at(self.step)
+        self.end = sum(stage.steps for stage in config.stages[: index + 1])
+        torch.manual_seed(config.seed)
+        self.learner = Learner(
+            config_named(config.model).at_image_size(self.stage.image_size),
+            config.losses,
+            teachers.model.config if teachers.model else None,
+        ).train()
+        self.optimiser = _adam(self.learner, config.optimiser)
+        if state:
+            self.learner.load_state_dict(dict(state.groups["weights"]))
+            restore_adam(self.optimiser, self.learner, state)
+        elif config.start_from:
+            self.learner.load_state_dict(_average_of(Path(config.start_from)), strict=False)
+        start = state.groups["average"] if state else self.learner.state_dict()
+        self.average = {name: value.detach().clone() for name, value in start.items()}
+
+    def advance(
+        self, batches: Batches, progress: Progress, folder: Path, *, end: int, validate: Validator | None
+    ) -> RunState:
+        """Train to the end of the stage or to step `end`; return and write the state there."""
+        while self.step < min(self.end, end):
+            figures = self._one_step(batches)
+            self.step += 1
+            progress.add(self.step, figures)
+            if self.rank == 0 and self.step % self.config.checkpoint_every_steps == 0:
+                write_state(self._state(), folder)
+            if validate and self.rank == 0 and self.step % self.config.validate_every_steps == 0:
+                validate(averaged_model(self._state(), self.config), self.step)
+        state = self._state()
+        if self.rank == 0:
+            write_state(state, folder)
+        return state
+
+    def _one_step(self, batches: Batches) -> dict[str, float]:
+        config = self.config
+        batch = batches.at(self.step)
+        generator = torch.Generator().manual_seed((config.seed * 1_000_003 + self.step) * 1_009 + self.rank)
+        result = learn(self.learner, batch, self.stage, config, generator, self.teachers)
+        self.optimiser.zero_grad()
+        result.total.backward()
+        if self.processes > 1:
+            _average_over_processes(self.learner, self.processes)
+        norm = nn.utils.clip_grad_norm_(self.learner.parameters(), config.optimiser.clip_norm)
+        rate = learning_rate(self.step, config.total_steps, config.optimiser)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        self.optimiser.step()
+        self._update_average()
+        logged = {"loss": result.total} | result.losses | result.figures | {"norm": norm}
+        return {name: float(value.detach()) for name, value in logged.items()} | {"rate": rate}
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        # A short memory at first, so that the average is not the random start for thousands of steps.
+        decay = min(self.config.optimiser.ema_decay, (1 + self.step) / (10 + self.step))
+        for name, value in self.learner.state_dict().items():
+            if value.dtype.is_floating_point:
+                self.average[name].lerp_(value, 1 - decay)
+            else:
+                self.average[name].copy_(value)
+
+    def _state(self) -> RunState:
+        groups = {"weights": self.learner.state_dict(), "average": self.average}
+        return RunState(
+            step=self.step,
+            config_json=self.config.to_json(),
+            groups=groups | adam_groups(self.optimiser, self.learner),
+        )
+
+
+def _average_of(folder: Path) -> dict[str, Tensor]:
+    state = read_state(folder)
+    if state is None:
+        raise CheckpointError(f"{folder}: start_from names a folder without a training run")
+    return dict(state.groups["average"])
+
+
+def _adam(learner: nn.Module, settings: OptimiserSettings) -> torch.optim.AdamW:
+    """AdamW without decay on biases, norms, embeddings and relative position biases."""
+    decayed = [
+        p
+        for name, p in learner.named_parameters()
+        if p.ndim > 1 and "embed" not in name and "attention_biases" not in name
+    ]
+    chosen = {id(p) for p in decayed}
+    rest = [p for p in learner.parameters() if id(p) not in chosen]
+    groups = [
+        {"params": decayed, "weight_decay": settings.weight_decay},
+        {"params": rest, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, 0.99), fused=True)
+
+
+def _average_over_processes(learner: nn.Module, processes: int) -> None:
+    """Average gradients and floating buffers over all processes, in one message."""
+    tensors: list[Tensor] = []
+    for parameter in learner.parameters():
+        if parameter.grad is None:
+            # Which losses run is drawn per process: a parameter may be used by the others only.
+            parameter.grad = torch.zeros_like(parameter)
+        tensors.append(parameter.grad)
+    tensors += [buffer for buffer in learner.buffers() if buffer.dtype.is_floating_point]
+    flat = torch.cat([tensor.flatten() for tensor in tensors])
+    dist.all_reduce(flat)
+    flat /= processes
+    start = 0
+    for tensor in tensors:
+        tensor.copy_(flat[start : start + tensor.numel()].view_as(tensor))
+        start += tensor.numel()

@@ -1,0 +1,170 @@
+"""mIoU of one-prompt segmentation, of any backend: from the tight box, and from the centre point.
+
+Every instance that is no crowd and whose annotated area is at least `MIN_AREA_PX` counts once; IoU is
+measured at the photo's own resolution.  `miou_box` and `miou_point` take the mask with the highest predicted
+IoU, their `_best` the best of the three.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tinysam_mobile.evaluation.coco import CocoDataset, CocoImage, Instance
+from tinysam_mobile.evaluation.ideal_prompts import centre_point, tight_box
+from tinysam_mobile.images import load_image
+from tinysam_mobile.preprocess import Geometry, preprocess, upscale_masks
+from tinysam_mobile.prompts import Prompt, make_prompt, pack_prompts
+from tinysam_mobile.simulator.base import Backend
+from tinysam_mobile.spec import Label
+
+__all__ = ["PROMPT_KINDS", "SIZES", "Measurement", "measure", "size_of", "spearman", "summary"]
+
+MIN_AREA_PX = 100
+SIZES = {"small": 32**2, "medium": 96**2, "large": float("inf")}
+"""COCO's sizes: the annotated area in pixels below which an object has that size."""
+PROMPT_KINDS = ("box", "point")
+
+BoolMask = NDArray[np.bool_]
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """One prompt on one instance; `ious` and `predicted` hold one value for each of the three masks."""
+
+    instance_id: int
+    size: str
+    prompt: str
+    ious: tuple[float, ...]
+    predicted: tuple[float, ...]
+
+    @property
+    def chosen_iou(self) -> float:
+        """IoU of the mask that the model itself prefers."""
+        return self.ious[int(np.argmax(self.predicted))]
+
+
+class Target(NamedTuple):
+    """An instance that counts, with its mask bool (H, W)."""
+
+    instance: Instance
+    mask: BoolMask
+
+
+def size_of(instance: Instance) -> str:
+    """Return the name of the instance's size in `SIZES`."""
+    return next(name for name, limit in SIZES.items() if instance.area < limit)
+
+
+def targets_of(image: CocoImage) -> list[Target]:
+    """Return the instances of a photo that count."""
+    counted = [i for i in image.instances if not i.is_crowd and i.area >= MIN_AREA_PX]
+    return [target for target in (Target(i, image.mask(i)) for i in counted) if target.mask.any()]
+
+
+def mask_iou(left: BoolMask, right: BoolMask) -> float:
+    """IoU of two masks bool (H, W); 1 if both are empty."""
+    either = int((left | right).sum())
+    return int((left & right).sum()) / either if either else 1.0
+
+
+def measure(
+    backend: Backend, dataset: CocoDataset, *, progress: Callable[[int, int], None] | None = None
+) -> Iterator[Measurement]:
+    """Yield the measurements of both prompts on every instance that counts, photo by photo.
+
+    `progress` is called with the number of photos done and of all.
+    """
+    for done, image in enumerate(dataset.images, start=1):
+        targets = targets_of(image)
+        if targets:
+            yield from _measure_image(backend, image, targets)
+        if progress:
+            progress(done, len(dataset.images))
+
+
+def _measure_image(backend: Backend, image: CocoImage, targets: Sequence[Target]) -> Iterator[Measurement]:
+    ready = preprocess(load_image(image.path), backend.contract.image_size)
+    encoded = backend.run("encode", {"image": ready.image, "valid_size": ready.valid_size})
+    asked = [(kind, target) for kind in PROMPT_KINDS for target in targets]
+    answers = decode_all(
+        backend, encoded["image_embeddings"], [ideal_prompt(*ask) for ask in asked], ready.geometry
+    )
+    for (kind, target), (low_res, scores) in zip(asked, answers, strict=True):
+        full = upscale_masks(low_res, ready.geometry)
+        yield Measurement(
+            instance_id=target.instance.id,
+            size=size_of(target.instance),
+            prompt=kind,
+            ious=tuple(mask_iou(mask, target.mask) for mask in full),
+            predicted=tuple(float(score) for score in scores),
+        )
+
+
+def ideal_prompt(kind: str, target: Target) -> Prompt:
+    """Return the prompt of a `PROMPT_KINDS` kind that a perfect user would give."""
+    if kind == "box":
+        return make_prompt(box=tight_box(target.mask))
+    return make_prompt([centre_point(target.mask)], [Label.FOREGROUND])
+
+
+def decode_all(
+    backend: Backend, embeddings: Floats, prompts: Sequence[Prompt], geometry: Geometry
+) -> Iterator[tuple[Floats, Floats]]:
+    """Yield (masks (3, m, m), predicted IoU (3,)) of each prompt, in calls of the contract's batch."""
+    batch, slots = backend.contract.batch, backend.contract.slots
+    for start in range(0, len(prompts), batch):
+        packed = pack_prompts(prompts[start : start + batch], geometry, slots=slots, batch=batch)
+        output = backend.run(
+            "decode_batch",
+            {
+                "image_embeddings": embeddings,
+                "point_coords": packed.point_coords,
+                "point_labels": packed.point_labels,
+            },
+        )
+        count = min(batch, len(prompts) - start)
+        yield from zip(output["low_res_masks"][:count], output["iou_predictions"][:count], strict=True)
+
+
+def summary(measurements: Sequence[Measurement]) -> dict[str, dict[str, float]]:
+    """Return mIoU by figure (`miou_box`, `miou_box_best`, …) and by size (also `all`, `medium_large`); the
+    Spearman correlation of predicted with real IoU over all masks, by prompt; and the instance counts.
+
+    Sizes without instances are left out.
+    """
+    groups = {name: {name} for name in SIZES} | {"medium_large": {"medium", "large"}, "all": set(SIZES)}
+    table: dict[str, dict[str, float]] = {}
+    for prompt in PROMPT_KINDS:
+        ours = [m for m in measurements if m.prompt == prompt]
+        for group, sizes in groups.items():
+            members = [m for m in ours if m.size in sizes]
+            if members:
+                chosen, best = f"miou_{prompt}", f"miou_{prompt}_best"
+                table.setdefault(chosen, {})[group] = float(np.mean([m.chosen_iou for m in members]))
+                table.setdefault(best, {})[group] = float(np.mean([max(m.ious) for m in members]))
+                table.setdefault("instances", {})[group] = len(members)
+        if ours:
+            real, predicted = np.array([m.ious for m in ours]), np.array([m.predicted for m in ours])
+            table.setdefault("spearman", {})[prompt] = spearman(predicted.ravel(), real.ravel())
+    return table
+
+
+def spearman(left: NDArray[np.floating], right: NDArray[np.floating]) -> float:
+    """Spearman's rank correlation, ties at their mean rank; NaN if one side is constant."""
+    ranks = [_mean_ranks(left), _mean_ranks(right)]
+    if any(np.ptp(side) == 0 for side in ranks):
+        return float("nan")
+    return float(np.corrcoef(*ranks)[0, 1])
+
+
+def _mean_ranks(values: NDArray[np.floating]) -> NDArray[np.float64]:
+    _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ranks = np.cumsum(counts) - (counts - 1) / 2
+    out: NDArray[np.float64] = ranks[places]
+    return out
