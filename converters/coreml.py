@@ -1,0 +1,238 @@
+"""Core ML: entry points to .mlpackage files (ML Programs), on any machine.
+
+From iOS 18 a package holds several functions that share their weights: encoder.mlpackage has `encode` and
+`encode_image` (the same with a Core ML image as input), decoder.mlpackage `decode` and `decode_batch`.
+Before that a package is one function, `main`, so each entry point is a package of its own.
+Sources: coremltools' guide, "Unified Conversion API", "Typed Execution" and "Multifunction Models".
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from tinysam_mobile.converters.base import ConversionRequest, ConvertedFile
+from tinysam_mobile.converters.coreml_metadata import describe, take_image
+from tinysam_mobile.errors import ConversionError, TinySAMError, UnknownNameError
+from tinysam_mobile.exportable import EntryPoint, example_inputs
+from tinysam_mobile.simulator.coreml_sdk import import_coremltools, quiet
+from tinysam_mobile.spec import Component, TensorSpec
+
+__all__ = ["DEPLOYMENT_TARGETS", "FUNCTIONS", "RECIPES", "convert"]
+
+DEPLOYMENT_TARGETS = ("iOS16", "iOS17", "iOS18")
+MULTIFUNCTION_TARGETS = ("iOS18",)
+RECIPES = {"fp32": "FLOAT32", "fp16": "FLOAT16"}
+"""Recipe → name in `coremltools.precision`: the type of weights and of arithmetic."""
+PHASE_OPS = ("sin", "cos")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Function:
+    """One function: `name` in a multi-function package, `stem` of its file where it has its own."""
+
+    name: str
+    stem: str
+    entry_point: str
+    image_input: bool = False
+
+    @property
+    def component(self) -> Component:
+        return Component(self.stem.split("_")[0])
+
+
+FUNCTIONS = (
+    Function(name="encode", stem="encoder", entry_point="encode"),
+    Function(name="encode_image", stem="encoder_image", entry_point="encode", image_input=True),
+    Function(name="decode", stem="decoder", entry_point="decode"),
+    Function(name="decode_batch", stem="decoder_batch", entry_point="decode_batch"),
+)
+
+
+def convert(request: ConversionRequest) -> list[ConvertedFile]:
+    """Write the request's entry points as .mlpackage folders into `request.folder` and say what they hold.
+
+    Packages appear complete or not at all.  Raises `UnknownNameError` for a deployment target or recipe
+    that Core ML does not have here, `RuntimeUnavailableError` without coremltools, `ConversionError` if an
+    entry point cannot be expressed or a package of that name exists.
+    """
+    if request.deployment_target not in DEPLOYMENT_TARGETS:
+        raise UnknownNameError("deployment target", request.deployment_target, DEPLOYMENT_TARGETS)
+    if request.recipe.id not in RECIPES:
+        raise UnknownNameError("Core ML recipe", request.recipe.id, RECIPES)
+    import_coremltools()
+    with _staging(request.folder) as staging:
+        packages = _convert_functions(request, staging)
+        if request.deployment_target in MULTIFUNCTION_TARGETS:
+            files = [_merged(request, staging, packages, component) for component in Component]
+        else:
+            files = [_single(request, function, packages[function.name]) for function in FUNCTIONS]
+        return _publish(files, request.folder)
+
+
+@contextmanager
+def _staging(folder: Path) -> Iterator[Path]:
+    """A folder inside `folder`, so that moving out of it is a rename; gone at the end."""
+    staging = Path(tempfile.mkdtemp(prefix=".coreml-", dir=folder))
+    try:
+        yield staging
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _publish(files: Sequence[ConvertedFile], folder: Path) -> list[ConvertedFile]:
+    """Move finished packages to where they belong; nothing is moved if any of the names is taken."""
+    for file in files:
+        if (folder / file.path.name).exists():
+            raise ConversionError(f"{folder / file.path.name} exists already; convert into an empty folder")
+    return [replace(file, path=file.path.rename(folder / file.path.name)) for file in files]
+
+
+def _convert_functions(request: ConversionRequest, staging: Path) -> dict[str, Path]:
+    """Make each function a package of its own: name → path."""
+    packages: dict[str, Path] = {}
+    for function in FUNCTIONS:
+        path = staging / f"{function.stem}.mlpackage"
+        with _reported(f"{function.name} ({request.deployment_target}, {request.recipe.id})"):
+            if function.image_input:
+                take_image(packages[function.entry_point], path)
+            else:
+                _convert_function(request, function, path)
+        packages[function.name] = path
+    return packages
+
+
+def _convert_function(request: ConversionRequest, function: Function, path: Path) -> None:
+    entry = request.entry_points[function.entry_point]
+    request.progress(f"exporting {function.name}")
+    with quiet():
+        program = torch.export.export(entry.module, example_inputs(entry.signature)).run_decompositions({})
+    request.progress(f"converting {function.name}")
+    model = _convert_program(program, entry, request)
+    with quiet():
+        model.save(str(path))
+
+
+@contextmanager
+def _reported(what: str) -> Iterator[None]:
+    """Turn whatever an SDK raises into a `ConversionError` that names the function."""
+    try:
+        yield
+    except TinySAMError:
+        raise
+    # The frontends raise every kind of exception, AssertionError among them.
+    except Exception as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ConversionError(
+            f"Core ML could not express {what}: {reason}; try another --deployment-target, and compare "
+            "the versions that `tinysam-mobile doctor` prints with those that it wants"
+        ) from error
+
+
+def _convert_program(
+    program: torch.export.ExportedProgram, entry: EntryPoint, request: ConversionRequest
+) -> Any:
+    ct = import_coremltools()
+    signature = entry.signature
+    inputs = [ct.TensorType(name=t.name, shape=t.shape, dtype=_numpy_type(t)) for t in signature.inputs]
+    outputs = [ct.TensorType(name=t.name, dtype=_numpy_type(t)) for t in signature.outputs]
+    with quiet():
+        return ct.convert(
+            program,
+            inputs=inputs,
+            outputs=outputs,
+            minimum_deployment_target=getattr(ct.target, request.deployment_target),
+            compute_precision=_compute_precision(request.recipe.id),
+            skip_model_load=True,
+        )
+
+
+def _numpy_type(tensor: TensorSpec) -> type[np.generic]:
+    return {"float32": np.float32, "int32": np.int32}[tensor.dtype]
+
+
+def _compute_precision(recipe: str) -> Any:
+    ct = import_coremltools()
+    if RECIPES[recipe] == "FLOAT32":
+        return ct.precision.FLOAT32
+    return ct.transform.FP16ComputePrecision(op_selector=lambda op: not leads_to_phase(op))
+
+
+def leads_to_phase(op: Any) -> bool:
+    """Whether a MIL op computes a sine's or cosine's argument, or is one.
+
+    A point's coordinate in a 1024-pixel frame needs 11 bits before the binary point's fraction even begins,
+    and its phase reaches tens of radians: fp16 holds neither to better than 0.01.  These few ops on K·N
+    points stay fp32; the result in [-1, 1] is fp16 again.
+    """
+    pending, seen = [op], set()
+    while pending:
+        current = pending.pop()
+        if current.op_type in PHASE_OPS:
+            return True
+        for output in current.outputs:
+            fresh = [child for child in output.child_ops if child not in seen]
+            seen.update(fresh)
+            pending += fresh
+    return False
+
+
+def _merged(
+    request: ConversionRequest, staging: Path, packages: Mapping[str, Path], component: Component
+) -> ConvertedFile:
+    """Merge a component's functions into one package, in which equal weights are stored once."""
+    ct = import_coremltools()
+    functions = [function for function in FUNCTIONS if function.component is component]
+    path = staging / "merged" / f"{component.value}.mlpackage"
+    path.parent.mkdir(exist_ok=True)
+    request.progress(f"merging {' and '.join(function.name for function in functions)}")
+    with _reported(f"{path.name} ({request.deployment_target}, {request.recipe.id})"), quiet():
+        merge = ct.utils.MultiFunctionDescriptor()
+        for function in functions:
+            merge.add_function(str(packages[function.name]), "main", function.name)
+        merge.default_function_name = functions[0].name
+        ct.utils.save_multifunction(merge, str(path))
+    describe(path, request=request, component=component)
+    parts = sum(_weight_bytes(packages[function.name]) for function in functions)
+    return ConvertedFile(
+        path=path,
+        component=component,
+        entry_points={f.entry_point: f.name for f in functions if not f.image_input},
+        details=_details(request, functions) | {"shared_bytes": parts - _weight_bytes(path)},
+    )
+
+
+def _single(request: ConversionRequest, function: Function, path: Path) -> ConvertedFile:
+    """Describe a package of one function, `main`."""
+    describe(path, request=request, component=function.component)
+    note = f"{path.name} holds its own copy of the weights; functions share them from iOS 18 on"
+    is_first = function.stem == function.component.value
+    return ConvertedFile(
+        path=path,
+        component=function.component,
+        entry_points={} if function.image_input else {function.entry_point: "main"},
+        notes=() if is_first else (note,),
+        details=_details(request, [function]),
+    )
+
+
+def _details(request: ConversionRequest, functions: Sequence[Function]) -> dict[str, Any]:
+    single = request.deployment_target not in MULTIFUNCTION_TARGETS
+    images = {
+        function.entry_point: {"function": "main" if single else function.name, "input": "image"}
+        for function in functions
+        if function.image_input
+    }
+    return {"deployment_target": request.deployment_target} | ({"image_functions": images} if images else {})
+
+
+def _weight_bytes(package: Path) -> int:
+    return sum(file.stat().st_size for file in package.rglob("weight.bin"))

@@ -1,0 +1,92 @@
+"""Core ML on any machine: a .mlpackage through the MIL interpreter."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tinysam_mobile.errors import BundleError
+from tinysam_mobile.simulator.base import Arrays
+from tinysam_mobile.simulator.coreml_sdk import import_coremltools
+from tinysam_mobile.simulator.mil import MilModel
+from tinysam_mobile.spec import Signature, TensorSpec
+
+__all__ = ["MilSession", "op_histogram", "open_session"]
+
+
+class MilSession:
+    """Entry points of one package, each a function of it."""
+
+    def __init__(self, signatures: Mapping[str, Signature], models: Mapping[str, MilModel]) -> None:
+        self.signatures = signatures
+        self.models = models
+
+    def run(self, entry_point: str, inputs: Mapping[str, NDArray[Any]]) -> Arrays:
+        """Run one entry point; see `Session.run`.  Raises `MilError` if an operation fails."""
+        outputs = self.models[entry_point].predict(dict(inputs))
+        return {
+            spec.name: np.ascontiguousarray(outputs[spec.name], dtype=spec.dtype)
+            for spec in self.signatures[entry_point].outputs
+        }
+
+
+def open_session(
+    path: Path,
+    *,
+    signatures: Mapping[str, Signature],
+    entry_points: Mapping[str, str],
+    num_threads: int | None = None,
+    precision: str | None = None,
+) -> MilSession:
+    """Open the package at `path`, whose functions `entry_points` maps from the contract's names.
+
+    `precision` "fp32" computes in float32 throughout, "fp16" rounds to fp16 after each operation as a phone
+    does; by default the package's own types decide.  Raises `MilError` for a package that cannot be read,
+    `UnsupportedOp` for one with operations that the interpreter lacks, `BundleError` for one whose
+    functions are not those of the contract.
+    """
+    import_coremltools()
+    models = {}
+    for name, function in entry_points.items():
+        model = MilModel.load(
+            path, function_name=function, precision=precision or "fp16", num_threads=num_threads
+        )
+        if precision is None and not _declares_fp16(model):
+            model = MilModel.load(path, function_name=function, precision="fp32", num_threads=num_threads)
+        _check(path, signatures[name], model)
+        models[name] = model
+    return MilSession(signatures, models)
+
+
+def _declares_fp16(model: MilModel) -> bool:
+    return any(info.is_fp16 for info in model.plan.values)
+
+
+def _check(path: Path, signature: Signature, model: MilModel) -> None:
+    """Raise `BundleError` unless the function takes and gives what the signature says."""
+    for kind, specs, features in (
+        ("input", signature.inputs, model.inputs),
+        ("output", signature.outputs, model.outputs),
+    ):
+        wanted = {spec.name: _text(spec) for spec in specs}
+        found = {name: feature.describe() for name, feature in features.items()}
+        if wanted != found:
+            names = sorted({name for name, _ in wanted.items() ^ found.items()})
+            raise BundleError(
+                f"{path}: {signature.name}: {kind}s {', '.join(names)} are not those of the contract; the "
+                "package is of another model or version: convert again"
+            )
+
+
+def _text(spec: TensorSpec) -> str:
+    return f"{spec.dtype} {spec.shape}"
+
+
+def op_histogram(path: Path, function: str) -> Counter[str]:
+    """How often each operation occurs in a function of the package, constants left out."""
+    return Counter(node.op_type for node in MilModel.load(path, function_name=function).plan.nodes())

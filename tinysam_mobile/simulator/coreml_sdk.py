@@ -1,0 +1,53 @@
+"""Import coremltools, and use it without its chatter.
+
+Off macOS coremltools warns about proxies that only macOS has, and about every torch newer than the one
+that it was released with; it also draws progress bars.  All of it goes to stderr, where this package
+shows its own progress.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, redirect_stderr
+from typing import Any
+
+from tinysam_mobile.errors import RuntimeUnavailableError
+
+__all__ = ["import_coremltools", "quiet"]
+
+# torch's pytree logger speaks when coremltools imports torchao.
+_LOGGERS = ("coremltools", "torch.utils._pytree")
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Within it, coremltools' notes below ERROR and its progress bars are not shown."""
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
+    levels = [logger.level for logger in loggers]
+    with ExitStack() as stack:
+        stack.enter_context(redirect_stderr(io.StringIO()))
+        stack.enter_context(warnings.catch_warnings())
+        # torch.export's own graph code uses what it deprecates when coremltools copies a graph.
+        warnings.filterwarnings("ignore", ".*isinstance\\(treespec, LeafSpec\\)", FutureWarning)
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
+
+
+def import_coremltools() -> Any:
+    """Return the module `coremltools`; raises `RuntimeUnavailableError` where it is not installed."""
+    try:
+        with quiet():
+            import coremltools
+    except ImportError as error:
+        raise RuntimeUnavailableError(
+            f"Core ML needs coremltools ({error}): pip install 'tinysam-mobile[coreml]'"
+        ) from error
+    return coremltools
