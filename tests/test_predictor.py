@@ -6,6 +6,7 @@ The official answers are in test_golden.py.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -72,8 +73,9 @@ def model() -> TinySAM:
     return stand_in_model(config_named("tiny-test"))
 
 
+@cache
 def torch_predictor(model: TinySAM, *, slots: int = 8, batch: int = 3) -> Predictor:
-    predictor = Predictor(open_session(model, contract_of(model, slots=slots, batch=batch)))
+    predictor = Predictor(open_session(model, contract_of(model, slots=slots, batch=batch), num_threads=1))
     predictor.set_image(PHOTO)
     return predictor
 
