@@ -10,6 +10,18 @@ See docs/mil.md for what it is judged by and what it cannot tell.
 
 from __future__ import annotations
 
+from tinysam_mobile.simulator.mil.calibration import calibrate
 from tinysam_mobile.simulator.mil.model import PRECISIONS, MilModel, MilState
+from tinysam_mobile.simulator.mil.table import supported_ops
+from tinysam_mobile.simulator.mil.trace import OpTrace, first_broken, trace
 
-__all__ = ["PRECISIONS", "MilModel", "MilState"]
+__all__ = [
+    "PRECISIONS",
+    "MilModel",
+    "MilState",
+    "OpTrace",
+    "calibrate",
+    "first_broken",
+    "supported_ops",
+    "trace",
+]

@@ -136,13 +136,13 @@ class MilModel:
     def _predict_one(
         self, data: Mapping[str, Any], state: MilState | None, observer: Observer | None
     ) -> dict[str, Any]:
-        values = self._read_inputs(data)
-        values.update(self._read_state(state))
+        values: dict[str, Any] = {**self.read_inputs(data), **self._read_state(state)}
         with _threads(self.num_threads):
             results = self.executable().run(values, observer)
         return {name: from_runtime(feature, results[name]) for name, feature in self.outputs.items()}
 
-    def _read_inputs(self, data: Mapping[str, Any]) -> dict[str, Any]:
+    def read_inputs(self, data: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+        """Every input as the program takes it, checked; raises MilError as `predict` does."""
         unknown = [name for name in data if name not in self.inputs]
         if unknown:
             raise MilError(
