@@ -146,6 +146,12 @@ def test_suppression_is_its_definition(rows: list[tuple[int, ...]]) -> None:
     assert kept.tolist() == naive_suppression(boxes, table[:, 4], threshold)
 
 
+def test_a_box_at_the_threshold_itself_stays() -> None:
+    boxes = np.array([[0, 0, 2, 1], [0, 0, 1, 1]])  # IoU 1/2
+    assert non_maximum_suppression(boxes, np.array([2, 1]), iou_threshold=0.5).tolist() == [0, 1]
+    assert non_maximum_suppression(boxes, np.array([2, 1]), iou_threshold=0.49).tolist() == [0]
+
+
 @given(any_mask, st.integers(1, 9))
 def test_small_islands_against_scipy(mask: NDArray[np.bool_], area: int) -> None:
     labels, _ = ndimage.label(mask, structure=np.ones((3, 3)))

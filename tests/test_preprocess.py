@@ -48,6 +48,9 @@ def low_res() -> NDArray[np.float32]:
         ((3000, 1), (1024, 1)),
         ((20, 20_000), (1, 1024)),
         ((1, 1), (1024, 1024)),
+        # 18.432 is rounded down, 2.5 up (Python's own round() would give 2).
+        ((1000, 18), (1024, 18)),
+        ((2048, 5), (1024, 3)),
     ],
 )
 def test_size_of_the_photo_in_the_s_frame(original: tuple[int, int], valid: tuple[int, int]) -> None:

@@ -21,8 +21,8 @@ __all__ = ["PROMPTS_PER_CALL", "TorchSession", "open_session"]
 
 PROMPTS_PER_CALL = 4
 """Prompts of one internal call of `decode_batch`: fewer leave the matrix products small, more fall out of the
-caches.  64 points at 1024 took 9.9, 9.0, 7.5, 10.4, 9.7, 11.0 CPU seconds with 1, 2, 4, 8, 16, 64 of them (one
-thread, glibc's own settings), and 0.5 to 2.1 GB."""
+caches.  64 points at 1024 took 9.9, 9.0, 7.5, 10.4, 9.7, 11.0 CPU seconds with 1, 2, 4, 8, 16, 64 of them
+(one thread, glibc's own settings), and 0.5 to 2.1 GB."""
 
 
 class TorchSession:
