@@ -106,9 +106,10 @@ class ImageToTokenAttention(_Projections):
         scores = scores.transpose(1, 2) + bias.view(prompts, 1, -1)
         weights = torch.softmax(scores.reshape(prompts, positions, self.num_heads, length), dim=-1)
         value = self._per_head(self.v_proj(tokens_value))
+        # Weights of a head sum to 1, so its share of the bias may join the values, of which there are few.
         value = torch.bmm(value, self._head_rows(self.out_proj.weight.t()))
-        mixed = torch.bmm(weights.view(prompts, positions, -1), self._stack_heads(value, prompts))
-        return mixed + self.out_proj.bias
+        value = value + self.out_proj.bias * (1 / self.num_heads)
+        return torch.bmm(weights.view(prompts, positions, -1), self._stack_heads(value, prompts))
 
 
 class TokenMLP(nn.Module):
