@@ -145,6 +145,7 @@ def _finish(
 
     model = tflite_passes.load_model(flatbuffer)
     tflite_passes.use_batch_matmul(model)
+    tflite_passes.fold_transposes(model)
     if request.recipe.id == "fp16":
         tflite_passes.store_constants_as_float16(model)
     description = tflite_metadata.ModelDescription(

@@ -12,7 +12,14 @@ import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-__all__ = ["add_metadata", "load_model", "save_model", "store_constants_as_float16", "use_batch_matmul"]
+__all__ = [
+    "add_metadata",
+    "fold_transposes",
+    "load_model",
+    "save_model",
+    "store_constants_as_float16",
+    "use_batch_matmul",
+]
 
 BUFFER_ALIGNMENT = 16
 """`force_align` of Buffer.data in the schema: kernels map the weights where they lie in the file."""
@@ -70,9 +77,46 @@ def _use_batch_matmul(model: Any, graph: Any) -> int:
             changed += 1
         else:
             operators.append(op)
-    used = {int(i) for op in operators for i in op.inputs} | {int(i) for i in graph.outputs}
-    graph.operators = [op for op in operators if int(op.outputs[0]) in used]
+    graph.operators = operators
+    _drop_unused(graph)
     return changed
+
+
+def fold_transposes(model: Any) -> int:
+    """Let a BATCH_MATMUL read its second factor as it lies: x·transpose(y) becomes one operation.
+
+    litert-torch leaves a TRANSPOSE that serves two products; it copies all of y.  Returns how many were
+    folded.
+    """
+    folded = 0
+    for graph in model.subgraphs:
+        makers = {int(op.outputs[0]): op for op in graph.operators}
+        for op in graph.operators:
+            if _builtin(model, op) != schema.BuiltinOperator.BATCH_MATMUL or op.builtinOptions.adjY:
+                continue
+            maker = makers.get(int(op.inputs[1]))
+            if maker is not None and _swaps_last_axes(model, graph, maker):
+                op.inputs = np.array([op.inputs[0], maker.inputs[0]], np.int32)
+                op.builtinOptions.adjY = True
+                folded += 1
+        _drop_unused(graph)
+    return folded
+
+
+def _swaps_last_axes(model: Any, graph: Any, op: Any) -> bool:
+    if _builtin(model, op) != schema.BuiltinOperator.TRANSPOSE:
+        return False
+    data = model.buffers[graph.tensors[op.inputs[1]].buffer].data
+    if data is None:
+        return False
+    order = np.frombuffer(bytes(data), np.int32).tolist()
+    axes = list(range(len(order)))
+    return order == [*axes[:-2], axes[-1], axes[-2]]
+
+
+def _drop_unused(graph: Any) -> None:
+    used = {int(i) for op in graph.operators for i in op.inputs} | {int(i) for i in graph.outputs}
+    graph.operators = [op for op in graph.operators if int(op.outputs[0]) in used]
 
 
 def _is_computed_product(model: Any, op: Any, makers: Mapping[int, Any]) -> bool:
