@@ -1,9 +1,9 @@
 """Prompt an image on any backend: the embedding is computed once, then each prompt is a quick decode.
 
-    predictor = Predictor(open_model(model, contract))     # or open_bundle(bundle, "tflite")
-    predictor.set_image(load_image("photo.jpg"))
-    prediction = predictor.predict(point_coords=[[320, 240]], point_labels=[1])
-    prediction.best_mask                                   # bool (H, W) in pixels of the photo
+predictor = Predictor(open_model(model, contract))     # or open_bundle(bundle, "tflite")
+predictor.set_image(load_image("photo.jpg"))
+prediction = predictor.predict(point_coords=[[320, 240]], point_labels=[1])
+prediction.best_mask                                   # bool (H, W) in pixels of the photo
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Make `astronaut.npz` and `coffee.npz`: what the published network answers for photos that ship with scikit-image.
+"""Make `astronaut.npz` and `coffee.npz`: the published network's answers for photos that ship with scikit-image.
 
 The official answers in `dogs.npz` and `groceries.npz` need two photos that cannot be part of this repository,
 so the same questions are put to the same network as PyPI's `mobilesam-mirror` publishes it (TinySAM's layers
@@ -47,7 +47,11 @@ def prompts(width: int, height: int) -> dict[str, dict[str, NDArray[Any]]]:
         "point": {"point_coords": np.array([[0.46, 0.42]]) * scale, "point_labels": np.array([1])},
         "points": {"point_coords": points, "point_labels": np.array([1, 1, 0])},
         "box": {"box": box},
-        "box_point": {"box": box, "point_coords": np.array([[0.5, 0.5]]) * scale, "point_labels": np.array([0])},
+        "box_point": {
+            "box": box,
+            "point_coords": np.array([[0.5, 0.5]]) * scale,
+            "point_labels": np.array([0]),
+        },
     }
 
 

@@ -46,7 +46,9 @@ def check_inputs(signature: Signature, inputs: Mapping[str, NDArray[Any]]) -> Ar
     """
     names = [spec.name for spec in signature.inputs]
     if sorted(inputs) != sorted(names):
-        raise UsageError(f"{signature.name} takes the inputs {', '.join(names)}; got {', '.join(sorted(inputs)) or 'none'}")
+        raise UsageError(
+            f"{signature.name} takes the inputs {', '.join(names)}; got {', '.join(sorted(inputs)) or 'none'}"
+        )
     checked: Arrays = {}
     for spec in signature.inputs:
         value = np.asarray(inputs[spec.name])
