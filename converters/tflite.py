@@ -9,6 +9,7 @@ whatever the recipe.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import warnings
 from collections.abc import Iterator
@@ -35,6 +36,8 @@ RECIPES = ("fp32", "fp16")
 MAX_RANK = 4
 """GPU delegates take no tensor with more axes."""
 PROGRESS_VARIABLE = "LITERT_TORCH_SHOW_PROGRESS"
+NOISY_LOGGERS = ("torchao", "torch.utils._pytree")
+"""They warn, at import, of GPU libraries that are not there and of torch's own deprecations."""
 
 
 class _Named(nn.Module):
@@ -104,7 +107,10 @@ def _import_sdk() -> Any:
 def _quiet() -> Iterator[None]:
     """Keep litert-torch's progress off stdout, which is for results, and hide its known warnings."""
     before = os.environ.get(PROGRESS_VARIABLE)
+    levels = {name: logging.getLogger(name).level for name in NOISY_LOGGERS}
     os.environ[PROGRESS_VARIABLE] = "n"
+    for name in NOISY_LOGGERS:
+        logging.getLogger(name).setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             # torch.export copies tree specifications through a check that torch itself has deprecated.
@@ -113,6 +119,8 @@ def _quiet() -> Iterator[None]:
             )
             yield
     finally:
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
         if before is None:
             del os.environ[PROGRESS_VARIABLE]
         else:

@@ -134,14 +134,14 @@ def _as_batch_matmul(model: Any, graph: Any, op: Any, makers: Mapping[int, Any])
     """
     before: list[Any] = []
     after: list[Any] = []
-    inputs = [_with_batch_axis(model, graph, int(tensor), makers, before) for tensor in op.inputs[:2]]
+    x, y = (_with_batch_axis(model, graph, int(tensor), makers, before) for tensor in op.inputs[:2])
     result = int(op.outputs[0])
-    shape = _shape(graph, result)
-    if len(shape) == 2:
-        product = _new_tensor(graph, result, (1, *shape), suffix="product")
+    shape = (*_shape(graph, x)[:-1], _shape(graph, y)[-2])
+    if shape != _shape(graph, result):
+        product = _new_tensor(graph, result, shape, suffix="product")
         after.append(_reshape(model, graph, product, result))
         op.outputs = np.array([product], np.int32)
-    op.inputs = np.array(inputs, np.int32)
+    op.inputs = np.array([x, y], np.int32)
     op.opcodeIndex = _opcode(model, schema.BuiltinOperator.BATCH_MATMUL)
     op.builtinOptionsType = schema.BuiltinOptions.BatchMatMulOptions
     op.builtinOptions = schema.BatchMatMulOptionsT(adjX=False, adjY=True)
@@ -153,13 +153,11 @@ def _with_batch_axis(model: Any, graph: Any, tensor: int, makers: Mapping[int, A
     shape = _shape(graph, tensor)
     if len(shape) > 2:
         return tensor
+    batched = (1, *shape)
     maker = makers[tensor]
-    if _builtin(model, maker) == schema.BuiltinOperator.RESHAPE and _shape(graph, maker.inputs[0]) == (
-        1,
-        *shape,
-    ):
+    if _builtin(model, maker) == schema.BuiltinOperator.RESHAPE and _shape(graph, maker.inputs[0]) == batched:
         return int(maker.inputs[0])
-    wide = _new_tensor(graph, tensor, (1, *shape), suffix="batch")
+    wide = _new_tensor(graph, tensor, batched, suffix="batch")
     ops.append(_reshape(model, graph, tensor, wide))
     return wide
 
@@ -172,10 +170,9 @@ def store_constants_as_float16(model: Any) -> int:
     `FLOAT16_MIN_ELEMENTS` elements, or that float16 cannot hold, stay as they are.
     """
     halves = {
-        number: half
+        number: values.astype(np.float16)
         for number, values in _float32_constants(model).items()
         if values.size >= FLOAT16_MIN_ELEMENTS and np.abs(values).max() <= FLOAT16_MAX
-        for half in [values.astype(np.float16)]
     }
     for number, half in halves.items():
         model.buffers[number].data = np.frombuffer(half.tobytes(), np.uint8)
