@@ -109,7 +109,7 @@ def _swaps_last_axes(model: Any, graph: Any, op: Any) -> bool:
     data = model.buffers[graph.tensors[op.inputs[1]].buffer].data
     if data is None:
         return False
-    order = np.frombuffer(bytes(data), np.int32).tolist()
+    order: list[int] = np.frombuffer(bytes(data), np.int32).tolist()
     axes = list(range(len(order)))
     return order == [*axes[:-2], axes[-1], axes[-2]]
 
