@@ -1,4 +1,4 @@
-"""Make `astronaut.npz` and `coffee.npz`: the published network's answers for photos that ship with scikit-image.
+"""Make `astronaut.npz` and `coffee.npz`: the published network on photos that ship with scikit-image.
 
 The official answers in `dogs.npz` and `groceries.npz` need two photos that cannot be part of this repository,
 so the same questions are put to the same network as PyPI's `mobilesam-mirror` publishes it (TinySAM's layers
