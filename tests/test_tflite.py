@@ -17,7 +17,7 @@ import torch
 from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
-from tinysam_mobile.converters import tflite, tflite_passes
+from tinysam_mobile.converters import tflite
 from tinysam_mobile.converters.base import ConversionRequest, ConvertedFile
 from tinysam_mobile.errors import ConversionError
 from tinysam_mobile.exportable import EntryPoint, contract_of, entry_points
@@ -26,7 +26,8 @@ from tinysam_mobile.modeling.stand_in import stand_in_model
 from tinysam_mobile.quant.recipe import RECIPES, QuantRecipe
 from tinysam_mobile.simulator.base import Arrays
 from tinysam_mobile.simulator.tflite import TfliteSession, open_session
-from tinysam_mobile.simulator.tflite_graph import describe, read_graph
+from tinysam_mobile.simulator.tflite_delegates import delegation
+from tinysam_mobile.simulator.tflite_graph import read_graph
 from tinysam_mobile.spec import Component, Contract, Signature
 
 ENTRY_POINTS = ("encode", "decode", "decode_batch")
@@ -38,6 +39,11 @@ FP16_MIN_DB = 50.0
 SPARE_SLOTS_MIN_DB = 100.0
 MAX_PARTITIONS = 2
 """Integer comparisons of labels and sizes stay outside XNNPACK; they may split off one small piece."""
+LABEL_AND_SIZE_OPS = {
+    *("SLICE", "RESHAPE", "CAST", "SELECT_V2", "EQUAL", "GREATER", "GREATER_EQUAL", "LESS", "LESS_EQUAL"),
+    *("LOGICAL_AND", "LOGICAL_OR", "LOGICAL_NOT", "BROADCAST_TO"),
+}
+"""What may stay outside XNNPACK: the handling of labels and sizes, and the mask tokens for each prompt."""
 CONTRACT = {"sizes": {"image_size": 128}, "licence": "Apache-2.0"}
 EXAMPLE_SEED = 7
 
@@ -213,15 +219,9 @@ def test_decoders_share_their_weights(folders: dict[str, Path], recipe: str) -> 
 @pytest.mark.parametrize("name", ENTRY_POINTS)
 @pytest.mark.parametrize("recipe", ["fp32", "fp16"])
 def test_xnnpack_takes_all_but_the_edges(folders: dict[str, Path], recipe: str, name: str) -> None:
-    model = tflite_passes.load_model((folders[recipe] / FILES[name]).read_bytes())
-    # LiteRT tells partitions of the first subgraph only.
-    (signature,) = [s for s in model.signatureDefs if s.signatureKey.decode() == name]
-    model.subgraphs = [model.subgraphs[signature.subgraphIndex]]
-    model.signatureDefs = None
-    interpreter = Interpreter(model_content=tflite_passes.save_model(model))
-    interpreter.allocate_tensors()
-    names = [operation["op_name"] for operation in interpreter._get_ops_details()]
-    assert 1 <= names.count("DELEGATE") <= MAX_PARTITIONS
+    division = delegation(folders[recipe] / FILES[name], name)
+    assert 1 <= division.partitions <= MAX_PARTITIONS
+    assert set(division.outside) <= LABEL_AND_SIZE_OPS
 
 
 @pytest.mark.parametrize("used", [2, 3, 8])
@@ -351,13 +351,6 @@ def test_equal_requests_give_equal_bytes(
     run_convert(entries, RECIPES["fp16"], tmp_path)
     for file in ("encoder.tflite", "decoder.tflite"):
         assert (tmp_path / file).read_bytes() == (folders["fp16"] / file).read_bytes()
-
-
-def test_inspect_describes_a_file(folders: dict[str, Path]) -> None:
-    details = json.loads(json.dumps(describe(folders["fp32"] / "decoder.tflite")))
-    assert list(details["signatures"]) == ["decode", "decode_batch"]
-    assert details["signatures"]["decode"]["inputs"]["point_labels"] == {"shape": [1, 8], "dtype": "int32"}
-    assert details["max_rank"] == 4
 
 
 def test_unknown_recipe_is_refused(entries: dict[str, EntryPoint], tmp_path: Path) -> None:

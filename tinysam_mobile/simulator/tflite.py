@@ -23,7 +23,6 @@ class TfliteSession:
 
     def __init__(self, interpreter: Any, *, path: Path, entry_points: Mapping[str, str]) -> None:
         self._path = path
-        self._interpreter = interpreter
         self._runners = {name: interpreter.get_signature_runner(key) for name, key in entry_points.items()}
 
     def run(self, entry_point: str, inputs: Mapping[str, NDArray[Any]]) -> Arrays:
@@ -35,16 +34,6 @@ class TfliteSession:
                 f"{self._path}: LiteRT cannot run {entry_point} ({error}); convert the checkpoint again"
             ) from error
         return {name: np.ascontiguousarray(value) for name, value in outputs.items()}
-
-    def delegated_partitions(self) -> int:
-        """Return into how many pieces XNNPACK split the first subgraph, which holds the first signature.
-
-        LiteRT tells it of that subgraph only, and only after the graph was planned.
-        """
-        self._interpreter.allocate_tensors()
-        # There is no public call; the analyser of LiteRT's own tests reads the same list.
-        operations = self._interpreter._get_ops_details()
-        return sum(operation["op_name"] == "DELEGATE" for operation in operations)
 
 
 def open_session(
