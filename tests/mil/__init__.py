@@ -1,0 +1,1 @@
+"""Build ML Programs for tests straight from the protobuf, without coremltools' converter."""
