@@ -33,6 +33,7 @@ MULTIFUNCTION_TARGETS = ("iOS18",)
 RECIPES = {"fp32": "FLOAT32", "fp16": "FLOAT16"}
 """Recipe → name in `coremltools.precision`: the type of weights and of arithmetic."""
 PHASE_OPS = ("sin", "cos")
+PIXEL_OPS = ("sub", "mul", "real_div", "select")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,13 +70,21 @@ def convert(request: ConversionRequest) -> list[ConvertedFile]:
     if request.recipe.id not in RECIPES:
         raise UnknownNameError("Core ML recipe", request.recipe.id, RECIPES)
     import_coremltools()
+    _check_free(request)
     with _staging(request.folder) as staging:
         packages = _convert_functions(request, staging)
         if request.deployment_target in MULTIFUNCTION_TARGETS:
             files = [_merged(request, staging, packages, component) for component in Component]
         else:
             files = [_single(request, function, packages[function.name]) for function in FUNCTIONS]
-        return _publish(files, request.folder)
+        return [replace(file, path=file.path.rename(request.folder / file.path.name)) for file in files]
+
+
+def _check_free(request: ConversionRequest) -> None:
+    for function in FUNCTIONS:
+        path = request.folder / f"{function.stem}.mlpackage"
+        if path.exists():
+            raise ConversionError(f"{path} exists already; convert into an empty folder")
 
 
 @contextmanager
@@ -86,14 +95,6 @@ def _staging(folder: Path) -> Iterator[Path]:
         yield staging
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-
-
-def _publish(files: Sequence[ConvertedFile], folder: Path) -> list[ConvertedFile]:
-    """Move finished packages to where they belong; nothing is moved if any of the names is taken."""
-    for file in files:
-        if (folder / file.path.name).exists():
-            raise ConversionError(f"{folder / file.path.name} exists already; convert into an empty folder")
-    return [replace(file, path=file.path.rename(folder / file.path.name)) for file in files]
 
 
 def _convert_functions(request: ConversionRequest, staging: Path) -> dict[str, Path]:
@@ -150,38 +151,67 @@ def _convert_program(
             inputs=inputs,
             outputs=outputs,
             minimum_deployment_target=getattr(ct.target, request.deployment_target),
-            compute_precision=_compute_precision(request.recipe.id),
+            compute_precision=_compute_precision(request.recipe.id, signature.component),
+            pass_pipeline=_pass_pipeline(),
             skip_model_load=True,
         )
+
+
+def _pass_pipeline() -> Any:
+    """coremltools' default passes without the one that stores a constant in two layouts to save a transpose.
+
+    It finds one transpose in the decoder, and for it a second copy of the positional encoding: 2 MB.
+    """
+    pipeline = import_coremltools().PassPipeline.DEFAULT
+    pipeline.remove_passes({"common::reduce_transposes"})
+    return pipeline
 
 
 def _numpy_type(tensor: TensorSpec) -> type[np.generic]:
     return {"float32": np.float32, "int32": np.int32}[tensor.dtype]
 
 
-def _compute_precision(recipe: str) -> Any:
+def _compute_precision(recipe: str, component: Component) -> Any:
     ct = import_coremltools()
     if RECIPES[recipe] == "FLOAT32":
         return ct.precision.FLOAT32
-    return ct.transform.FP16ComputePrecision(op_selector=lambda op: not leads_to_phase(op))
+    return ct.transform.FP16ComputePrecision(op_selector=lambda op: not needs_fp32(op, component))
 
 
-def leads_to_phase(op: Any) -> bool:
-    """Whether a MIL op computes a sine's or cosine's argument, or is one.
+def needs_fp32(op: Any, component: Component) -> bool:
+    """Whether a MIL op stays float32 in the fp16 recipe: few and small ones, where fp16 costs most.
 
-    A point's coordinate in a 1024-pixel frame needs 11 bits before the binary point's fraction even begins,
-    and its phase reaches tens of radians: fp16 holds neither to better than 0.01.  These few ops on K·N
-    points stay fp32; the result in [-1, 1] is fp16 again.
+    - Point coordinates up to the sine and cosine: in a 1024-pixel frame a coordinate takes 10 of fp16's 11
+      bits before its fraction begins, and a phase of tens of radians is 0.01 off.
+    - Normalisation of the pixels: mean and deviation are up to 0.03 off, the same way all over the photo.
+    - The decoder's layer norms: it is post-norm, so that their rounded scales are in everything that
+      follows (1.5 dB of the masks), and fp16 has no normal number as small as their epsilon.
     """
-    pending, seen = [op], set()
+    if op.op_type == "layer_norm":
+        return component is Component.DECODER
+    return _leads_to_phase(op) or _normalises_pixels(op)
+
+
+def _leads_to_phase(op: Any) -> bool:
+    """Whether `op` computes the argument of a sine or cosine, or is one."""
+    pending, seen = [op], {op}
     while pending:
         current = pending.pop()
         if current.op_type in PHASE_OPS:
             return True
-        for output in current.outputs:
-            fresh = [child for child in output.child_ops if child not in seen]
-            seen.update(fresh)
-            pending += fresh
+        fresh = {child for output in current.outputs for child in output.child_ops} - seen
+        seen |= fresh
+        pending += fresh
+    return False
+
+
+def _normalises_pixels(op: Any) -> bool:
+    """Whether `op` is one of the elementwise ops between the input `image` and the first convolution."""
+    while op is not None and op.op_type in PIXEL_OPS:
+        pixels = op.b if op.op_type == "select" else op.x
+        if pixels.op is None:
+            return bool(pixels.name == "image")
+        op = pixels.op
     return False
 
 

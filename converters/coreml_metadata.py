@@ -61,7 +61,7 @@ def _load(package: Path) -> Any:
 
 
 def _store(package: Path, spec: Any) -> None:
-    (package / SPECIFICATION).write_bytes(spec.SerializeToString())
+    (package / SPECIFICATION).write_bytes(spec.SerializeToString(deterministic=True))
 
 
 def _describe_model(metadata: Any, request: ConversionRequest, component: Component) -> None:
