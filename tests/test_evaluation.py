@@ -69,7 +69,7 @@ def dataset(tmp_path: Path) -> CocoDataset:
 def test_the_chosen_mask_is_that_of_the_highest_predicted_iou(dataset: CocoDataset) -> None:
     prefers_all = summary(list(measure(BoxFiller((0.1, 0.9, 0.5)), dataset)))
     prefers_corner = summary(list(measure(BoxFiller((0.9, 0.1, 0.5)), dataset)))
-    # Bilinear upscaling moves the border by less than half of a low-resolution pixel of 4: 64² of at most 66².
+    # Upscaling moves the border by less than half of a low-resolution pixel of 4: 64² of at most 66².
     assert prefers_all["miou_box"]["all"] > 64**2 / 66**2
     assert prefers_corner["miou_box"]["all"] == pytest.approx(0.25, abs=0.03)
     assert prefers_corner["miou_box_best"] == prefers_all["miou_box"]

@@ -12,13 +12,13 @@ import click
 from tinysam_mobile.cli.output import command_errors, progress
 from tinysam_mobile.errors import UsageError
 
-__all__ = ["command"]
+__all__ = ["command", "joined_processes"]
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
 
 
 @contextmanager
-def _processes() -> Iterator[tuple[int, int]]:
+def joined_processes() -> Iterator[tuple[int, int]]:
     """Join the other processes if `torchrun` started this one; gives (rank, number of processes)."""
     import torch.distributed as dist
 
@@ -98,7 +98,7 @@ def cache(stores: tuple[Path, ...], teacher: str | None, out: Path) -> None:
     from tinysam_mobile.modeling.checkpoint import load_checkpoint
 
     loaded = load_checkpoint(teacher)
-    with _processes() as (rank, count), progress() as say:
+    with joined_processes() as (rank, count), progress() as say:
         for folder in stores:
             written = write_cache(
                 loaded,
@@ -133,7 +133,7 @@ def train(config: Path, out: Path, stop_after: int | None, threads: int | None) 
     if threads:
         torch.set_num_threads(threads)
     settings = read_config(config)
-    with _processes() as (rank, _):
+    with joined_processes() as (rank, _):
         run(settings, out, stop_after=stop_after, validate=validator(settings, out))
         if rank == 0:
             plot_curves(out, out / "curves.png")

@@ -10,8 +10,10 @@ from torch import Tensor, nn
 
 from tinysam_mobile.distill.backbone import FEATURE_CHANNELS
 from tinysam_mobile.distill.config import LossWeights, Stage
+from tinysam_mobile.errors import UsageError
 from tinysam_mobile.modeling.config import TinySAMConfig
 from tinysam_mobile.modeling.sam import TinySAM
+from tinysam_mobile.modeling.tiny_vit import TinyViT
 
 __all__ = ["Encoded", "Learner"]
 
@@ -33,18 +35,21 @@ class Learner(nn.Module):
     ) -> None:
         super().__init__()
         self.model = TinySAM(config)
+        encoder = _trainable_encoder(self.model)
         self.adapters = nn.ModuleDict()
         if losses.backbone:
-            self.adapters["backbone"] = nn.Conv2d(config.encoder.embed_dims[-1], FEATURE_CHANNELS, 1)
+            first_of_neck = encoder.neck[0]
+            assert isinstance(first_of_neck, nn.Conv2d)
+            self.adapters["backbone"] = nn.Conv2d(first_of_neck.in_channels, FEATURE_CHANNELS, 1)
         if teacher is not None and losses.embedding:
             self.adapters["embedding"] = nn.Conv2d(config.decoder.dim, teacher.decoder.dim, 1)
         if teacher is not None and losses.token:
             self.adapters["token"] = nn.Linear(config.decoder.dim, teacher.decoder.dim)
-        last_norm = self.model.image_encoder.neck[3]
+        last_norm = encoder.neck[3]
         assert isinstance(last_norm, nn.LayerNorm)
         # A decoder that learned prompts on an empty embedding is not thrown off by a quiet one.
         nn.init.constant_(last_norm.weight, FIRST_NECK_SCALE)
-        for module in self.model.image_encoder.modules():
+        for module in encoder.modules():
             if isinstance(module, nn.Conv2d) and module.kernel_size != (1, 1):
                 module.forward = partial(_conv_in_fp32, module)  # type: ignore[method-assign]
 
@@ -53,11 +58,17 @@ class Learner(nn.Module):
         if not stage.use_image:
             config = self.model.config
             return Encoded(torch.zeros(1, config.decoder.dim, config.grid_size, config.grid_size), None)
-        encoder = self.model.image_encoder
+        encoder = _trainable_encoder(self.model)
         x = encoder.patch_embed(images)
         for layer in encoder.layers:
             x = layer(x)
         return Encoded(encoder.neck(x), x)
+
+
+def _trainable_encoder(model: TinySAM) -> TinyViT:
+    if not isinstance(model.image_encoder, TinyViT):
+        raise UsageError(f"{model.config.name} can only be a teacher: a student's encoder must be a TinyViT")
+    return model.image_encoder
 
 
 def _conv_in_fp32(conv: nn.Conv2d, x: Tensor) -> Tensor:

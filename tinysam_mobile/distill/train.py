@@ -74,6 +74,9 @@ def train(
     finally:
         batches.close()
         progress.flush()
+    if processes > 1:
+        # Nobody may read the state before the first process has written it.
+        dist.barrier()
 
 
 def averaged_model(state: RunState, config: TrainConfig, *, image_size: int | None = None) -> TinySAM:

@@ -157,10 +157,9 @@ def summary(measurements: Sequence[Measurement]) -> dict[str, dict[str, float]]:
 
 def spearman(left: NDArray[np.floating], right: NDArray[np.floating]) -> float:
     """Spearman's rank correlation, ties at their mean rank; NaN if one side is constant."""
-    ranks = [_mean_ranks(left), _mean_ranks(right)]
-    if any(np.ptp(side) == 0 for side in ranks):
-        return float("nan")
-    return float(np.corrcoef(*ranks)[0, 1])
+    ours, theirs = (ranks - ranks.mean() for ranks in (_mean_ranks(left), _mean_ranks(right)))
+    spread = float(ours @ ours) * float(theirs @ theirs)
+    return float(ours @ theirs) / spread**0.5 if spread else float("nan")
 
 
 def _mean_ranks(values: NDArray[np.floating]) -> NDArray[np.float64]:

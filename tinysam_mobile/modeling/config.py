@@ -24,7 +24,7 @@ __all__ = [
     "config_named",
 ]
 
-Part = TypeVar("Part", "TinyViTConfig", "DecoderConfig")
+Part = TypeVar("Part", "TinyViTConfig", "SamViTConfig", "DecoderConfig")
 
 PATCH_EMBED_STRIDE = 4
 MASK_UPSCALE = 4
@@ -73,6 +73,26 @@ class TinyViTConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SamViTConfig:
+    """SAM's ViT encoder (arXiv 2304.02643, appendix A); `global_layers` attend to the whole grid.
+
+    Its position embeddings hold for one image size, 1024 in the published files.
+    """
+
+    embed_dim: int = 768
+    depth: int = 12
+    num_heads: int = 12
+    global_layers: tuple[int, ...] = (2, 5, 8, 11)
+    window_size: int = 14
+    mlp_ratio: float = 4.0
+    stride: int = 16
+
+    def __post_init__(self) -> None:
+        if self.embed_dim % self.num_heads:
+            raise UsageError(f"SamViTConfig: {self.num_heads} heads do not divide width {self.embed_dim}")
+
+
+@dataclass(frozen=True, kw_only=True)
 class DecoderConfig:
     """SAM's prompt encoder and mask decoder (arXiv 2304.02643, appendix A)."""
 
@@ -99,7 +119,7 @@ class TinySAMConfig:
 
     name: str
     image_size: int
-    encoder: TinyViTConfig = field(default_factory=TinyViTConfig)
+    encoder: TinyViTConfig | SamViTConfig = field(default_factory=TinyViTConfig)
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
 
     def __post_init__(self) -> None:
@@ -140,6 +160,17 @@ TINYSAM_NANO = TinySAMConfig(
     decoder=DecoderConfig(dim=128, num_heads=4, mlp_dim=512, iou_head_hidden_dim=128),
 )
 """The shipped network: 2.3 M parameters, the same structure and keys, narrower."""
+SAM_VIT_B = TinySAMConfig(name="sam-vit-b", image_size=1024, encoder=SamViTConfig())
+SAM_VIT_L = TinySAMConfig(
+    name="sam-vit-l",
+    image_size=1024,
+    encoder=SamViTConfig(embed_dim=1024, depth=24, num_heads=16, global_layers=(5, 11, 17, 23)),
+)
+SAM_VIT_H = TinySAMConfig(
+    name="sam-vit-h",
+    image_size=1024,
+    encoder=SamViTConfig(embed_dim=1280, depth=32, num_heads=16, global_layers=(7, 15, 23, 31)),
+)
 TINY_TEST = TinySAMConfig(
     name="tiny-test",
     image_size=128,
@@ -148,7 +179,9 @@ TINY_TEST = TinySAMConfig(
     ),
     decoder=DecoderConfig(dim=64, num_heads=4, mlp_dim=128, iou_head_hidden_dim=64),
 )
-CONFIGS = {config.name: config for config in (TINYSAM, TINYSAM_NANO, TINY_TEST)}
+CONFIGS = {
+    config.name: config for config in (TINYSAM, TINYSAM_NANO, SAM_VIT_B, SAM_VIT_L, SAM_VIT_H, TINY_TEST)
+}
 
 
 def config_named(name: str) -> TinySAMConfig:
@@ -162,8 +195,16 @@ def _part(kind: type[Part], data: Any) -> Part:
     known = set(kind.__dataclass_fields__)
     if not isinstance(data, dict) or set(data) - known:
         raise UsageError(f"{kind.__name__}: expected an object with the keys {', '.join(sorted(known))}")
-    plain = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
+    plain: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in data.items()
+    }
     return kind(**plain)
+
+
+def _encoder(data: Any) -> TinyViTConfig | SamViTConfig:
+    if isinstance(data, dict) and "embed_dim" in data:
+        return _part(SamViTConfig, data)
+    return _part(TinyViTConfig, data)
 
 
 def config_from_dict(data: Any) -> TinySAMConfig:
@@ -174,7 +215,7 @@ def config_from_dict(data: Any) -> TinySAMConfig:
         return TinySAMConfig(
             name=str(data["name"]),
             image_size=int(data["image_size"]),
-            encoder=_part(TinyViTConfig, data["encoder"]),
+            encoder=_encoder(data["encoder"]),
             decoder=_part(DecoderConfig, data["decoder"]),
         )
     except (TypeError, ValueError) as error:

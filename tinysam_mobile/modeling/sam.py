@@ -6,9 +6,10 @@ from typing import Protocol
 
 from torch import Tensor, nn
 
-from tinysam_mobile.modeling.config import TinySAMConfig
+from tinysam_mobile.modeling.config import SamViTConfig, TinySAMConfig
 from tinysam_mobile.modeling.mask_decoder import DecoderOutput, MaskDecoder
 from tinysam_mobile.modeling.prompt_encoder import PromptEncoder
+from tinysam_mobile.modeling.sam_vit import SamViT
 from tinysam_mobile.modeling.tiny_vit import TinyViT
 
 __all__ = ["ImageEncoder", "TinySAM"]
@@ -26,13 +27,19 @@ class ImageEncoder(Protocol):
         """(B, 3, S, S) normalised RGB, 0 outside the photo → (B, C, S/stride, S/stride)."""
 
 
+def _image_encoder(config: TinySAMConfig) -> TinyViT | SamViT:
+    if isinstance(config.encoder, SamViTConfig):
+        return SamViT(config.encoder, image_size=config.image_size, out_channels=config.decoder.dim)
+    return TinyViT(config.encoder, out_channels=config.decoder.dim)
+
+
 class TinySAM(nn.Module):
     """TinySAM (arXiv 2312.13789); with `TINYSAM` it has the published files' 439 state-dict entries."""
 
     def __init__(self, config: TinySAMConfig) -> None:
         super().__init__()
         self.config = config
-        self.image_encoder = TinyViT(config.encoder, out_channels=config.decoder.dim)
+        self.image_encoder = _image_encoder(config)
         self.prompt_encoder = PromptEncoder(config)
         self.mask_decoder = MaskDecoder(config.decoder, grid_size=config.grid_size)
 
