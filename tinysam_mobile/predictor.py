@@ -81,6 +81,11 @@ class Predictor:
             raise UsageError("no image is set: call set_image before predict")
         return self._image
 
+    @property
+    def batch(self) -> int:
+        """Prompts K that one `decode_batch` call takes."""
+        return self._backend.contract.batch
+
     def set_image(self, image: RGBImage | EncodedImage) -> EncodedImage:
         """Make `image` the one that prompts refer to, encoding it unless `encode` did before.
 

@@ -1,0 +1,68 @@
+"""Where everything mode puts its points: SAM's grids, TinySAM's second round, SAM's crops.
+
+Points are (x, y) in pixels of the photo or crop, f64, in the order in which the official code visits them.
+"""
+
+from __future__ import annotations
+
+from math import ceil
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["COARSE_FACTOR", "crop_boxes", "grid_points", "second_round_points"]
+
+COARSE_FACTOR = 4
+"""Round 1 uses every fourth point of the grid in each direction (arXiv 2312.13789, section 3.4)."""
+
+Points = NDArray[np.float64]
+Box = tuple[int, int, int, int]
+
+
+def grid_points(points_per_side: int, size: tuple[int, int]) -> Points:
+    """Centres of a square grid over `size` (H, W): (points_per_side², 2), row by row, x fastest."""
+    side = (np.arange(points_per_side) + 0.5) / points_per_side
+    x, y = np.meshgrid(side, side)
+    height, width = size
+    return np.stack([x.ravel() * width, y.ravel() * height], axis=1)
+
+
+def second_round_points(points_per_side: int, done: NDArray[np.bool_]) -> Points:
+    """Points of round 2: around each coarse point, multiples of (W // n, H // n), but where `done` holds.
+
+    `done` bool (H, W) marks pixels that a round-1 mask covers with high score.  Around a coarse point
+    come the offsets −1, 0, +1 with x outer and y inner, without the point itself, then x = +2, then y = +2, then both,
+    these only inside the photo.  This lattice is the official code's, not SAM's (i + 0.5)/n grid.
+    """
+    height, width = done.shape
+    step = np.array([width // points_per_side, height // points_per_side], np.float64)
+    near = [(x, y) for x in (-1, 0, 1) for y in (-1, 0, 1) if (x, y) != (0, 0)]
+    far = [(2, -1), (2, 0), (2, 1), (-1, 2), (0, 2), (1, 2), (2, 2)]
+    offsets = np.array(near + far, np.float64) * step
+    coarse = grid_points(points_per_side // COARSE_FACTOR, (height, width))
+    points = (coarse[:, None] + offsets).reshape(-1, 2)
+    points = points[(points[:, 0] < width) & (points[:, 1] < height)]
+    x, y = points.astype(np.int64).T
+    return points[~done[y, x]]
+
+
+def crop_boxes(
+    size: tuple[int, int], layers: int, overlap_ratio: float
+) -> list[tuple[int, tuple[int, int, int, int]]]:
+    """SAM's crops of a photo of `size` (H, W): (layer, box xyxy), the whole first.
+
+    Layer i has 2ⁱ x 2ⁱ crops that overlap by `overlap_ratio` of the short side over 2ⁱ⁻¹ (arXiv 2304.02643,
+    appendix B).
+    """
+    height, width = size
+    boxes = [(0, (0, 0, width, height))]
+    for layer in range(1, layers + 1):
+        count = 2**layer
+        overlap = int(overlap_ratio * min(height, width) * (2 / count))
+        crop_width = ceil((overlap * (count - 1) + width) / count)
+        crop_height = ceil((overlap * (count - 1) + height) / count)
+        for i in range(count):
+            for j in range(count):
+                x, y = (crop_width - overlap) * i, (crop_height - overlap) * j
+                boxes.append((layer, (x, y, min(x + crop_width, width), min(y + crop_height, height))))
+    return boxes
