@@ -78,8 +78,8 @@ class EverythingConfig:
 class SegmentedObject:
     """One mask of the photo.
 
-    `runs` holds the mask; `box` xyxy are the first and last pixel inside it; `point` (x, y) is the prompt that
-    found it, all in original-image pixels; `score` is the predicted IoU; `mask_index` 0 to 2.
+    `runs` holds the mask; `box` xyxy are the first and last pixel inside it; `point` (x, y) is the prompt
+    that found it, all in original-image pixels; `score` is the predicted IoU; `mask_index` 0 to 2.
     """
 
     runs: RunLengths

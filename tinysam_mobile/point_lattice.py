@@ -30,9 +30,9 @@ def grid_points(points_per_side: int, size: tuple[int, int]) -> Points:
 def second_round_points(points_per_side: int, done: NDArray[np.bool_]) -> Points:
     """Points of round 2: around each coarse point, multiples of (W // n, H // n), but where `done` holds.
 
-    `done` bool (H, W) marks pixels that a round-1 mask covers with high score.  Around a coarse point
-    come the offsets −1, 0, +1 with x outer and y inner, without the point itself, then x = +2, then y = +2, then both,
-    these only inside the photo.  This lattice is the official code's, not SAM's (i + 0.5)/n grid.
+    `done` bool (H, W) marks pixels that a round-1 mask covers with high score.  Around a coarse point come
+    the offsets −1, 0, +1 with x outer and y inner, without the point itself, then x = +2, then y = +2, then
+    both, these only inside the photo.  This lattice is the official code's, not SAM's (i + 0.5)/n grid.
     """
     height, width = done.shape
     step = np.array([width // points_per_side, height // points_per_side], np.float64)
