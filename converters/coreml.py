@@ -8,6 +8,7 @@ Sources: coremltools' guide, "Unified Conversion API", "Typed Execution" and "Mu
 
 from __future__ import annotations
 
+import gc
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -120,6 +121,9 @@ def _convert_function(request: ConversionRequest, function: Function, path: Path
     model = _convert_program(program, entry, request)
     with quiet():
         model.save(str(path))
+        # The model owns a temporary folder of its weights, and reference cycles keep both alive.
+        del model, program
+        gc.collect()
 
 
 @contextmanager
@@ -230,6 +234,7 @@ def _merged(
             merge.add_function(str(packages[function.name]), "main", function.name)
         merge.default_function_name = functions[0].name
         ct.utils.save_multifunction(merge, str(path))
+        gc.collect()
     describe(path, request=request, component=component)
     parts = sum(_weight_bytes(packages[function.name]) for function in functions)
     return ConvertedFile(

@@ -18,8 +18,16 @@ from tinysam_mobile.errors import RuntimeUnavailableError
 
 __all__ = ["import_coremltools", "quiet"]
 
-# torch's pytree logger speaks when coremltools imports torchao.
-_LOGGERS = ("coremltools", "torch.utils._pytree")
+# coremltools imports torchao and executorch where they are installed, and these speak as they load.
+_LOGGERS = ("coremltools", "torchao", "torch.utils._pytree")
+_WARNINGS = (
+    (r".*isinstance\(treespec, LeafSpec\)", FutureWarning),
+    (r"(read|open)_text is deprecated", DeprecationWarning),
+    (r"`torch\.jit\.script", DeprecationWarning),
+    (r"Function _TORCH_OPS_REGISTRY\.__contains__ is deprecated", DeprecationWarning),
+    # coremltools leaves the removal of its temporary folders to the garbage collector.
+    (r"Implicitly cleaning up <TemporaryDirectory", ResourceWarning),
+)
 
 
 @contextmanager
@@ -30,8 +38,8 @@ def quiet() -> Iterator[None]:
     with ExitStack() as stack:
         stack.enter_context(redirect_stderr(io.StringIO()))
         stack.enter_context(warnings.catch_warnings())
-        # torch.export's own graph code uses what it deprecates when coremltools copies a graph.
-        warnings.filterwarnings("ignore", ".*isinstance\\(treespec, LeafSpec\\)", FutureWarning)
+        for message, category in _WARNINGS:
+            warnings.filterwarnings("ignore", message, category)
         for logger in loggers:
             logger.setLevel(logging.ERROR)
         try:
