@@ -8,13 +8,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from tinysam_mobile.distill.cache import EmbeddingCache
-from tinysam_mobile.distill.config import Stage, TrainConfig
+from tinysam_mobile.distill.config import TrainConfig
 from tinysam_mobile.distill.pixels import normalised
 from tinysam_mobile.distill.prompts import CELL, Prompts, sample_prompts
 from tinysam_mobile.distill.scenes import Scene, SceneComposer
+from tinysam_mobile.distill.shapes import random_masks
 from tinysam_mobile.errors import UsageError
 
 __all__ = ["Batch", "Batches"]
@@ -67,14 +69,19 @@ class Batches:
         config = self._config
         stage = config.stage_at(step)[1]
         rng = np.random.default_rng([config.seed, step, self._rank])
+        if not stage.use_image:
+            masks = random_masks(rng, size=stage.image_size, masks=stage.photos * stage.prompts)
+            return make_batch(torch.zeros(0, 3, stage.image_size, stage.image_size), masks, rng, config)
         scenes = [
             self._composer.compose(rng, size=stage.image_size, masks=stage.prompts)
             for _ in range(stage.photos)
         ]
-        batch = make_batch(scenes, rng, config, stage)
-        return (
-            batch if self._cache is None else replace(batch, teacher_embeddings=_cached(self._cache, scenes))
-        )
+        pixels = torch.from_numpy(np.stack([scene.pixels for scene in scenes]))
+        images = normalised(pixels, [scene.valid_size for scene in scenes])
+        batch = make_batch(images, np.concatenate([scene.masks for scene in scenes]), rng, config)
+        if self._cache is None:
+            return batch
+        return replace(batch, teacher_embeddings=_cached(self._cache, scenes))
 
 
 def _cached(cache: EmbeddingCache, scenes: list[Scene]) -> Tensor:
@@ -87,14 +94,10 @@ def _cached(cache: EmbeddingCache, scenes: list[Scene]) -> Tensor:
     return torch.stack([cache[key] for key in keys if key is not None])
 
 
-def make_batch(scenes: list[Scene], rng: np.random.Generator, config: TrainConfig, stage: Stage) -> Batch:
-    """Stack scenes of one size and draw a prompt for each of their masks."""
-    masks = np.concatenate([scene.masks for scene in scenes])
-    if stage.use_image:
-        pixels = torch.from_numpy(np.stack([scene.pixels for scene in scenes]))
-        images = normalised(pixels, [scene.valid_size for scene in scenes])
-    else:
-        images = torch.zeros(0, 3, stage.image_size, stage.image_size)
+def make_batch(
+    images: Tensor, masks: NDArray[np.bool_], rng: np.random.Generator, config: TrainConfig
+) -> Batch:
+    """Draw a prompt for each mask of bool (K, S, S)."""
     return Batch(
         images=images,
         prompts=sample_prompts(masks, rng, config.prompts),

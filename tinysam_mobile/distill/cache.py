@@ -98,7 +98,7 @@ def _recorded(path: Path) -> dict[str, str]:
 
 @torch.inference_mode()
 def _write_shard(teacher: TinySAM, shard: _Shard) -> None:
-    embeddings = torch.cat([_embed(teacher, photo) for photo in shard.photos]).half()
+    embeddings = torch.cat([_embed(teacher, photo) for photo in shard.photos]).half().contiguous()
     metadata = {
         "origin": shard.origin,
         "content": _digest(embeddings.numpy().tobytes()),

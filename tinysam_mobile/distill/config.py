@@ -27,8 +27,8 @@ class Stage:
     photos: int
     prompts: int
     use_image: bool = True
-    """False trains the decoder alone on an empty embedding: it learns what prompts mean (the average mask
-    of a box or point) for a tenth of the time."""
+    """False trains the decoder alone, on an empty embedding and random shapes: it learns what prompts mean
+    (the average mask of a box or point) in a small part of the time."""
     refine_share: float = 0.0
     """Share of the steps that decode again with points on the errors (online hard prompts)."""
     max_refinements: int = 1

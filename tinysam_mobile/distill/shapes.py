@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-__all__ = ["random_shape"]
+__all__ = ["random_masks", "random_shape"]
+
+RECTANGLE_SHARE = 0.5
 
 
 def _blob(rng: np.random.Generator, wobble: float, corners: int) -> list[tuple[float, float]]:
@@ -51,3 +53,21 @@ def random_shape(rng: np.random.Generator, side: float) -> NDArray[np.bool_]:
     points = [(float((x - xs.min()) * scale), float((y - ys.min()) * scale)) for x, y in turned]
     ImageDraw.Draw(canvas).polygon(points, fill=1, outline=1)
     return np.array(canvas)
+
+
+def random_masks(rng: np.random.Generator, *, size: int, masks: int) -> NDArray[np.bool_]:
+    """Return `masks` upright rectangles and other shapes at random places of a square; bool (M, size, size).
+
+    Sides are spread evenly over their logarithms, from 5 % to 80 % of the square.
+    """
+    placed = np.zeros((masks, size, size), np.bool_)
+    for mask in placed:
+        sides = size * np.exp(rng.uniform(np.log(0.05), np.log(0.8), 2))
+        if rng.random() < RECTANGLE_SHARE:
+            shape = np.ones(np.maximum(3, sides.round().astype(int)), np.bool_)
+        else:
+            shape = random_shape(rng, float(sides.max()))
+        rows, columns = shape.shape
+        y, x = int(rng.integers(size - rows + 1)), int(rng.integers(size - columns + 1))
+        mask[y : y + rows, x : x + columns] = shape
+    return placed
