@@ -1,0 +1,176 @@
+"""ExecuTorch: encoder.pte with the method `encode`, decoder.pte with `decode` and `decode_batch`.
+
+PyTorch → torch.export → `executorch_rewrite` → torch.export → XNNPACK delegates.  Constants are stored by
+the hash of their bytes, so the two decoders share their weights.  Inputs and outputs are float32 (labels
+and sizes int32) whatever the recipe; fp16 computes the image encoder and the mask decoder in float16, and
+normalisation, point coordinates and positional encodings, whose values float16 cannot hold, in float32.
+A constant method, `contract_json`, returns contract.json.
+
+For the backends coreml and vulkan the exported graph is handed over as it is: their partitioners know
+layer norm, and nothing here can run the result.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from torch.export import ExportedProgram
+
+from tinysam_mobile.converters.base import ConversionRequest, ConvertedFile
+from tinysam_mobile.converters.executorch_rewrite import GraphRewriter
+from tinysam_mobile.converters.executorch_rules import XNNPACK_RULES
+from tinysam_mobile.errors import ConversionError, RuntimeUnavailableError, TinySAMError, UnknownNameError
+from tinysam_mobile.exportable import EntryPoint, example_inputs
+from tinysam_mobile.simulator.coreml_sdk import import_coremltools
+from tinysam_mobile.simulator.executorch_graph import CONTRACT_METHOD, read_graphs
+from tinysam_mobile.simulator.executorch_sdk import quiet
+from tinysam_mobile.spec import Component
+
+__all__ = ["BACKENDS", "HALF_SCOPES", "RECIPES", "convert"]
+
+RECIPES = ("fp32", "fp16")
+"""Recipes that this converter knows."""
+HALF_SCOPES = ("image_encoder", "model.mask_decoder")
+"""Modules of the entry points that compute in float16 under the recipe fp16."""
+SHARED_WEIGHTS_SLACK = 1.75
+"""A file that exceeds this multiple of the weights, by more than a graph needs, stores them twice."""
+MAX_GRAPH_BYTES = 2**19
+
+
+def convert(request: ConversionRequest) -> list[ConvertedFile]:
+    """Write encoder.pte and decoder.pte into `request.folder`, both or neither.
+
+    Raises `ConversionError` for a recipe that ExecuTorch does not have here, or if the SDK cannot express
+    the model; `UnknownNameError` for a backend; `RuntimeUnavailableError` if executorch is not installed.
+    """
+    if request.recipe.id not in RECIPES:
+        raise ConversionError(
+            f"the ExecuTorch converter has no recipe {request.recipe.id!r}; choose one of: "
+            f"{', '.join(RECIPES)}"
+        )
+    if request.executorch_backend not in BACKENDS:
+        raise UnknownNameError("ExecuTorch backend", request.executorch_backend, BACKENDS)
+    with quiet(), TemporaryDirectory(dir=request.folder, prefix=".executorch-") as temporary:
+        files = [_convert_component(request, component, Path(temporary)) for component in Component]
+        return [_moved(file, request.folder) for file in files]
+
+
+def _convert_component(request: ConversionRequest, component: Component, folder: Path) -> ConvertedFile:
+    path = folder / f"{component.value}.pte"
+    entries = {n: e for n, e in request.entry_points.items() if e.signature.component is component}
+    try:
+        programs = {name: _program(request, entry) for name, entry in entries.items()}
+        request.progress(f"lowering {component.value}.pte to {request.executorch_backend}")
+        _lower(request, programs, path)
+    except TinySAMError:
+        raise
+    except ImportError as error:
+        raise RuntimeUnavailableError(
+            f"converting to ExecuTorch ({request.executorch_backend}) needs a package that is not installed "
+            f"({error}); pip install 'tinysam-mobile[all]'"
+        ) from error
+    except Exception as error:  # the SDK raises whatever its passes raise; none of it is ours to tell apart
+        raise ConversionError(
+            f"ExecuTorch ({request.executorch_backend}) cannot express {component.value}.pte: "
+            f"{type(error).__name__}: {error}; try another --executorch-backend or recipe"
+        ) from error
+    return ConvertedFile(
+        path=path,
+        component=component,
+        entry_points={name: name for name in entries},
+        notes=_notes(request, path, entries),
+        details=_details(request, path),
+    )
+
+
+def _program(request: ConversionRequest, entry: EntryPoint) -> ExportedProgram:
+    request.progress(f"exporting {entry.signature.name}")
+    inputs = example_inputs(entry.signature)
+    program = torch.export.export(entry.module, inputs)
+    if request.executorch_backend != "xnnpack":
+        return program
+    half_scopes = HALF_SCOPES if request.recipe.id == "fp16" else ()
+    rewritten = GraphRewriter(program, XNNPACK_RULES, half_scopes=half_scopes).rewrite()
+    return torch.export.export(rewritten, inputs)
+
+
+def _lower(request: ConversionRequest, programs: Mapping[str, ExportedProgram], path: Path) -> None:
+    # Here and in the partitioners, not at the top: `--help` and an error above must not wait for the SDK.
+    from executorch.exir import EdgeCompileConfig, ExecutorchBackendConfig, to_edge_transform_and_lower
+
+    contract = json.dumps(request.contract, sort_keys=True, ensure_ascii=False)
+    manager = to_edge_transform_and_lower(
+        dict(programs),
+        partitioner=BACKENDS[request.executorch_backend](request),
+        constant_methods={CONTRACT_METHOD: contract},
+        # The verifier refuses `linear`, which XNNPACK's partitioner asks to keep whole.
+        compile_config=EdgeCompileConfig(_check_ir_validity=False),
+    )
+    with path.open("wb") as file:
+        manager.to_executorch(ExecutorchBackendConfig()).write_to_file(file)
+
+
+def _xnnpack(_: ConversionRequest) -> Sequence[Any]:
+    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+
+    return [XnnpackPartitioner()]
+
+
+def _coreml(request: ConversionRequest) -> Sequence[Any]:
+    coremltools = import_coremltools()
+    from executorch.backends.apple.coreml.compiler import CoreMLBackend
+    from executorch.backends.apple.coreml.partition import CoreMLPartitioner
+
+    precision = {"fp16": coremltools.precision.FLOAT16, "fp32": coremltools.precision.FLOAT32}
+    specs = CoreMLBackend.generate_compile_specs(
+        compute_precision=precision[request.recipe.id],
+        minimum_deployment_target=getattr(coremltools.target, request.deployment_target),
+    )
+    return [CoreMLPartitioner(compile_specs=specs)]
+
+
+def _vulkan(request: ConversionRequest) -> Sequence[Any]:
+    from executorch.backends.vulkan.partitioner.vulkan_partitioner import VulkanPartitioner
+
+    return [VulkanPartitioner({"force_fp16": True} if request.recipe.id == "fp16" else {})]
+
+
+BACKENDS: Mapping[str, Callable[[ConversionRequest], Sequence[Any]]] = {
+    "xnnpack": _xnnpack,
+    "coreml": _coreml,
+    "vulkan": _vulkan,
+}
+"""What makes the partitioners of each `--executorch-backend`."""
+
+
+def _notes(request: ConversionRequest, path: Path, entries: Mapping[str, EntryPoint]) -> tuple[str, ...]:
+    notes = []
+    if request.executorch_backend != "xnnpack":
+        notes.append(f"{path.name} is for {request.executorch_backend}, which cannot run on this machine")
+    weights = {id(p): p.numel() for entry in entries.values() for p in entry.module.parameters()}
+    weight_bytes = sum(weights.values()) * request.recipe.weight_bits // 8
+    if len(entries) > 1 and path.stat().st_size > SHARED_WEIGHTS_SLACK * weight_bytes + MAX_GRAPH_BYTES:
+        notes.append(f"{path.name}: {' and '.join(entries)} do not share all weights with this backend")
+    return tuple(notes)
+
+
+def _details(request: ConversionRequest, path: Path) -> dict[str, Any]:
+    methods = {name: graph.to_dict() for name, graph in read_graphs(path).items()}
+    return {"backend": request.executorch_backend, "methods": methods}
+
+
+def _moved(file: ConvertedFile, folder: Path) -> ConvertedFile:
+    target = folder / file.path.name
+    file.path.replace(target)
+    return ConvertedFile(
+        path=target,
+        component=file.component,
+        entry_points=file.entry_points,
+        notes=file.notes,
+        details=file.details,
+    )
