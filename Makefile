@@ -25,7 +25,7 @@ lint: $(VENV)/.installed
 	$(BIN)/mypy
 
 test: lint
-	$(BIN)/python -m pytest -m "not slow and not conformance"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadscope -m "not slow and not conformance"
 
 test-slow: $(VENV)/.installed
 	$(BIN)/python -m pytest -m slow

@@ -15,7 +15,7 @@ from tinysam_mobile.predictor import LowResolution
 from tinysam_mobile.preprocess import Geometry, upscale_blocks, upscale_masks
 from tinysam_mobile.spec import MASK_THRESHOLD
 
-__all__ = ["Candidate", "ExactJudge", "FastJudge", "Judge", "Thresholds", "suppress"]
+__all__ = ["Candidate", "ExactJudge", "FastJudge", "Judge", "Thresholds", "as_box", "suppress"]
 
 EMPTY = RunLengths(size=(0, 0), counts=())
 
@@ -106,7 +106,7 @@ class ExactJudge:
         boxes = mask_boxes(masks[stable])
         return [
             Candidate(
-                box=_as_box(box),
+                box=as_box(box),
                 score=float(low.scores[promising[i]]),
                 stability=float(stability[i]),
                 point=point,
@@ -129,7 +129,8 @@ class ExactJudge:
         return candidate
 
 
-def _as_box(row: NDArray[np.int64]) -> Box:
+def as_box(row: NDArray[np.int64]) -> Box:
+    """A row of four numbers as plain integers."""
     x0, y0, x1, y1 = (int(value) for value in row)
     return x0, y0, x1, y1
 
@@ -151,14 +152,14 @@ class FastJudge:
         stability = stability_scores(inside, offset=t.stability_score_offset)
         stable = np.flatnonzero(stability >= t.stability_score_thresh)
         if len(stable):
-            covered = (inside[stable] > t.high_score_thresh).any(axis=0)
+            covered: NDArray[np.bool_] = np.any(inside[stable] > t.high_score_thresh, axis=0)
             self._covered = covered if self._covered is None else self._covered | covered
         boxes = self._to_photo(
             mask_boxes(inside[stable] > MASK_THRESHOLD), (inside.shape[1], inside.shape[2])
         )
         return [
             Candidate(
-                box=_as_box(box),
+                box=as_box(box),
                 score=float(low.scores[promising[i]]),
                 stability=float(stability[i]),
                 point=point,
@@ -175,7 +176,8 @@ class FastJudge:
         rows, columns = self._covered.shape
         y = np.minimum(np.arange(height) * rows // height, rows - 1)
         x = np.minimum(np.arange(width) * columns // width, columns - 1)
-        return self._covered[y[:, None], x]
+        covered: NDArray[np.bool_] = self._covered[y[:, None], x]
+        return covered
 
     def covers(self, point: tuple[float, float]) -> bool:
         if self._covered is None:
@@ -189,7 +191,7 @@ class FastJudge:
     def finished(self, candidate: Candidate) -> Candidate:
         assert candidate.logits is not None
         mask = upscale_masks(candidate.logits[None].astype(np.float32), self._geometry)
-        box = _as_box(mask_boxes(mask)[0])
+        box = as_box(mask_boxes(mask)[0])
         return replace(candidate, box=box, runs=RunLengths.encode(mask[0]), logits=None)
 
     def _inside(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -204,4 +206,5 @@ class FastJudge:
         height, width = self._geometry.original_size
         scale = np.array([width / columns, height / rows] * 2)
         edges = np.add(boxes, (0, 0, 1, 1)) * scale
-        return np.maximum(np.round(np.subtract(edges, (0, 0, 1, 1))), 0).astype(np.int64)
+        pixels: NDArray[np.int64] = np.maximum(np.round(np.subtract(edges, (0, 0, 1, 1))), 0).astype(np.int64)
+        return pixels

@@ -18,7 +18,7 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
-from tinysam_mobile.candidates import Candidate, ExactJudge, FastJudge, Judge, Thresholds, suppress
+from tinysam_mobile.candidates import Candidate, ExactJudge, FastJudge, Judge, Thresholds, as_box, suppress
 from tinysam_mobile.errors import UnknownNameError, UsageError
 from tinysam_mobile.images import RGBImage, as_rgb
 from tinysam_mobile.masks import RunLengths, mask_boxes, non_maximum_suppression, remove_small_regions
@@ -269,9 +269,8 @@ def _clean(objects: list[SegmentedObject], config: EverythingConfig) -> list[Seg
     for found in objects:
         mask, filled = remove_small_regions(found.runs.decode(), area=config.min_region_area, mode="holes")
         mask, dropped = remove_small_regions(mask, area=config.min_region_area, mode="islands")
-        box = tuple(int(value) for value in mask_boxes(mask[None])[0])
         if filled or dropped:
-            found = replace(found, runs=RunLengths.encode(mask), box=box)
+            found = replace(found, runs=RunLengths.encode(mask), box=as_box(mask_boxes(mask[None])[0]))
         cleaned.append(found)
         untouched.append(float(not (filled or dropped)))
     threshold = max(config.box_nms_thresh, config.crop_nms_thresh)

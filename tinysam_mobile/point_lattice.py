@@ -43,7 +43,8 @@ def second_round_points(points_per_side: int, done: NDArray[np.bool_]) -> Points
     points = (coarse[:, None] + offsets).reshape(-1, 2)
     points = points[(points[:, 0] < width) & (points[:, 1] < height)]
     x, y = points.astype(np.int64).T
-    return points[~done[y, x]]
+    left_open: Points = points[~done[y, x]]
+    return left_open
 
 
 def crop_boxes(

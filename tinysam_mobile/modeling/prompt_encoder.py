@@ -105,7 +105,8 @@ class PromptEncoder(nn.Module):
         tokens = downscaled.flatten(2).transpose(1, 2)
         flag = flag.view(-1, 1, 1)
         no_mask: Tensor = self.no_mask_embed.weight
-        return flag * tokens + (1 - flag) * no_mask
+        dense: Tensor = flag * tokens + (1 - flag) * no_mask
+        return dense
 
     def dense_pe(self) -> Tensor:
         """Positional encoding of the image embedding (1, P, D)."""
