@@ -201,7 +201,7 @@ def _image_to_tensor(feature: Feature, value: Any) -> torch.Tensor:
     if feature.color == "BGR":
         channels = channels[:, ::-1]
     _check_shape(feature, channels.shape)
-    return torch.from_numpy(np.ascontiguousarray(channels))
+    return torch.from_numpy(np.array(channels, order="C"))
 
 
 def from_runtime(feature: Feature, value: Any) -> Any:

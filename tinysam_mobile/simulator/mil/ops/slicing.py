@@ -31,8 +31,10 @@ def _slices(
             continue
         last = None if end_mask and end_mask[i] else end[i]
         span = range(*slice(first, last, stride[i] if stride else 1).indices(size))
-        if span.step > 0 or not span:
-            index.append(slice(span.start, max(span.stop, span.start), abs(span.step)))
+        if not span:
+            index.append(slice(0, 0))
+        elif span.step > 0:
+            index.append(slice(span.start, span.stop, span.step))
         else:
             index.append(slice(span[-1], span[0] + 1, -span.step))
             flipped.append(kept)
