@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import logging
 import shutil
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,18 +19,14 @@ from tinysam_mobile.converters import coreml
 from tinysam_mobile.converters.base import ConversionRequest, ConvertedFile
 from tinysam_mobile.errors import (
     BundleError,
-    ConversionError,
     InputError,
     MilError,
-    RuntimeUnavailableError,
-    UnknownNameError,
 )
 from tinysam_mobile.exportable import EntryPoint, contract_of, entry_points
 from tinysam_mobile.modeling.config import CONFIGS, TINYSAM
 from tinysam_mobile.modeling.sam import TinySAM
 from tinysam_mobile.modeling.stand_in import stand_in_model
-from tinysam_mobile.quant.recipe import RECIPES, QuantRecipe
-from tinysam_mobile.simulator import coreml_native
+from tinysam_mobile.quant.recipe import RECIPES
 from tinysam_mobile.simulator.base import Arrays
 from tinysam_mobile.simulator.coreml import MilSession, op_histogram, open_session
 from tinysam_mobile.simulator.coreml_sdk import import_coremltools, quiet
@@ -115,7 +109,7 @@ def open_all(
     files: list[ConvertedFile], entries: dict[str, EntryPoint], precision: str | None = None
 ) -> dict[str, MilSession]:
     """The session of each entry point."""
-    sessions = {}
+    sessions: dict[str, MilSession] = {}
     for file in files:
         session = open_session(
             file.path,
@@ -178,12 +172,6 @@ def make_case(model: TinySAM, recipe: str, folder: Path, *, slots: int = 8, batc
         sessions=open_all(files, entries),
         embeddings=embeddings,
     )
-
-
-@pytest.fixture(scope="module")
-def entries() -> dict[str, EntryPoint]:
-    model = stand_in_model(CONFIGS["tiny-test"])
-    return entry_points(model, contract_of(model))
 
 
 @pytest.fixture(scope="module", params=CASES)
@@ -266,7 +254,7 @@ def test_image_input_gives_the_same_embedding(case: Case) -> None:
 def test_weights_are_stored_once_where_the_format_can(case: Case) -> None:
     parts = {
         "encoder": case.entries["encode"].module,
-        "decoder": torch.nn.ModuleList([case.entries["decode"].module.model.mask_decoder]),  # type: ignore[union-attr]
+        "decoder": case.entries["decode"].module.get_submodule("model.mask_decoder"),
     }
     for stem, module in parts.items():
         weights = case.file(stem).path / "Data" / "com.apple.CoreML" / "weights" / "weight.bin"
@@ -339,42 +327,6 @@ def test_precision_follows_the_package_unless_named(case: Case) -> None:
         assert np.array_equal(default, named) == (precision == case.recipe)
 
 
-class Unconvertible(torch.nn.Module):
-    def forward(self, image: torch.Tensor, valid_size: torch.Tensor) -> torch.Tensor:
-        return torch.special.bessel_j0(image) + valid_size.sum()
-
-
-def test_what_coreml_cannot_express_leaves_nothing(entries: dict[str, EntryPoint], tmp_path: Path) -> None:
-    broken = entries | {"encode": EntryPoint(signature=entries["encode"].signature, module=Unconvertible())}
-    with pytest.raises(ConversionError, match=r"could not express encode .*bessel_j0.*--deployment-target"):
-        coreml.convert(a_request(broken, tmp_path))
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_taken_name_is_refused_before_the_work(entries: dict[str, EntryPoint], tmp_path: Path) -> None:
-    (tmp_path / "decoder.mlpackage").mkdir()
-    said: list[str] = []
-    with pytest.raises(ConversionError, match=r"decoder\.mlpackage exists already"):
-        coreml.convert(replace(a_request(entries, tmp_path), progress=said.append))
-    assert not said
-
-
-def test_unknown_names_list_the_known(entries: dict[str, EntryPoint], tmp_path: Path) -> None:
-    with pytest.raises(UnknownNameError, match="iOS16, iOS17, iOS18"):
-        coreml.convert(a_request(entries, tmp_path, target="iOS11"))
-    recipe = QuantRecipe(id="int3", weight_bits=3, activation_bits=3, description="")
-    with pytest.raises(UnknownNameError, match="fp16, fp32"):
-        coreml.convert(replace(a_request(entries, tmp_path), recipe=recipe))
-
-
-def test_without_coremltools(
-    entries: dict[str, EntryPoint], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "coremltools", None)
-    with pytest.raises(RuntimeUnavailableError, match=r"pip install 'tinysam-mobile\[coreml\]'"):
-        coreml.convert(a_request(entries, tmp_path))
-
-
 def remove_manifest(package: Path) -> None:
     (package / "Manifest.json").unlink()
 
@@ -410,24 +362,6 @@ def test_packages_of_another_contract_are_refused(case: Case) -> None:
         open_session(package, signatures=other, entry_points={"decode": function})
     with pytest.raises(MilError, match="no function 'other'"):
         open_session(package, signatures=other, entry_points={"decode": "other"})
-
-
-def test_native_predictor_is_for_macos(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("platform.system", lambda: "Linux")
-    with pytest.raises(RuntimeUnavailableError, match="--runtime coreml"):
-        coreml_native.open_session(Path("encoder.mlpackage"), signatures={}, entry_points={})
-
-
-def test_quiet_says_errors_only(capsys: pytest.CaptureFixture[str]) -> None:
-    import_coremltools()
-    logger = logging.getLogger("coremltools")
-    level = logger.level
-    with quiet():
-        logger.warning("Torch version has not been tested")
-        print("Running MIL pipeline: 100%", file=sys.stderr)
-        assert logger.isEnabledFor(logging.ERROR)
-    assert logger.level == level
-    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.slow
