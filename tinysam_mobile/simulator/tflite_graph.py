@@ -257,7 +257,7 @@ def _describe_signature(graph: TfliteGraph, name: str) -> dict[str, Any]:
     def tensors(numbers: Mapping[str, int]) -> dict[str, Any]:
         return {
             key: {"shape": list(subgraph.tensors[i].shape), "dtype": subgraph.tensors[i].dtype.lower()}
-            for key, i in numbers.items()
+            for key, i in sorted(numbers.items(), key=lambda item: item[1])
         }
 
     return {
