@@ -89,7 +89,9 @@ def test_gru_with_reset_after_is_torchs() -> None:
 
     result = run(
         "gru", opset="ios18", outputs=2, x=x.numpy(), initial_h=h[0].numpy(),
-        weight_ih=order(layer.weight_ih_l0), weight_hh=order(layer.weight_hh_l0), bias=order(layer.bias_hh_l0), input_bias=order(layer.bias_ih_l0),
+        weight_ih=order(layer.weight_ih_l0), weight_hh=order(layer.weight_hh_l0),
+        bias=order(layer.bias_hh_l0),
+        input_bias=order(layer.bias_ih_l0),
         reset_after=True, output_sequence=True,
     )  # fmt: skip
     np.testing.assert_allclose(result[0], out.numpy(), rtol=1e-4, atol=1e-5)

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from tests.mil.builder import ct
 from tests.mil.convert import load_converted, quiet
-from tinysam_mobile.simulator.mil import MilModel
+from tinysam_mobile.simulator.mil import MilModel, calibrate
 
 # fp32: two orders of summation.
 FP32_TOLERANCE = 1e-4
@@ -34,7 +34,8 @@ class Attention(nn.Module):
     def __init__(self, mask: bool) -> None:
         super().__init__()
         self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
-        self.mask = torch.triu(torch.ones(6, 6), 1).bool() if mask else None
+        # Finite: coremltools 9 takes a mask of 0 and -inf for a boolean one and inverts it.
+        self.mask = torch.triu(torch.full((6, 6), -20.0), 1) if mask else None
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.attention(x, x, x, attn_mask=self.mask, need_weights=False)[0]
@@ -121,7 +122,8 @@ MODULES: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "conv transposed": (lambda: nn.ConvTranspose2d(3, 4, 3, 2, 1, 1), IMAGE),
     "CNN": (lambda: nn.Sequential(
         nn.Conv2d(3, 8, 3, 2, 1), nn.BatchNorm2d(8), nn.SiLU(), nn.MaxPool2d(2),
-        Residual(nn.Conv2d(8, 8, 3, 1, 1)), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4), nn.Softmax(-1)), IMAGE),
+        Residual(nn.Conv2d(8, 8, 3, 1, 1)), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4),
+        nn.Softmax(-1)), IMAGE),
     "depthwise separable": (lambda: nn.Sequential(
         nn.Conv2d(3, 3, 3, 1, 1, groups=3), nn.Hardswish(), nn.Conv2d(3, 8, 1), nn.Hardsigmoid()), IMAGE),
     "ViT": (ViT, IMAGE),
@@ -163,11 +165,16 @@ MODULES: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "pad and roll": (lambda: Function(lambda x: functional.pad(x, (1, 2, 0, 3), value=0.5)), IMAGE),
     "embedding": (lambda: Function(nn.Embedding(10, 4).requires_grad_(False).forward), (2, 5)),
     "grid sample": (lambda: Function(
-        lambda x: functional.grid_sample(x, x[:, :2].permute(0, 2, 3, 1).tanh(), align_corners=False)), IMAGE),
+        lambda x: functional.grid_sample(x, x[:, :2].permute(0, 2, 3, 1).tanh(), align_corners=False)),
+        IMAGE),
     "gather": (lambda: Function(
         lambda x: x.gather(1, torch.tensor([[[0, 5, 1, 2, 0, 3, 4, 1]]]))), TOKENS),
     "top k": (lambda: Function(lambda x: x.topk(3, -1).values), TOKENS),
 }  # fmt: skip
+
+
+# Those that coremltools' TorchScript frontend cannot convert beside numpy 2.
+EXPORTED = {"ViT", "attention", "masked attention", "transformer layer", "local response norm", "windows"}
 
 
 def _prepared(name: str) -> tuple[nn.Module, Tensor]:
@@ -177,20 +184,20 @@ def _prepared(name: str) -> tuple[nn.Module, Tensor]:
     return make().eval(), x
 
 
-def _convert(
-    module: nn.Module, x: Tensor, *precisions: str, target: Any = None, **options: Any
-) -> list[MilModel]:
+def _convert(module: nn.Module, x: Tensor, *precisions: str, export: bool, **options: Any) -> list[MilModel]:
+    options.setdefault("minimum_deployment_target", ct.target.iOS17)
     with torch.no_grad(), quiet():
+        if export:
+            program = torch.export.export(module, (x,)).run_decompositions({})
+            return load_converted(program, *precisions, **options)
         traced = torch.jit.trace(module, x)
     dtype = np.int32 if x.dtype == torch.int32 else np.float32
-    return load_converted(
-        traced, *precisions, inputs=[ct.TensorType(name="x", shape=x.shape, dtype=dtype)],
-        minimum_deployment_target=target or ct.target.iOS17, **options,
-    )  # fmt: skip
+    inputs = [ct.TensorType(name="x", shape=x.shape, dtype=dtype)]
+    return load_converted(traced, *precisions, inputs=inputs, **options)
 
 
 def _run(model: MilModel, x: Tensor) -> np.ndarray:
-    result: np.ndarray = next(iter(model.predict({"x": x.numpy()}).values()))
+    result: np.ndarray = next(iter(model.predict({next(iter(model.inputs)): x.numpy()}).values()))
     return result
 
 
@@ -213,7 +220,152 @@ def test_module_runs_as_in_torch(name: str) -> None:
     module, x = _prepared(name)
     with torch.no_grad():
         expected = module(x).numpy()
-    (exact,) = _convert(module, x, "fp32", compute_precision=ct.precision.FLOAT32)
+    options = {"export": name in EXPORTED}
+    (exact,) = _convert(module, x, "fp32", compute_precision=ct.precision.FLOAT32, **options)
     np.testing.assert_allclose(_run(exact, x), expected, rtol=FP32_TOLERANCE, atol=FP32_TOLERANCE)
-    (half,) = _convert(module, x, "fp16", compute_precision=ct.precision.FLOAT16)
+    (half,) = _convert(module, x, "fp16", compute_precision=ct.precision.FLOAT16, **options)
     np.testing.assert_allclose(_run(half, x), expected, atol=_fp16_bound(half, expected))
+
+
+class Detector(nn.Module):
+    """Boxes and scores of a grid, to be followed by non-maximum suppression."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Conv2d(3, 8, 3, 2, 1)
+        self.boxes, self.scores = nn.Conv2d(8, 4, 1), nn.Conv2d(8, 2, 1)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        y = functional.relu(self.body(x))
+        boxes = self.boxes(y).flatten(2).transpose(1, 2).sigmoid() * 16 + 1
+        return boxes, self.scores(y).flatten(2).transpose(1, 2).sigmoid()
+
+
+@pytest.mark.parametrize("target", ["iOS15", "iOS16", "iOS17", "iOS18"])
+def test_detection_head_with_suppression(target: str) -> None:
+    """coremltools has no torch op for NMS: the op is added to the converted program, as its users do."""
+    from coremltools.converters.mil.mil import Builder as mb  # noqa: N813
+
+    torch.manual_seed(0)
+    module, x = Detector().eval(), torch.randn(IMAGE)
+    with torch.no_grad():
+        boxes, scores = module(x)
+    new = target in ("iOS17", "iOS18")
+    shapes = [(1, 4, 64), (1, 2, 64)] if new else [(1, 64, 4), (1, 64, 2)]
+
+    @mb.program(
+        input_specs=[mb.TensorSpec(shape=s) for s in shapes], opset_version=getattr(ct.target, target)
+    )
+    def program(boxes: Any, scores: Any) -> Any:
+        options = {} if new else {"score_threshold": 0.1}
+        return mb.non_maximum_suppression(
+            boxes=boxes,
+            scores=scores,
+            iou_threshold=0.4,
+            max_boxes=10,
+            per_class_suppression=False,
+            **options,
+        )[2]
+
+    (model,) = load_converted(
+        program, "fp32", minimum_deployment_target=getattr(ct.target, target),
+        compute_precision=ct.precision.FLOAT32,
+    )  # fmt: skip
+    data = {"boxes": boxes.numpy(), "scores": scores.numpy()}
+    if new:
+        data = {name: value.swapaxes(1, 2) for name, value in data.items()}
+    indices = next(iter(model.predict(data).values()))[0]
+    expected: list[int] = []
+    best = scores[0].amax(1)
+    for i in best.argsort(descending=True, stable=True).tolist():
+        if all(_overlap(boxes[0, i], boxes[0, j]) <= 0.4 for j in expected):
+            expected.append(i)
+    kept = expected[:10]
+    assert indices.astype(int).tolist() == kept + [-1] * (10 - len(kept))
+
+
+def _overlap(a: Tensor, b: Tensor) -> float:
+    low = torch.maximum(a[:2] - a[2:] / 2, b[:2] - b[2:] / 2)
+    high = torch.minimum(a[:2] + a[2:] / 2, b[:2] + b[2:] / 2)
+    common = (high - low).clamp(min=0).prod()
+    return float(common / (a[2:].prod() + b[2:].prod() - common))
+
+
+def _compression(kind: str) -> Any:
+    cto = ct.optimize.coreml
+    if kind == "int8":
+        return cto.linear_quantize_weights, cto.OpLinearQuantizerConfig(mode="linear", weight_threshold=0)
+    if kind == "int4 blocks":
+        config = cto.OpLinearQuantizerConfig(
+            mode="linear_symmetric", dtype="int4", granularity="per_block", block_size=8, weight_threshold=0
+        )
+        return cto.linear_quantize_weights, config
+    if kind == "palette":
+        return cto.palettize_weights, cto.OpPalettizerConfig(mode="uniform", nbits=4, weight_threshold=0)
+    return cto.prune_weights, cto.OpMagnitudePrunerConfig(target_sparsity=0.6, weight_threshold=0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "target"),
+    [(kind, target) for kind in ("int8", "palette", "sparse") for target in ("iOS16", "iOS18")]
+    + [("int4 blocks", "iOS18")],
+)
+def test_compressed_weights_are_what_coremltools_unpacks(kind: str, target: str) -> None:
+    """The compressed model runs as the same model with the weights that coremltools decompresses."""
+    torch.manual_seed(0)
+    module, x = nn.Sequential(nn.Linear(16, 32), nn.ReLU(), nn.Linear(32, 8)).eval(), torch.randn(4, 16)
+    compress, config = _compression(kind)
+    with quiet(), torch.no_grad():
+        plain = ct.convert(
+            torch.jit.trace(module, x), inputs=[ct.TensorType(name="x", shape=x.shape)],
+            minimum_deployment_target=getattr(ct.target, target), compute_precision=ct.precision.FLOAT32,
+        )  # fmt: skip
+        packed = compress(plain, ct.optimize.coreml.OptimizationConfig(global_config=config))
+        opened = ct.optimize.coreml.decompress_weights(packed)
+        models = [MilModel.load(m) for m in (packed, opened, plain)]
+        del plain, packed, opened
+    ops = {node.op_type for node in models[0].plan.nodes()}
+    assert any(op.startswith("constexpr_") for op in ops)
+    compressed, decompressed, original = (_run(model, x) for model in models)
+    np.testing.assert_allclose(compressed, decompressed, rtol=FP32_TOLERANCE, atol=FP32_TOLERANCE)
+    assert np.abs(compressed - original).max() > FP32_TOLERANCE, (
+        "compression that changes nothing tests nothing"
+    )
+
+
+def test_activations_quantized_with_our_ranges() -> None:
+    """W8A8 on Linux: coremltools' own passes, fed by `calibrate`, and the result run by the interpreter."""
+    from coremltools.converters.mil.frontend.milproto.load import load as load_milproto
+    from coremltools.converters.mil.mil.passes.graph_pass import PassOption
+    from coremltools.converters.mil.mil.passes.pass_registry import PASS_REGISTRY
+    from coremltools.models import utils as model_utils
+
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 4, 3), nn.ReLU()).eval()
+    x = torch.randn(IMAGE)
+    config = ct.optimize.coreml.OptimizationConfig(
+        global_config=ct.optimize.coreml.OpLinearQuantizerConfig(mode="linear_symmetric", weight_threshold=0)
+    )
+    with quiet(), torch.no_grad():
+        plain = ct.convert(
+            torch.jit.trace(module, x), inputs=[ct.TensorType(name="x", shape=x.shape)],
+            minimum_deployment_target=ct.target.iOS17, compute_precision=ct.precision.FLOAT16,
+        )  # fmt: skip
+        ranges = calibrate(MilModel.load(plain), [{"x": x.numpy()}])
+        passes = []
+        for name in ("insert_prefix_quantize_dequantize_pair", "insert_suffix_quantize_dequantize_pair"):
+            step = PASS_REGISTRY[f"compression::{name}"]
+            step.set_options([PassOption("config", config), PassOption("activation_stats", ranges)])
+            passes.append(step)
+        quantized = model_utils._apply_graph_pass(
+            plain, passes, spec_version=ct.target.iOS17, pymil_load_func=load_milproto, skip_model_load=True
+        )
+        model = MilModel.load(quantized)
+        del plain, quantized
+    ops = [node.op_type for node in model.plan.nodes()]
+    assert "quantize" in ops
+    assert "dequantize" in ops
+    expected = module(x).detach().numpy()
+    noise = np.square(_run(model, x) - expected).mean()
+    # Symmetric 8 bits over +-max of a normal distribution: about 1/127 of 4 sigma, 12 dB off its best.
+    assert 10 * np.log10(np.square(expected).mean() / noise) > 25
