@@ -50,6 +50,12 @@ class LossWeights:
     backbone: float = 0.0
     """Distance to the features of a pretrained ImageNet network (`distill.backbone`)."""
 
+    @property
+    def active(self) -> list[str]:
+        """Names of the losses that are not switched off."""
+        names = ("focal", "dice", "iou", "embedding", "token", "output", "backbone")
+        return [name for name in names if getattr(self, name)]
+
 
 @dataclass(frozen=True, kw_only=True)
 class OptimiserSettings:

@@ -58,11 +58,11 @@ def random_shape(rng: np.random.Generator, side: float) -> NDArray[np.bool_]:
 def random_masks(rng: np.random.Generator, *, size: int, masks: int) -> NDArray[np.bool_]:
     """Return `masks` upright rectangles and other shapes at random places of a square; bool (M, size, size).
 
-    Sides are spread evenly over their logarithms, from 5 % to 80 % of the square.
+    Sides are spread evenly over their logarithms, from 2 % to 80 % of the square.
     """
     placed = np.zeros((masks, size, size), np.bool_)
     for mask in placed:
-        sides = size * np.exp(rng.uniform(np.log(0.05), np.log(0.8), 2))
+        sides = size * np.exp(rng.uniform(np.log(0.02), np.log(0.8), 2))
         if rng.random() < RECTANGLE_SHARE:
             shape = np.ones(np.maximum(3, sides.round().astype(int)), np.bool_)
         else:

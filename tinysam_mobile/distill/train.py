@@ -146,7 +146,9 @@ class _StageRun:
             group["lr"] = rate
         self.optimiser.step()
         self._update_average()
-        logged = {"loss": result.total} | result.losses | result.figures | {"norm": norm}
+        # A loss that this stage has no use for is logged as 0: the columns of a run stay the same.
+        absent = dict.fromkeys(config.losses.active, torch.zeros(()))
+        logged = {"loss": result.total} | absent | result.losses | result.figures | {"norm": norm}
         return {name: float(value.detach()) for name, value in logged.items()} | {"rate": rate}
 
     @torch.no_grad()

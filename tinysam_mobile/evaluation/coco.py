@@ -100,7 +100,7 @@ def decode_segmentation(segmentation: Any, height: int, width: int) -> BoolMask:
 
 
 def _fill_polygons(polygons: Sequence[Sequence[float]], height: int, width: int) -> BoolMask:
-    """Union of polygons x0, y0, x1, y1, … in pixel edges: a pixel belongs where its centre is inside (even-odd)."""
+    """Union of polygons x0, y0, x1, y1, … in pixel edges; pixels belong whose centre is inside (even-odd)."""
     mask = np.zeros((height, width), np.bool_)
     for polygon in polygons:
         corners = np.asarray(polygon, np.float64).reshape(-1, 2)

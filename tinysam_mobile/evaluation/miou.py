@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from tinysam_mobile.evaluation.coco import CocoDataset, CocoImage, Instance
 from tinysam_mobile.evaluation.ideal_prompts import centre_point, tight_box
 from tinysam_mobile.images import load_image
-from tinysam_mobile.preprocess import Geometry, preprocess, upscale_masks
-from tinysam_mobile.prompts import Prompt, make_prompt, pack_prompts
+from tinysam_mobile.predictor import Predictor
+from tinysam_mobile.prompts import Prompt, make_prompt
 from tinysam_mobile.simulator.base import Backend
 from tinysam_mobile.spec import Label
 
@@ -30,7 +30,6 @@ SIZES = {"small": 32**2, "medium": 96**2, "large": float("inf")}
 PROMPT_KINDS = ("box", "point")
 
 BoolMask = NDArray[np.bool_]
-Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,56 +79,34 @@ def measure(
 
     `progress` is called with the number of photos done and of all.
     """
+    predictor = Predictor(backend)
     for done, image in enumerate(dataset.images, start=1):
         targets = targets_of(image)
         if targets:
-            yield from _measure_image(backend, image, targets)
+            predictor.set_image(load_image(image.path))
+            yield from _measure_targets(predictor, targets)
         if progress:
             progress(done, len(dataset.images))
 
 
-def _measure_image(backend: Backend, image: CocoImage, targets: Sequence[Target]) -> Iterator[Measurement]:
-    ready = preprocess(load_image(image.path), backend.contract.image_size)
-    encoded = backend.run("encode", {"image": ready.image, "valid_size": ready.valid_size})
+def _measure_targets(predictor: Predictor, targets: Sequence[Target]) -> Iterator[Measurement]:
     asked = [(kind, target) for kind in PROMPT_KINDS for target in targets]
-    answers = decode_all(
-        backend, encoded["image_embeddings"], [ideal_prompt(*ask) for ask in asked], ready.geometry
-    )
-    for (kind, target), (low_res, scores) in zip(asked, answers, strict=True):
-        full = upscale_masks(low_res, ready.geometry)
+    predictions = predictor.predict_batch([ideal_prompt(kind, target.mask) for kind, target in asked])
+    for (kind, target), prediction in zip(asked, predictions, strict=True):
         yield Measurement(
             instance_id=target.instance.id,
             size=size_of(target.instance),
             prompt=kind,
-            ious=tuple(mask_iou(mask, target.mask) for mask in full),
-            predicted=tuple(float(score) for score in scores),
+            ious=tuple(mask_iou(mask, target.mask) for mask in prediction.masks),
+            predicted=tuple(float(score) for score in prediction.scores),
         )
 
 
-def ideal_prompt(kind: str, target: Target) -> Prompt:
-    """Return the prompt of a `PROMPT_KINDS` kind that a perfect user would give."""
+def ideal_prompt(kind: str, mask: BoolMask) -> Prompt:
+    """Return the prompt of a `PROMPT_KINDS` kind that a perfect user would give for `mask`."""
     if kind == "box":
-        return make_prompt(box=tight_box(target.mask))
-    return make_prompt([centre_point(target.mask)], [Label.FOREGROUND])
-
-
-def decode_all(
-    backend: Backend, embeddings: Floats, prompts: Sequence[Prompt], geometry: Geometry
-) -> Iterator[tuple[Floats, Floats]]:
-    """Yield (masks (3, m, m), predicted IoU (3,)) of each prompt, in calls of the contract's batch."""
-    batch, slots = backend.contract.batch, backend.contract.slots
-    for start in range(0, len(prompts), batch):
-        packed = pack_prompts(prompts[start : start + batch], geometry, slots=slots, batch=batch)
-        output = backend.run(
-            "decode_batch",
-            {
-                "image_embeddings": embeddings,
-                "point_coords": packed.point_coords,
-                "point_labels": packed.point_labels,
-            },
-        )
-        count = min(batch, len(prompts) - start)
-        yield from zip(output["low_res_masks"][:count], output["iou_predictions"][:count], strict=True)
+        return make_prompt(box=tight_box(mask))
+    return make_prompt([centre_point(mask)], [Label.FOREGROUND])
 
 
 def summary(measurements: Sequence[Measurement]) -> dict[str, dict[str, float]]:
