@@ -93,7 +93,7 @@ class GraphRewriter:
     def emit(self, op: Any, *args: Any, **kwargs: Any) -> Value:
         """Apply an ATen operation: at once if its arguments are constants, else as a new node."""
         found: list[Any] = []
-        fx.node.map_aggregate((args, kwargs), lambda a: found.append(a))  # type: ignore[func-returns-value]
+        fx.node.map_aggregate((args, kwargs), found.append)
         if not any(isinstance(a, fx.Node) for a in found):
             with torch.no_grad():
                 result: Tensor = op(*args, **kwargs)
@@ -106,7 +106,7 @@ class GraphRewriter:
     def view(self, x: Value, shape: Sequence[int]) -> Value:
         """Return `x` with another shape of as many elements."""
         while isinstance(x, fx.Node) and x.target is _A.view_copy.default:
-            x = x.args[0]
+            x = x.all_input_nodes[0]
         if shape_of(x) == tuple(shape):
             return x
         # The functional form: the plain one refuses what a permute returned.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
+from functools import partial, reduce
 from math import pi, prod, sqrt
 from typing import Any
 
@@ -21,6 +22,12 @@ __all__ = ["XNNPACK_RULES"]
 
 _A = torch.ops.aten
 
+MAX_HALF_TERMS = 256
+"""XNNPACK adds up products of float16 in float16, as phones do: a sum of 4,096 terms loses all but five bits.
+Longer sums of a linear layer are made of sums of at most this many."""
+HALF_AVERAGED = 64
+"""Length of the short sums where two activations are multiplied: attention's averages, whose terms have one
+sign, lose most."""
 HALF_NORM_SCALE = 0.25
 """Deviations are squared after this factor in float16, so that those up to 1,000 do not overflow; a power
 of two that leaves 1e-5, the usual epsilon, above float16's smallest number (6e-8)."""
@@ -53,13 +60,39 @@ def _layer_norm(
 def _linear(r: GraphRewriter, x: Value, weight: Value, bias: Value | None = None) -> Value:
     """(..., I) by (O, I) → (..., O), with the scale and shift of the layer norm before it, if any."""
     pending = r.affine.get(x) if isinstance(x, fx.Node) else None
-    if pending is None:
+    if pending is not None:
+        assert isinstance(weight, Tensor)
+        assert bias is None or isinstance(bias, Tensor)
+        scale, shift = (value.double() for value in pending)
+        shifted = weight.double() @ shift + (0.0 if bias is None else bias.double())
+        weight, bias = (weight.double() * scale).float(), shifted.float()
+    if r.dtype == torch.float32 or shape_of(x)[-1] <= MAX_HALF_TERMS:
         return r.emit(_A.linear.default, x, weight, bias)
-    assert isinstance(weight, Tensor)
-    assert bias is None or isinstance(bias, Tensor)
-    scale, shift = (value.double() for value in pending)
-    shifted = weight.double() @ shift + (0.0 if bias is None else bias.double())
-    return r.emit(_A.linear.default, x, (weight.double() * scale).float(), shifted.float())
+    parts = [
+        r.emit(_A.linear.default, a, b, None if start else bias)
+        for start, (a, b) in enumerate(
+            zip(_split(r, x, MAX_HALF_TERMS, -1), _split(r, weight, MAX_HALF_TERMS, -1), strict=True)
+        )
+    ]
+    return reduce(partial(r.emit, _A.add.Tensor), parts)
+
+
+def _bmm(r: GraphRewriter, a: Value, b: Value) -> Value:
+    """(B, M, K) by (B, K, N); a long sum in float16 is many short ones, which are then added up."""
+    batch, rows, terms = shape_of(a)
+    columns = shape_of(b)[-1]
+    chunks = -(-terms // HALF_AVERAGED)
+    if r.dtype == torch.float32 or terms <= MAX_HALF_TERMS or terms % chunks:
+        return r.emit(_A.bmm.default, a, b)
+    size = terms // chunks
+    left = _permute(r, r.view(a, [batch, rows, chunks, size]), [0, 2, 1, 3])
+    short = r.emit(
+        _A.bmm.default, r.view(left, [batch * chunks, rows, size]), r.view(b, [batch * chunks, size, columns])
+    )
+    ones = r.filled(1.0, (batch, 1, chunks))
+    return r.view(
+        r.emit(_A.bmm.default, ones, r.view(short, [batch, chunks, rows * columns])), [batch, rows, columns]
+    )
 
 
 def _matmul(r: GraphRewriter, a: Value, b: Value) -> Value:
@@ -69,7 +102,7 @@ def _matmul(r: GraphRewriter, a: Value, b: Value) -> Value:
 
 
 def _gelu(r: GraphRewriter, x: Value, **kwargs: Any) -> Value:
-    """GELU; in float16, where XNNPACK lacks it, x·σ(2√(2/π)(x + 0.044715 x³)): off by < 5e-4 (arXiv 1606.08415)."""
+    """GELU; XNNPACK has none in float16: there x·σ(2√(2/π)(x + 0.044715 x³)) of arXiv 1606.08415 (< 5e-4)."""
     if r.dtype == torch.float32:
         return r.emit(_A.gelu.default, x, **kwargs)
     slope = 2 * sqrt(2 / pi)
@@ -218,6 +251,7 @@ XNNPACK_RULES: dict[Any, Rule] = {
     _A.layer_norm.default: _layer_norm,
     _A.linear.default: _linear,
     _A.matmul.default: _matmul,
+    _A.bmm.default: _bmm,
     _A.gelu.default: _gelu,
     _A.softmax.int: _softmax,
     _A.masked_fill.Scalar: _masked_fill,
