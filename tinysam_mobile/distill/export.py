@@ -50,6 +50,8 @@ def write_checkpoint(
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     save_file(state, partial, metadata=metadata | dict(origin))
+    # safetensors makes files that only their owner may read; this one goes into a wheel.
+    partial.chmod(0o644)
     partial.rename(path)
 
 
