@@ -9,6 +9,7 @@ refused while the interpreter runs.  Used by `make test-conformance` and by
         coremltools.converters.mil.mil.ops.tests.iOS17.test_linear
 
 MIL_CONFORMANCE_SAMPLE keeps that many parametrizations of each test function, evenly spaced.
+MIL_CONFORMANCE_FUNCTIONS names a file with the test functions to keep, one in a line.
 MIL_CONFORMANCE_LOG names a file to which one JSON line is appended for each test that reached the
 predictor: {"test", "outcome", "ops", "error"}.
 """
@@ -96,23 +97,36 @@ def pytest_configure() -> None:
     MLModel.make_state = make_state
 
 
+def _function_id(item: pytest.Item) -> str:
+    """Like `iOS17/test_linear.py::TestLinear::test_builder_eval`, however pytest was started."""
+    names = item.nodeid.split("[")[0].split("::")[1:]
+    return "::".join((f"{item.path.parent.name}/{item.path.name}", *names))
+
+
+def _keep(config: pytest.Config, items: list[pytest.Item], kept: set[int]) -> None:
+    config.hook.pytest_deselected(items=[item for item in items if id(item) not in kept])
+    items[:] = [item for item in items if id(item) in kept]
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep the sample that MIL_CONFORMANCE_SAMPLE asks for."""
+    """Keep what MIL_CONFORMANCE_FUNCTIONS and MIL_CONFORMANCE_SAMPLE ask for."""
+    listing = os.environ.get("MIL_CONFORMANCE_FUNCTIONS")
+    if listing:
+        wanted = set(Path(listing).read_text(encoding="utf-8").split())
+        _keep(config, items, {id(item) for item in items if _function_id(item) in wanted})
     count = int(os.environ.get("MIL_CONFORMANCE_SAMPLE", "0"))
     if not count:
         return
     groups: dict[str, list[pytest.Item]] = {}
     for item in items:
-        if "mlprogram" in item.name or "[" not in item.name:
-            groups.setdefault(item.nodeid.split("[")[0], []).append(item)
+        groups.setdefault(_function_id(item), []).append(item)
     kept = {
         id(group[i * len(group) // min(count, len(group))])
         for group in groups.values()
         for i in range(min(count, len(group)))
     }
-    config.hook.pytest_deselected(items=[item for item in items if id(item) not in kept])
-    items[:] = [item for item in items if id(item) in kept]
+    _keep(config, items, kept)
 
 
 def pytest_collection_finish() -> None:
@@ -139,6 +153,7 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     finally:
         log = os.environ.get("MIL_CONFORMANCE_LOG")
         if log and _reached:
-            line = {"test": item.nodeid, "outcome": outcome, "ops": sorted(_reached), "error": error}
+            test = _function_id(item) + item.nodeid[len(item.nodeid.split("[")[0]) :]
+            line = {"test": test, "outcome": outcome, "ops": sorted(_reached), "error": error}
             with Path(log).open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
