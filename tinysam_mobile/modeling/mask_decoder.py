@@ -45,7 +45,7 @@ def upscale_linear(x: Tensor, conv: nn.ConvTranspose2d) -> Tensor:
     inputs, outputs = conv.weight.shape[:2]
     weight = conv.weight.permute(2, 3, 1, 0).reshape(4 * outputs, inputs)
     # Added after the product, the bias would be one more pass over the largest tensors there are.
-    return F.linear(x, weight, conv.bias.repeat(4)).view(x.shape[0], 4 * x.shape[1], outputs)
+    return F.linear(x, weight, torch.cat([conv.bias] * 4)).view(x.shape[0], 4 * x.shape[1], outputs)
 
 
 def raster_order(x: Tensor, grid_size: int) -> Tensor:
