@@ -15,6 +15,7 @@ from tests.mil.convert import quiet, save_converted
 from tinysam_mobile.errors import MilError, UnsupportedOp, UsageError
 from tinysam_mobile.simulator.mil import MilModel, calibrate, first_broken, supported_ops, trace
 from tinysam_mobile.simulator.mil.__main__ import main
+from tinysam_mobile.simulator.mil.table import supported_table
 
 X = np.arange(6, dtype=np.float32).reshape(2, 3)
 
@@ -419,6 +420,11 @@ def test_every_op_of_coremltools_is_supported() -> None:
             if o in opsets and not ours.get(name, {}).get(o)
         ]
     assert {name for name, _ in lacking} == {"_const_symbolic"}
+
+
+def test_documented_table_is_the_registrys() -> None:
+    text = (Path(__file__).parent.parent / "docs/mil.md").read_text(encoding="utf-8")
+    assert supported_table() in text
 
 
 def test_constants_of_every_type() -> None:
