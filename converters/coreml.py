@@ -183,25 +183,36 @@ def _compute_precision(recipe: str, component: Component) -> Any:
 
 
 def needs_fp32(op: Any, component: Component) -> bool:
-    """Whether a MIL op stays float32 in the fp16 recipe: few and small ones, where fp16 costs most.
+    """Whether a MIL op stays float32 in the fp16 recipe: few or small ones, where fp16 costs most.
 
     - Point coordinates up to the sine and cosine: in a 1024-pixel frame a coordinate takes 10 of fp16's 11
       bits before its fraction begins, and a phase of tens of radians is 0.01 off.
     - Normalisation of the pixels: mean and deviation are up to 0.03 off, the same way all over the photo.
-    - The decoder's layer norms: it is post-norm, so that their rounded scales are in everything that
-      follows (1.5 dB of the masks), and fp16 has no normal number as small as their epsilon.
+    - The decoder's residual stream, that is layer norms and the sums before them: it is post-norm, so that
+      their rounding is in everything that follows, and fp16 has no normal number as small as epsilon.
+    - The decoder's heads: 3 x 32 numbers per prompt, whose error is that of whole masks.
     """
-    if op.op_type == "layer_norm":
-        return component is Component.DECODER
-    return _leads_to_phase(op) or _normalises_pixels(op)
+    if component is Component.DECODER and (_is_residual(op) or _is_head(op)):
+        return True
+    return _leads_to(op, PHASE_OPS) or _normalises_pixels(op)
 
 
-def _leads_to_phase(op: Any) -> bool:
-    """Whether `op` computes the argument of a sine or cosine, or is one."""
+def _is_residual(op: Any) -> bool:
+    children = {child.op_type for output in op.outputs for child in output.child_ops}
+    return op.op_type == "layer_norm" or (op.op_type == "add" and "layer_norm" in children)
+
+
+def _is_head(op: Any) -> bool:
+    """Whether `op` is a layer of the MLPs at the end, after the last attention."""
+    return op.op_type in ("linear", "relu") and not _leads_to(op, ("layer_norm", "softmax", "gelu"))
+
+
+def _leads_to(op: Any, op_types: tuple[str, ...]) -> bool:
+    """Whether `op` or one that depends on it is of these types."""
     pending, seen = [op], {op}
     while pending:
         current = pending.pop()
-        if current.op_type in PHASE_OPS:
+        if current.op_type in op_types:
             return True
         fresh = {child for output in current.outputs for child in output.child_ops} - seen
         seen |= fresh
