@@ -156,7 +156,9 @@ class TwoWayBlock(nn.Module):
         else:
             tokens = tokens + self.self_attn(query=tokens + token_pe, value=tokens, key_bias=key_bias)
         tokens = self.norm1(tokens)
-        placed = image + image_pe
+        # torch gives a sum its first operand's memory order, and layer norm copies what is not row-major:
+        # an image fresh from the encoder is not, so it comes second here and below.
+        placed = image_pe + image
         tokens = tokens + self.cross_attn_token_to_image(
             tokens=tokens + token_pe, image_key=placed, image_value=image
         )
@@ -165,7 +167,7 @@ class TwoWayBlock(nn.Module):
         update = self.cross_attn_image_to_token(
             image_query=placed, tokens_key=tokens + token_pe, tokens_value=tokens, key_bias=key_bias
         )
-        return tokens, self.norm4(_per_prompt(image, update) + update)
+        return tokens, self.norm4(update + _per_prompt(image, update))
 
 
 def _per_prompt(image: Tensor, update: Tensor) -> Tensor:
@@ -199,6 +201,6 @@ class TwoWayTransformer(nn.Module):
                 tokens=tokens, image=image, token_pe=token_pe, image_pe=image_pe, key_bias=key_bias
             )
         look = self.final_attn_token_to_image(
-            tokens=tokens + token_pe, image_key=image + image_pe, image_value=image
+            tokens=tokens + token_pe, image_key=image_pe + image, image_value=image
         )
         return self.norm_final_attn(tokens + look), image

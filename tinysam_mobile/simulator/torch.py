@@ -15,14 +15,14 @@ from tinysam_mobile.errors import UnknownNameError
 from tinysam_mobile.exportable import EntryPoint, entry_points
 from tinysam_mobile.modeling.sam import TinySAM
 from tinysam_mobile.simulator.base import Arrays, check_inputs
-from tinysam_mobile.spec import Contract
+from tinysam_mobile.spec import Contract, Label
 
 __all__ = ["PROMPTS_PER_CALL", "TorchSession", "open_session"]
 
-PROMPTS_PER_CALL = 4
+PROMPTS_PER_CALL = 16
 """Prompts of one internal call of `decode_batch`: fewer leave the matrix products small, more fall out of the
-caches.  64 points at 1024 took 9.9, 9.0, 7.5, 10.4, 9.7, 11.0 CPU seconds with 1, 2, 4, 8, 16, 64 of them
-(one thread, glibc's own settings), and 0.5 to 2.1 GB."""
+caches and take up to 2 GB.  64 points at 1024 took 0.40 of the published decoder's time with 4 of them and
+0.33 with 16 (`benchmarks.decoding`, 2 threads)."""
 
 
 class TorchSession:
@@ -61,6 +61,10 @@ class TorchSession:
 
     def _decode_in_chunks(self, point: EntryPoint, tensors: list[Tensor]) -> tuple[Tensor, ...]:
         embeddings, coords, labels = tensors
+        used = (labels != Label.UNUSED).any(dim=0)
+        if used.any():
+            # Slots that no prompt uses change nothing, and torch's shapes are free.
+            coords, labels = coords[:, used], labels[:, used]
         chunks = zip(coords.split(self._prompts_per_call), labels.split(self._prompts_per_call), strict=True)
         parts = [point.module(embeddings, *chunk) for chunk in chunks]
         return tuple(torch.cat(column) for column in zip(*parts, strict=True))
