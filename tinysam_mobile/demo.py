@@ -32,8 +32,6 @@ __all__ = ["main"]
 
 BOX = (120.0, 25.0, 330.0, 235.0)
 """Around the cat's head, in pixels of the photo."""
-RECIPES = {"tflite": "fp32", "executorch": "fp32", "coreml": "fp16"}
-"""What each format is shown with; Core ML runs in float16 on a phone."""
 CAPTION_HEIGHT = 28
 
 
@@ -80,12 +78,12 @@ def contact_sheet(photo: NDArray[np.uint8], shown: list[Shown]) -> Image.Image:
 def run(checkpoint: Checkpoint, out: Path, say: Callable[[str], None]) -> list[Shown]:
     """Convert into `out`/bundle and answer with PyTorch and with every format."""
     photo = demo_photo()
-    options = ConversionOptions(recipes=sorted(set(RECIPES.values())), overwrite=True)
+    options = ConversionOptions(overwrite=True)
     bundle = convert_checkpoint(checkpoint, out / "bundle", options, progress=say)
     shown = [answer("torch", open_model(checkpoint.model, bundle.manifest.contract), photo)]
-    for runtime, recipe in RECIPES.items():
-        say(f"{runtime} {recipe}: segmenting")
-        shown.append(answer(f"{runtime} {recipe}", open_bundle(bundle, runtime, recipe=recipe), photo))
+    for runtime in options.targets:
+        say(f"{runtime}: segmenting")
+        shown.append(answer(runtime, open_bundle(bundle, runtime), photo))
     contact_sheet(photo, shown).save(out / "demo.png")
     return shown
 
