@@ -9,7 +9,7 @@ refused while the interpreter runs.  Used by `make test-conformance` and by
         coremltools.converters.mil.mil.ops.tests.iOS17.test_linear
 
 MIL_CONFORMANCE_SAMPLE keeps that many parametrizations of each test function, evenly spaced.
-MIL_CONFORMANCE_FUNCTIONS names a file with the test functions to keep, one in a line.
+MIL_CONFORMANCE_TESTS names a file with the tests to keep, one in a line, as the log names them.
 MIL_CONFORMANCE_LOG names a file to which one JSON line is appended for each test that reached the
 predictor: {"test", "outcome", "ops", "error"}.
 """
@@ -103,6 +103,11 @@ def _function_id(item: pytest.Item) -> str:
     return "::".join((f"{item.path.parent.name}/{item.path.name}", *names))
 
 
+def _test_id(item: pytest.Item) -> str:
+    """`_function_id` with the parameters."""
+    return _function_id(item) + item.nodeid[len(item.nodeid.split("[")[0]) :]
+
+
 def _keep(config: pytest.Config, items: list[pytest.Item], kept: set[int]) -> None:
     config.hook.pytest_deselected(items=[item for item in items if id(item) not in kept])
     items[:] = [item for item in items if id(item) in kept]
@@ -110,11 +115,11 @@ def _keep(config: pytest.Config, items: list[pytest.Item], kept: set[int]) -> No
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep what MIL_CONFORMANCE_FUNCTIONS and MIL_CONFORMANCE_SAMPLE ask for."""
-    listing = os.environ.get("MIL_CONFORMANCE_FUNCTIONS")
+    """Keep what MIL_CONFORMANCE_TESTS and MIL_CONFORMANCE_SAMPLE ask for."""
+    listing = os.environ.get("MIL_CONFORMANCE_TESTS")
     if listing:
-        wanted = set(Path(listing).read_text(encoding="utf-8").split())
-        _keep(config, items, {id(item) for item in items if _function_id(item) in wanted})
+        wanted = set(Path(listing).read_text(encoding="utf-8").splitlines())
+        _keep(config, items, {id(item) for item in items if _test_id(item) in wanted})
     count = int(os.environ.get("MIL_CONFORMANCE_SAMPLE", "0"))
     if not count:
         return
@@ -153,7 +158,6 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     finally:
         log = os.environ.get("MIL_CONFORMANCE_LOG")
         if log and _reached:
-            test = _function_id(item) + item.nodeid[len(item.nodeid.split("[")[0]) :]
-            line = {"test": test, "outcome": outcome, "ops": sorted(_reached), "error": error}
+            line = {"test": _test_id(item), "outcome": outcome, "ops": sorted(_reached), "error": error}
             with Path(log).open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
