@@ -104,7 +104,7 @@ def command(
     """Turn CHECKPOINT (.pth, .pt, .safetensors; the shipped one by default) into mobile artifacts.
 
     Every artifact is then run here and compared with PyTorch on the same inputs; the SQNR of each entry
-    point must reach its bound (fp32 90/80 dB, fp16 50/45 dB for encoder/decoder).
+    point must reach its bound (fp32 90/80 dB, fp16 50/45 dB for encoder/decoder; ExecuTorch fp16 35/30).
 
     \b
     Examples:
@@ -154,7 +154,7 @@ def measure(
         reason = None
         try:
             backend = open_bundle(bundle, runtime, recipe=recipe, num_threads=threads)
-            parity = compare_backends(reference, backend, recipe_named(recipe))
+            parity = compare_backends(reference, backend, runtime=runtime, recipe=recipe_named(recipe))
         except RuntimeUnavailableError as error:
             reason = str(error)
         for artifact in bundle.artifacts(runtime, recipe):
