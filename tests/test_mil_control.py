@@ -199,8 +199,8 @@ def test_lists() -> None:
     assert length.tolist() == [3]
 
 
-def _counter() -> Program:
-    """A state to which each prediction adds x; returns the new state."""
+def _counter(*, update: bool = False) -> Program:
+    """A state to which each prediction adds x; returns the new state, `update` from the op that sets it."""
     program = Program("ios18")
     named = program.function.inputs.add(name="acc")
     kind = named.type.stateType.wrappedType.tensorType
@@ -212,8 +212,11 @@ def _counter() -> Program:
     program.add_input("x", np.array([1.0, 2.0], np.float32))
     program.add_op("read_state", {"input": "%acc"}, ("old",), 10)
     program.add_op("add", {"x": "%old", "y": "%x"}, ("new",))
-    program.add_op("write_state", {"input": "%acc", "data": "%new"}, ())
-    program.returns("new")
+    if update:
+        program.add_op("coreml_update_state", {"state": "%acc", "value": "%new"}, ("stored",), 10)
+    else:
+        program.add_op("write_state", {"input": "%acc", "data": "%new"}, ())
+    program.returns("stored" if update else "new")
     return program
 
 
@@ -227,6 +230,15 @@ def test_states_last_as_long_as_their_state_object() -> None:
     np.testing.assert_array_equal(first.read_state("acc"), 3 * x)
     first.write_state("acc", np.array([10.0, 10.0]))
     np.testing.assert_array_equal(model.predict({"x": x}, first)["new"], [11, 12])
+
+
+def test_update_state_stores_and_returns_the_new_value() -> None:
+    model = _counter(update=True).load()
+    x = np.array([1.0, 2.0], np.float32)
+    state = model.make_state()
+    for count in (1, 2):
+        np.testing.assert_array_equal(model.predict({"x": x}, state)["stored"], count * x)
+        np.testing.assert_array_equal(state.read_state("acc"), count * x)
 
 
 def test_state_errors() -> None:

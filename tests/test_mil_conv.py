@@ -55,6 +55,25 @@ def test_conv_custom_padding(
     np.testing.assert_allclose(result, expected.numpy(), **TOLERANCE)
 
 
+@pytest.mark.parametrize("per_channel", [False, True])
+def test_conv_quantized(per_channel: bool) -> None:
+    x = _normal(1, 3, 6, 5)
+    weight = np.random.default_rng(1).integers(0, 255, (4, 3, 3, 3), np.uint8)
+    scale = _normal(4 if per_channel else 1, seed=2)
+    shift = _normal(4 if per_channel else 1, seed=3)
+    result = run(
+        "conv_quantized", opset="ios15", x=x, weight=Const(weight), quantization_type="linear",
+        quant_scale=Const(scale), quant_bias=Const(shift), pad_type="valid", strides=[1, 2],
+        bias=Const(_normal(4)),
+    )  # fmt: skip
+    floats = weight * scale.reshape(-1, 1, 1, 1) + shift.reshape(-1, 1, 1, 1)
+    expected = functional.conv2d(
+        torch.from_numpy(x), torch.from_numpy(floats), torch.from_numpy(_normal(4)), stride=(1, 2)
+    )
+    # Weights reach 255, so sums are of the order of a thousand: float32 leaves 1e-4 of that.
+    np.testing.assert_allclose(result, expected.numpy(), rtol=1e-4, atol=1e-1)
+
+
 def _same_pairs(sizes: tuple[int, ...], extent: int, stride: int, lower: bool) -> list[tuple[int, int]]:
     pairs = []
     for size in sizes:
