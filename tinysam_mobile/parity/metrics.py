@@ -8,7 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["mask_iou", "sqnr_db"]
+__all__ = ["boundary_iou", "cosine", "mask_iou", "max_abs_difference", "sqnr_db"]
+
+BOUNDARY_SHARE = 0.02
+"""Width of the boundary band as a share of the photo's diagonal (Boundary IoU, arXiv 2103.16562)."""
 
 
 def sqnr_db(reference: NDArray[Any], other: NDArray[Any]) -> float:
@@ -25,7 +28,43 @@ def sqnr_db(reference: NDArray[Any], other: NDArray[Any]) -> float:
     return float(10 * np.log10(signal / noise)) if signal else nan
 
 
+def max_abs_difference(reference: NDArray[Any], other: NDArray[Any]) -> float:
+    """Largest |reference − other|; NaN if either holds a NaN or infinity."""
+    difference = np.abs(np.subtract(reference, other, dtype=np.float64))
+    largest = float(difference.max(initial=0.0))
+    return largest if np.isfinite(largest) else nan
+
+
+def cosine(reference: NDArray[Any], other: NDArray[Any]) -> float:
+    """Cosine of the angle between two arrays; NaN if one is 0 or holds a NaN or infinity."""
+    left, right = np.asarray(reference, np.float64).ravel(), np.asarray(other, np.float64).ravel()
+    lengths = float(np.sqrt(left @ left) * np.sqrt(right @ right))
+    return float(left @ right) / lengths if lengths and np.isfinite(lengths) else nan
+
+
 def mask_iou(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
     """Intersection over union of two masks of one shape; 1 if both are empty."""
     union = np.logical_or(a, b).sum()
     return float(np.logical_and(a, b).sum() / union) if union else 1.0
+
+
+def boundary_iou(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
+    """IoU of the inner bands along two masks' outlines (arXiv 2103.16562); 1 if both are empty."""
+    height, width = a.shape
+    depth = max(1, round(BOUNDARY_SHARE * float(np.hypot(height, width))))
+    return mask_iou(_inner_band(a, depth), _inner_band(b, depth))
+
+
+def _inner_band(mask: NDArray[np.bool_], depth: int) -> NDArray[np.bool_]:
+    """Pixels of the mask less than `depth` + 1 pixels, diagonals included, from one outside it."""
+    core = _eroded_rows(_eroded_rows(mask, depth).T, depth).T
+    band: NDArray[np.bool_] = mask & ~core
+    return band
+
+
+def _eroded_rows(mask: NDArray[np.bool_], depth: int) -> NDArray[np.bool_]:
+    """Pixels whose `depth` neighbours on both sides of the row are set too; outside the photo none is."""
+    side = 2 * depth + 1
+    counts = np.cumsum(np.pad(mask, ((0, 0), (depth + 1, depth))), axis=1, dtype=np.int32)
+    eroded: NDArray[np.bool_] = counts[:, side:] - counts[:, :-side] == side
+    return eroded

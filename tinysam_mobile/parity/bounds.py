@@ -1,0 +1,103 @@
+"""How far a side may be from the float model, per recipe (and runtime), each limit with its reason.
+
+Every stage is compared on the side's own input of that stage; only the masks are compared end to end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from tinysam_mobile.errors import UnknownNameError
+
+__all__ = ["BOUNDS", "Bounds", "Limit", "bounds_for"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limit:
+    """A number and why it is that one."""
+
+    value: float
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bounds:
+    """The limits of one comparison; `min_` is the lowest that passes, `max_` the highest.
+
+    `max_slot_px` is in the S frame.  `max_wrong_logit`: a pixel on the wrong side of the threshold may have a
+    logit of this size, as a share of the RMS logit of its mask.  `min_mask_iou` and `min_boundary_iou` hold
+    for each prompt, end to end.
+    """
+
+    min_image_sqnr_db: Limit
+    min_embedding_sqnr_db: Limit
+    max_slot_px: Limit
+    min_logits_sqnr_db: Limit
+    max_score_difference: Limit
+    max_wrong_logit: Limit
+    min_mask_iou: Limit
+    min_boundary_iou: Limit
+
+
+FP32 = Bounds(
+    min_image_sqnr_db=Limit(
+        value=35.0,
+        reason="another JPEG decoder or antialiased filter moves pixels by 1 or 2 levels of 255 (40 dB and "
+        "more); nearest-neighbour or no antialiasing costs 30 dB or less",
+    ),
+    min_embedding_sqnr_db=Limit(
+        value=90.0,
+        reason="two correct float32 programs differ by the order of their sums, about 1e-6 (120 dB) a layer",
+    ),
+    max_slot_px=Limit(value=0.1, reason="rounding x and y to the S frame in float32 leaves 1e-4 px"),
+    min_logits_sqnr_db=Limit(
+        value=80.0, reason="as the embedding; the golden answers of the official decoder allow 80 dB"
+    ),
+    max_score_difference=Limit(value=1e-3, reason="80 dB of a score near 1, ten times over"),
+    max_wrong_logit=Limit(
+        value=0.02,
+        reason="bilinear resizing in float16 errs by 1e-3 of its largest input, a threshold before it by "
+        "whole logits",
+    ),
+    min_mask_iou=Limit(value=0.99, reason="float32 moves no pixel but those whose logit is 0 to 1e-4"),
+    min_boundary_iou=Limit(value=0.97, reason="the same pixels, counted in a narrow band"),
+)
+FP16 = replace(
+    FP32,
+    min_embedding_sqnr_db=Limit(
+        value=50.0, reason="11 significant bits are 68 dB a rounding; some hundred in a row leave 50"
+    ),
+    min_logits_sqnr_db=Limit(value=40.0, reason="as the embedding, with logits near 0 beside large ones"),
+    max_score_difference=Limit(value=0.02, reason="40 dB of a score near 1, twice over"),
+    min_mask_iou=Limit(value=0.95, reason="0.3 % of the embedding moves outlines by part of a pixel"),
+    min_boundary_iou=Limit(value=0.85, reason="the same pixels, counted in a narrow band"),
+)
+FP16_SUMS = replace(
+    FP16,
+    min_embedding_sqnr_db=Limit(
+        value=35.0, reason="XNNPACK adds up in float16 too: sums of some hundred terms keep 5 to 7 bits"
+    ),
+    min_logits_sqnr_db=Limit(value=30.0, reason="as the embedding"),
+    max_score_difference=Limit(value=0.05, reason="30 dB of a score near 1, twice over"),
+    min_mask_iou=Limit(value=0.9, reason="1 % of the embedding moves outlines by a pixel"),
+    min_boundary_iou=Limit(value=0.75, reason="the same pixels, counted in a narrow band"),
+)
+BOUNDS: Mapping[str, Bounds] = {"fp32": FP32, "fp16": FP16, "executorch fp16": FP16_SUMS}
+"""By recipe, or by runtime and recipe where that runtime computes otherwise."""
+
+
+def bounds_for(runtime: str, recipe: str, overrides: Mapping[str, float] | None = None) -> Bounds:
+    """Return the bounds of a recipe on a runtime, with the limits that the user named replaced.
+
+    `overrides` maps field names of `Bounds` to numbers.  Raises `UnknownNameError` for a recipe without
+    bounds or a limit that does not exist.
+    """
+    if recipe not in BOUNDS:
+        raise UnknownNameError("recipe", recipe, BOUNDS)
+    bounds = BOUNDS.get(f"{runtime} {recipe}", BOUNDS[recipe])
+    for name, value in (overrides or {}).items():
+        if name not in Bounds.__dataclass_fields__:
+            raise UnknownNameError("limit", name, Bounds.__dataclass_fields__)
+        bounds = replace(bounds, **{name: Limit(value=value, reason="given by the user")})
+    return bounds

@@ -1,0 +1,345 @@
+"""Judge what a side computed against the float model: every stage, every prompt, the first stage at fault.
+
+Host artifacts and device dumps are judged here alike.  A stage is compared with what the float model makes of
+the side's own input of that stage, so an error shows where it is made and nowhere else.  Masks are also
+compared end to end, since that is what a user sees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tinysam_mobile.errors import InputError
+from tinysam_mobile.parity.bounds import Bounds
+from tinysam_mobile.parity.metrics import boundary_iou, cosine, mask_iou, max_abs_difference, sqnr_db
+from tinysam_mobile.parity.record import Floats, decode_prompts, encode_photo
+from tinysam_mobile.parity.stages import PHOTO_STAGES, PROMPT_STAGES, PhotoCase, Recording, Stage
+from tinysam_mobile.preprocess import Geometry, upscale_logits
+from tinysam_mobile.simulator.base import Backend
+from tinysam_mobile.spec import MASK_THRESHOLD, NUM_MASKS, Contract, Label
+
+__all__ = ["PhotoJudgement", "PromptJudgement", "StageJudgement", "check_recording", "judge_photo"]
+
+NOISE_SPREAD = 3.0
+"""A pixel is uncertain if its logit is within this many standard deviations of the noise that is allowed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageJudgement:
+    """Distance of one stage from the float model; of a prompt's stages, the worst prompt's.
+
+    `figure` names what is judged (`sqnr_db`, `max_abs_difference` or `wrong_logit`), `value` and `limit` are
+    in its unit.  `prompt` is the index of the prompt, None for a photo's stage.
+    """
+
+    stage: Stage
+    max_abs_difference: float
+    sqnr_db: float
+    cosine: float
+    figure: str
+    value: float
+    limit: float
+    passed: bool
+    reason: str
+    prompt: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptJudgement:
+    """One prompt end to end: the mask that the side shows against the float model's same mask.
+
+    `chosen` and `expected` are indices of the shown masks; where they differ, `mask_iou` and `boundary_iou`
+    are those of the side's choice.  `score_difference` is the largest of the three.  `required_iou` is the
+    limit of `mask_iou`, less than the bound where the float model's own outline is uncertain: `certain_iou`
+    is the IoU of its certain pixels with its possible ones.
+    """
+
+    index: int
+    kind: str
+    mask_iou: float
+    boundary_iou: float
+    required_iou: float
+    required_boundary_iou: float
+    certain_iou: float
+    chosen: int
+    expected: int
+    score: float
+    expected_score: float
+    score_difference: float
+
+    @property
+    def argmax_agrees(self) -> bool:
+        """Whether the side shows the mask that the float model shows."""
+        return self.chosen == self.expected
+
+    @property
+    def passed(self) -> bool:
+        """False also where a figure is NaN."""
+        return self.mask_iou >= self.required_iou and self.boundary_iou >= self.required_boundary_iou
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhotoJudgement:
+    """All stages that were recorded, in order, and all prompts."""
+
+    name: str
+    stages: Mapping[Stage, StageJudgement]
+    prompts: tuple[PromptJudgement, ...]
+
+    @property
+    def first_fault(self) -> Stage | None:
+        """The first stage that leaves its bound; masks that differ end to end count as the last one."""
+        for stage, judgement in self.stages.items():
+            if not judgement.passed:
+                return stage
+        return None if all(prompt.passed for prompt in self.prompts) else Stage.FULL_SIZE_MASK
+
+    @property
+    def passed(self) -> bool:
+        return self.first_fault is None
+
+
+def judge_photo(
+    reference: Backend, case: PhotoCase, expected: Recording, side: Recording, bounds: Bounds
+) -> PhotoJudgement:
+    """Judge `side` on `case`; `expected` is `record_photo(reference, case)`, computed once for all sides.
+
+    Raises `InputError` for arrays of other shapes or dtypes, and where the full-size masks are missing.
+    """
+    check_recording(side, case, reference.contract)
+    geometry = Geometry.of((case.pixels.shape[0], case.pixels.shape[1]), reference.contract.image_size)
+    own = _completed(side, expected)
+    ideal = _ideal(reference, case, expected, own, geometry)
+    stages = {
+        stage: _judge_arrays(stage, None, *_cropped(stage, ideal.photo, side.photo, geometry), bounds)
+        for stage in PHOTO_STAGES
+        if stage in side.photo
+    }
+    judged = [
+        _judge_prompt_stages(index, ideal.prompts[index], own.prompts[index], recorded, geometry, bounds)
+        for index, recorded in enumerate(side.prompts)
+    ]
+    for stage in PROMPT_STAGES:
+        found = [stages_of_prompt[stage] for stages_of_prompt in judged if stage in stages_of_prompt]
+        if found:
+            stages[stage] = min(found, key=_margin)
+    prompts = tuple(
+        _judge_prompt(index, case, expected, own, geometry, bounds) for index in range(len(case.prompts))
+    )
+    return PhotoJudgement(name=case.name, stages=stages, prompts=prompts)
+
+
+def check_recording(side: Recording, case: PhotoCase, contract: Contract) -> None:
+    """Raise `InputError` that names the array of `side` whose shape or dtype is not that of the case."""
+    height, width = case.pixels.shape[:2]
+    size, low = contract.image_size, contract.mask_size
+    expected: Mapping[Stage, tuple[tuple[int, ...], type]] = {
+        Stage.PREPROCESSED_IMAGE: ((3, size, size), np.float32),
+        Stage.EMBEDDING: ((contract.channels, contract.grid_size, contract.grid_size), np.float32),
+        Stage.PACKED_PROMPT: ((contract.slots, 3), np.float32),
+        Stage.LOW_RES_LOGITS: ((NUM_MASKS, low, low), np.float32),
+        Stage.PREDICTED_IOU: ((NUM_MASKS,), np.float32),
+        Stage.CHOSEN_MASK: ((1,), np.int32),
+        Stage.FULL_SIZE_MASK: ((height, width), np.uint8),
+    }
+    if len(side.prompts) != len(case.prompts):
+        raise InputError(f"{case.name}: {len(side.prompts)} prompts recorded, {len(case.prompts)} asked")
+    for where, arrays in [("", side.photo), *((f" of prompt {i}", a) for i, a in enumerate(side.prompts))]:
+        for stage, array in arrays.items():
+            shape, dtype = expected[stage]
+            if array.shape != shape or array.dtype != dtype:
+                raise InputError(
+                    f"{case.name}: {stage}{where} is {array.dtype} {array.shape}, "
+                    f"must be {np.dtype(dtype)} {shape}"
+                )
+        if Stage.CHOSEN_MASK in arrays and not 0 <= int(arrays[Stage.CHOSEN_MASK][0]) < NUM_MASKS:
+            raise InputError(f"{case.name}: {Stage.CHOSEN_MASK}{where} must be 0 to {NUM_MASKS - 1}")
+
+
+def _completed(side: Recording, expected: Recording) -> Recording:
+    """Fill what the side did not record with the float model's."""
+    pairs = zip(side.prompts, expected.prompts, strict=True)
+    return Recording(
+        photo={**expected.photo, **side.photo},
+        prompts=tuple({**theirs, **ours} for ours, theirs in pairs),
+    )
+
+
+def _ideal(
+    reference: Backend, case: PhotoCase, expected: Recording, own: Recording, geometry: Geometry
+) -> Recording:
+    """What the float model makes of the side's own inputs, up to the predicted IoU."""
+    own_image, embedding = own.photo[Stage.PREPROCESSED_IMAGE], expected.photo[Stage.EMBEDDING]
+    if not np.array_equal(own_image, expected.photo[Stage.PREPROCESSED_IMAGE]):
+        embedding = encode_photo(reference, own_image, geometry)
+    answers = decode_prompts(
+        reference,
+        own.photo[Stage.EMBEDDING],
+        [prompt[Stage.PACKED_PROMPT] for prompt in own.prompts],
+        [prompt.mask_input for prompt in case.prompts],
+    )
+    prompts = tuple(
+        {
+            Stage.PACKED_PROMPT: theirs[Stage.PACKED_PROMPT],
+            Stage.LOW_RES_LOGITS: logits,
+            Stage.PREDICTED_IOU: scores,
+        }
+        for theirs, (logits, scores) in zip(expected.prompts, answers, strict=True)
+    )
+    image = expected.photo[Stage.PREPROCESSED_IMAGE]
+    return Recording(photo={Stage.PREPROCESSED_IMAGE: image, Stage.EMBEDDING: embedding}, prompts=prompts)
+
+
+def _cropped(
+    stage: Stage,
+    ideal: Mapping[Stage, NDArray[Any]],
+    side: Mapping[Stage, NDArray[Any]],
+    geometry: Geometry,
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Both arrays of a photo's stage; of the image only the photo, since the graph ignores the rest."""
+    if stage is not Stage.PREPROCESSED_IMAGE:
+        return ideal[stage], side[stage]
+    height, width = geometry.valid_size
+    return ideal[stage][:, :height, :width], side[stage][:, :height, :width]
+
+
+def _judge_arrays(
+    stage: Stage, prompt: int | None, ideal: NDArray[Any], actual: NDArray[Any], bounds: Bounds
+) -> StageJudgement:
+    largest, ratio_db = max_abs_difference(ideal, actual), sqnr_db(ideal, actual)
+    figure, limit = {
+        Stage.PREPROCESSED_IMAGE: ("sqnr_db", bounds.min_image_sqnr_db),
+        Stage.EMBEDDING: ("sqnr_db", bounds.min_embedding_sqnr_db),
+        Stage.PACKED_PROMPT: ("max_abs_difference", bounds.max_slot_px),
+        Stage.LOW_RES_LOGITS: ("sqnr_db", bounds.min_logits_sqnr_db),
+        Stage.PREDICTED_IOU: ("max_abs_difference", bounds.max_score_difference),
+    }[stage]
+    value = ratio_db if figure == "sqnr_db" else largest
+    return StageJudgement(
+        stage=stage,
+        max_abs_difference=largest,
+        sqnr_db=ratio_db,
+        cosine=cosine(ideal, actual),
+        figure=figure,
+        value=value,
+        limit=limit.value,
+        passed=value >= limit.value if figure == "sqnr_db" else value <= limit.value,
+        reason=limit.reason,
+        prompt=prompt,
+    )
+
+
+def _margin(judgement: StageJudgement) -> float:
+    """How far inside its limit a figure is; NaN counts as farthest outside."""
+    if np.isnan(judgement.value):
+        return -np.inf
+    margin = judgement.value - judgement.limit
+    return margin if judgement.figure == "sqnr_db" else -margin
+
+
+def _judge_prompt_stages(
+    index: int,
+    ideal: Mapping[Stage, NDArray[Any]],
+    own: Mapping[Stage, NDArray[Any]],
+    recorded: Mapping[Stage, NDArray[Any]],
+    geometry: Geometry,
+    bounds: Bounds,
+) -> dict[Stage, StageJudgement]:
+    judged = {}
+    for stage in (Stage.PACKED_PROMPT, Stage.LOW_RES_LOGITS, Stage.PREDICTED_IOU):
+        if stage in recorded:
+            pair = ideal[stage], recorded[stage]
+            if stage is Stage.PACKED_PROMPT:
+                pair = _without_spare(pair[0]), _without_spare(pair[1])
+            judged[stage] = _judge_arrays(stage, index, *pair, bounds)
+    if Stage.CHOSEN_MASK in recorded:
+        judged[Stage.CHOSEN_MASK] = _judge_choice(index, own)
+    if Stage.FULL_SIZE_MASK in recorded:
+        judged[Stage.FULL_SIZE_MASK] = _judge_mask(index, own, geometry, bounds)
+    return judged
+
+
+def _without_spare(slots: Floats) -> Floats:
+    """The coordinates of unused slots may be anything."""
+    return np.where(slots[:, 2:] == Label.UNUSED, np.float32(Label.UNUSED), slots)
+
+
+def _judge_choice(index: int, own: Mapping[Stage, NDArray[Any]]) -> StageJudgement:
+    """The shown mask must be the one that the side itself scores highest."""
+    scores, chosen = own[Stage.PREDICTED_IOU], int(own[Stage.CHOSEN_MASK][0])
+    shortfall = float(np.max(scores) - scores[chosen])
+    return StageJudgement(
+        stage=Stage.CHOSEN_MASK,
+        max_abs_difference=shortfall,
+        sqnr_db=np.nan,
+        cosine=np.nan,
+        figure="max_abs_difference",
+        value=shortfall,
+        limit=0.0,
+        passed=shortfall <= 0,
+        reason="the mask with the highest predicted IoU is the one to show; no arithmetic is involved",
+        prompt=index,
+    )
+
+
+def _judge_mask(
+    index: int, own: Mapping[Stage, NDArray[Any]], geometry: Geometry, bounds: Bounds
+) -> StageJudgement:
+    """The full-size mask must be the side's own logits, resized, then cut at the threshold."""
+    low = own[Stage.LOW_RES_LOGITS][int(own[Stage.CHOSEN_MASK][0])]
+    logits = upscale_logits(low[None], geometry)[0]
+    ideal, actual = logits > MASK_THRESHOLD, own[Stage.FULL_SIZE_MASK] != 0
+    rms = float(np.sqrt(np.mean(np.square(low, dtype=np.float64))))
+    wrong = float(np.abs(logits[ideal != actual]).max(initial=0.0)) / rms if rms else np.nan
+    limit = bounds.max_wrong_logit
+    return StageJudgement(
+        stage=Stage.FULL_SIZE_MASK,
+        max_abs_difference=float((ideal != actual).any()),
+        sqnr_db=sqnr_db(ideal.astype(np.float32), actual.astype(np.float32)),
+        cosine=cosine(ideal, actual),
+        figure="wrong_logit",
+        value=wrong,
+        limit=limit.value,
+        passed=wrong <= limit.value,
+        reason=limit.reason,
+        prompt=index,
+    )
+
+
+def _judge_prompt(
+    index: int, case: PhotoCase, expected: Recording, own: Recording, geometry: Geometry, bounds: Bounds
+) -> PromptJudgement:
+    ours, theirs = own.prompts[index], expected.prompts[index]
+    chosen, best = int(ours[Stage.CHOSEN_MASK][0]), int(theirs[Stage.CHOSEN_MASK][0])
+    low = theirs[Stage.LOW_RES_LOGITS][chosen]
+    logits = upscale_logits(low[None], geometry)[0]
+    mask, shown = logits > MASK_THRESHOLD, ours[Stage.FULL_SIZE_MASK] != 0
+    noise = NOISE_SPREAD * _allowed_noise(bounds) * float(np.sqrt(np.mean(np.square(low, dtype=np.float64))))
+    surely, possibly = logits > MASK_THRESHOLD + noise, logits > MASK_THRESHOLD - noise
+    certain = mask_iou(surely, possibly)
+    ours_iou, theirs_iou = ours[Stage.PREDICTED_IOU], theirs[Stage.PREDICTED_IOU]
+    return PromptJudgement(
+        index=index,
+        kind=case.prompts[index].kind,
+        mask_iou=mask_iou(mask, shown),
+        boundary_iou=boundary_iou(mask, shown),
+        required_iou=min(bounds.min_mask_iou.value, certain),
+        required_boundary_iou=min(bounds.min_boundary_iou.value, boundary_iou(surely, possibly)),
+        certain_iou=certain,
+        chosen=chosen,
+        expected=best,
+        score=float(ours_iou[chosen]),
+        expected_score=float(theirs_iou[chosen]),
+        score_difference=max_abs_difference(theirs_iou, ours_iou),
+    )
+
+
+def _allowed_noise(bounds: Bounds) -> float:
+    """RMS error of the logits, as a share of their RMS, that the embedding's and the logits' bounds allow."""
+    limits = (bounds.min_embedding_sqnr_db.value, bounds.min_logits_sqnr_db.value)
+    return float(sum(10 ** (-limit / 20) for limit in limits))
