@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tinysam_mobile.point_lattice import crop_boxes, grid_points, second_round_points
+from tinysam_mobile.point_lattice import crop_boxes, grid_points, is_cut_by_crop, second_round_points
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -26,6 +26,15 @@ def test_crops_of_two_layers() -> None:
             layers, boxes = zip(*crop_boxes((height, width), 2, 512 / 1500), strict=True)
             assert list(layers) == official[f"crops_{i}_layers"].tolist()
             assert [list(box) for box in boxes] == official[f"crops_{i}_boxes"].tolist()
+
+
+def test_boxes_that_a_crop_cut() -> None:
+    with np.load(GOLDEN / "amg.npz") as official:
+        crop, boxes, expected = (official[key] for key in ("near_edge_crop", "boxes_xyxy", "near_edge"))
+        height, width = official["logits_f16"].shape[1:]
+    ours = [is_cut_by_crop(tuple(box), tuple(crop.tolist()), (height, width)) for box in boxes.tolist()]
+    assert 0 < sum(ours) < len(ours)
+    np.testing.assert_array_equal(ours, expected)
 
 
 def test_second_round_visits_in_the_official_order() -> None:

@@ -28,6 +28,7 @@ from tinysam_mobile.point_lattice import (
     Points,
     crop_boxes,
     grid_points,
+    is_cut_by_crop,
     second_round_points,
 )
 from tinysam_mobile.predictor import LowResolution, Predictor
@@ -219,21 +220,8 @@ class _Search:
         finished = [judge.finished(candidate) for candidate in suppress(found, self.config.box_nms_thresh)]
         finished = suppress([c for c in finished if c.runs.area], self.config.box_nms_thresh)
         if self.config.crop_layers:
-            finished = [c for c in finished if not _is_cut_by_crop(c.box, crop, size)]
+            finished = [c for c in finished if not is_cut_by_crop(c.box, crop, size)]
         return [_placed(candidate, crop, size) for candidate in finished]
-
-
-CROP_EDGE_PIXELS = 20
-"""A box this near to a crop's edge, and not to the photo's, is taken to be cut (segment-anything, amg)."""
-
-
-def _is_cut_by_crop(box: Box, crop: Box, size: tuple[int, int]) -> bool:
-    height, width = size
-    for i, edge in enumerate((0, 0, width, height)):
-        position = box[i] + crop[i % 2]
-        if abs(position - crop[i]) <= CROP_EDGE_PIXELS and abs(position - edge) > CROP_EDGE_PIXELS:
-            return True
-    return False
 
 
 def _placed(candidate: Candidate, crop: Box, size: tuple[int, int]) -> SegmentedObject:

@@ -13,7 +13,8 @@ from importlib import metadata
 from typing import Any
 
 from tinysam_mobile import spec
-from tinysam_mobile.errors import BundleError
+from tinysam_mobile.errors import BundleError, InputError
+from tinysam_mobile.everything_settings import EVERYTHING_KEY, everything_settings
 from tinysam_mobile.modeling.checkpoint import Checkpoint
 from tinysam_mobile.spec import Component, Contract
 from tinysam_mobile.version import __version__
@@ -23,15 +24,6 @@ __all__ = ["SCHEMA_VERSION", "Artifact", "Manifest", "contract_data"]
 SCHEMA_VERSION = 1
 LICENCE = "Apache-2.0"
 TOOLS = ("torch", "coremltools", "litert-torch", "ai-edge-litert", "ai-edge-quantizer", "executorch", "numpy")
-EVERYTHING_DEFAULTS = {
-    "points_per_side": 32,
-    "pred_iou_thresh": 0.88,
-    "stability_score_thresh": 0.95,
-    "stability_score_offset": 1.0,
-    "high_score_thresh": 8.5,
-    "box_nms_thresh": 0.7,
-}
-"""Of the paper's everything mode; a checkpoint's own values, from its metadata, come before these."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +61,11 @@ class Manifest:
         """SHA-256 of the checkpoint file, or None for stand-in weights."""
         value: str | None = self.data["checkpoint"]["sha256"]
         return value
+
+    @property
+    def everything(self) -> dict[str, Any]:
+        """The checkpoint's thresholds of everything mode, for `EverythingConfig(**manifest.everything)`."""
+        return everything_settings(self.data[EVERYTHING_KEY])
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON data, the inverse of `from_json`."""
@@ -110,6 +107,10 @@ def _check_body(body: Mapping[str, Any]) -> None:
         or "name" not in checkpoint
     ):
         raise BundleError("manifest.json: 'checkpoint' must hold a name and a sha256")
+    try:
+        everything_settings(body.get(EVERYTHING_KEY))
+    except InputError as error:
+        raise BundleError(f"manifest.json: '{EVERYTHING_KEY}': {error}") from error
 
 
 def _artifact(index: int, item: Any) -> Artifact:
@@ -148,7 +149,7 @@ def contract_data(checkpoint: Checkpoint, contract: Contract) -> dict[str, Any]:
         "preprocess": _preprocess_data(contract),
         "prompts": _prompt_data(contract),
         "postprocess": _postprocess_data(contract),
-        "everything": EVERYTHING_DEFAULTS,
+        EVERYTHING_KEY: dict(checkpoint.everything),
         "calibration": None,
     }
 

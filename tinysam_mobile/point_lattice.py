@@ -10,10 +10,13 @@ from math import ceil
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["COARSE_FACTOR", "crop_boxes", "grid_points", "second_round_points"]
+__all__ = ["COARSE_FACTOR", "crop_boxes", "grid_points", "is_cut_by_crop", "second_round_points"]
 
 COARSE_FACTOR = 4
 """Round 1 uses every fourth point of the grid in each direction (arXiv 2312.13789, section 3.4)."""
+
+CROP_EDGE_PIXELS = 20
+"""A box this near to a crop's edge, and not to the photo's, is taken to be cut (segment-anything, amg)."""
 
 Points = NDArray[np.float64]
 Box = tuple[int, int, int, int]
@@ -67,3 +70,16 @@ def crop_boxes(
                 x, y = (crop_width - overlap) * i, (crop_height - overlap) * j
                 boxes.append((layer, (x, y, min(x + crop_width, width), min(y + crop_height, height))))
     return boxes
+
+
+def is_cut_by_crop(box: Box, crop: Box, size: tuple[int, int]) -> bool:
+    """Whether a mask's `box`, xyxy from the crop's own corner, ends at an edge of `crop` inside the photo.
+
+    `crop` xyxy lies in a photo of `size` (H, W).
+    """
+    height, width = size
+    for i, edge in enumerate((0, 0, width, height)):
+        position = box[i] + crop[i % 2]
+        if abs(position - crop[i]) <= CROP_EDGE_PIXELS and abs(position - edge) > CROP_EDGE_PIXELS:
+            return True
+    return False

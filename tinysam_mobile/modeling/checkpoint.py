@@ -19,7 +19,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from tinysam_mobile.errors import CheckpointError, UsageError
+from tinysam_mobile.errors import CheckpointError, InputError, UsageError
+from tinysam_mobile.everything_settings import EVERYTHING_DEFAULTS, EVERYTHING_KEY, everything_settings
 from tinysam_mobile.modeling.config import CONFIGS, TINYSAM, TinySAMConfig, config_from_dict, config_named
 from tinysam_mobile.modeling.sam import TinySAM
 from tinysam_mobile.modeling.stand_in import STAND_IN_NAME, stand_in_model
@@ -35,13 +36,16 @@ MAX_NAMED_KEYS = 5
 class Checkpoint:
     """A model in evaluation mode and where it came from.
 
-    `sha256` is that of the file, or None for stand-in weights; `metadata` is the file's own text metadata.
+    `sha256` is that of the file, or None for stand-in weights; `metadata` is the file's own text metadata;
+    `everything` the thresholds of everything mode that suit the model, for `EverythingConfig(**everything)`:
+    the paper's unless the metadata hold others.
     """
 
     model: TinySAM
     name: str
     sha256: str | None
     metadata: Mapping[str, str] = field(default_factory=dict)
+    everything: Mapping[str, Any] = field(default_factory=lambda: dict(EVERYTHING_DEFAULTS))
 
     @property
     def is_stand_in(self) -> bool:
@@ -76,7 +80,13 @@ def load_checkpoint(source: str | Path | None = None, *, image_size: int | None 
         raise CheckpointError(f"{path}: does not fit the {config.name} network: {problems}")
     _check_finite(path, state)
     model.load_state_dict(state)
-    return Checkpoint(model=model.eval(), name=path.stem, sha256=_sha256(path), metadata=metadata)
+    return Checkpoint(
+        model=model.eval(),
+        name=path.stem,
+        sha256=_sha256(path),
+        metadata=metadata,
+        everything=_everything_of(path, metadata),
+    )
 
 
 def state_dict_problems(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str:
@@ -187,6 +197,13 @@ def _config_of(path: Path, state: Mapping[str, Tensor], metadata: Mapping[str, s
         except (json.JSONDecodeError, UsageError, RecursionError) as error:
             raise CheckpointError(f"{path}: its metadata holds no valid configuration ({error})") from error
     return max(CONFIGS.values(), key=lambda config: _agreement(state, config))
+
+
+def _everything_of(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
+    try:
+        return everything_settings(json.loads(metadata.get(EVERYTHING_KEY, "{}")))
+    except (json.JSONDecodeError, InputError, RecursionError) as error:
+        raise CheckpointError(f"{path}: its metadata hold no valid thresholds ({error})") from error
 
 
 def _agreement(state: Mapping[str, Tensor], config: TinySAMConfig) -> int:

@@ -1,0 +1,39 @@
+"""Thresholds of everything mode as a checkpoint and a manifest store them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import isfinite
+from typing import Any
+
+from tinysam_mobile.errors import InputError
+
+__all__ = ["EVERYTHING_DEFAULTS", "EVERYTHING_KEY", "everything_settings"]
+
+EVERYTHING_KEY = "everything"
+"""Metadata key of a checkpoint, and key of a manifest."""
+
+EVERYTHING_DEFAULTS: Mapping[str, float] = {
+    "points_per_side": 32,
+    "pred_iou_thresh": 0.88,
+    "stability_score_thresh": 0.95,
+    "stability_score_offset": 1.0,
+    "high_score_thresh": 8.5,
+    "box_nms_thresh": 0.7,
+}
+"""Of the paper's everything mode (arXiv 2312.13789, section 3.4); fields of `EverythingConfig`."""
+
+
+def everything_settings(stored: Any) -> dict[str, Any]:
+    """Return the defaults with the values of `stored` over them, ready for `EverythingConfig(**settings)`.
+
+    Raises `InputError` for anything but an object with numbers under the keys of `EVERYTHING_DEFAULTS`.
+    """
+    known = ", ".join(EVERYTHING_DEFAULTS)
+    if not isinstance(stored, Mapping) or not set(stored) <= set(EVERYTHING_DEFAULTS):
+        raise InputError(f"everything-mode thresholds must be an object with some of the keys {known}")
+    for key, value in stored.items():
+        kinds = (int,) if key == "points_per_side" else (int, float)
+        if type(value) not in kinds or not isfinite(value):
+            raise InputError(f"everything-mode threshold {key} must be a number, not {value!r}")
+    return {**EVERYTHING_DEFAULTS, **stored}
