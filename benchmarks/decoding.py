@@ -194,7 +194,12 @@ def main(oracle_python: Path | None, threads: int, rounds: int, side: str | None
         click.echo(f"{POINTS} points: ours {ours:.2f} s, {name} {other:.2f} s, ratio {ratio:.2f}")
     if "published" in results:
         click.echo({key: results["published"][key] for key in ("logits_sqnr_db", "max_score_difference")})
-    click.echo(save("decoding", {"points": POINTS, "threads": threads, "rounds": rounds, "results": results}))
+    click.echo(
+        save(
+            "decoding",
+            {"malloc": MALLOC, "points": POINTS, "threads": threads, "rounds": rounds, "results": results},
+        )
+    )
 
 
 if __name__ == "__main__":

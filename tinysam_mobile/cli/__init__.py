@@ -18,6 +18,7 @@ COMMANDS = {
     "segment": ("tinysam_mobile.cli.segment", "Segment an object in a photo, on any runtime."),
     "evaluate": ("tinysam_mobile.cli.evaluate", "Measure mIoU on annotated photos (COCO format)."),
     "distill": ("tinysam_mobile.cli.distill", "Train a small network, from masks or from a teacher."),
+    "fetch": ("tinysam_mobile.cli.fetch", "Download a public checkpoint, checked and resumable."),
     "inspect": ("tinysam_mobile.cli.inspect", "Describe a checkpoint, an artifact or a bundle."),
     "doctor": ("tinysam_mobile.cli.doctor", "List runtimes and versions, what is missing and what mends it."),
 }

@@ -1,0 +1,210 @@
+"""Public checkpoints by name: where they lie, what they hash to, and a download that survives a bad network.
+
+pooch keeps the cache folder and checks the hash; the transfer itself is ours because pooch's cannot resume.
+Proxies come from the usual environment variables (HTTPS_PROXY, NO_PROXY).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from tinysam_mobile.errors import CheckpointError, RuntimeUnavailableError, UnknownNameError
+
+if TYPE_CHECKING:
+    import requests
+
+__all__ = ["PUBLIC_CHECKPOINTS", "PublicCheckpoint", "cache_folder", "fetch", "public_checkpoint"]
+
+ATTEMPTS = 4
+TIMEOUT_S = (10.0, 30.0)
+"""To connect, and between two pieces of data."""
+CHUNK_BYTES = 1 << 16
+"""What a transfer that breaks off loses at most."""
+MAX_BYTES = 4 << 30
+"""No public checkpoint is longer; a server that never stops does not fill the disk."""
+
+OnBytes = Callable[[int, int | None], None]
+"""Called with the bytes that are there and, if the server said so, the bytes of the whole file."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublicCheckpoint:
+    """A file that its authors publish; `sha256` is None where no hash of it is public."""
+
+    name: str
+    url: str
+    sha256: str | None
+    licence: str
+    description: str
+
+    @property
+    def file_name(self) -> str:
+        """Last part of the URL."""
+        return Path(urlsplit(self.url).path).name
+
+
+PUBLIC_CHECKPOINTS = {
+    checkpoint.name: checkpoint
+    for checkpoint in (
+        PublicCheckpoint(
+            name="tinysam",
+            url="https://github.com/xinghaochen/TinySAM/releases/download/3.0/tinysam_42.3.pth",
+            sha256=None,
+            licence="Apache-2.0",
+            description="TinySAM, COCO AP 42.3 (arXiv 2312.13789)",
+        ),
+        PublicCheckpoint(
+            name="mobile-sam",
+            url="https://github.com/ChaoningZhang/MobileSAM/raw/master/weights/mobile_sam.pt",
+            sha256="6dbb90523a35330fedd7f1d3dfc66f995213d81b29a5ca8108dbcdd4e37d6c2f",
+            licence="Apache-2.0",
+            description="MobileSAM, COCO AP 41.0 (arXiv 2306.14289)",
+        ),
+        PublicCheckpoint(
+            name="sam-vit-b",
+            url="https://dl.fbaipublicfiles.com/segment_anything/sam_vit_b_01ec64.pth",
+            sha256="ec2df62732614e57411cdcf32a23ffdf28910380d03139ee0f4fcbe91eb8c912",
+            licence="Apache-2.0",
+            description="Segment Anything ViT-B, a teacher (arXiv 2304.02643)",
+        ),
+        PublicCheckpoint(
+            name="sam-vit-l",
+            url="https://dl.fbaipublicfiles.com/segment_anything/sam_vit_l_0b3195.pth",
+            sha256="3adcc4315b642a4d2101128f611684e8734c41232a17c648ed1693702a49a622",
+            licence="Apache-2.0",
+            description="Segment Anything ViT-L, a teacher",
+        ),
+        PublicCheckpoint(
+            name="sam-vit-h",
+            url="https://dl.fbaipublicfiles.com/segment_anything/sam_vit_h_4b8939.pth",
+            sha256="a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e",
+            licence="Apache-2.0",
+            description="Segment Anything ViT-H, the paper's teacher",
+        ),
+    )
+}
+
+
+def public_checkpoint(name: str) -> PublicCheckpoint:
+    """Return the checkpoint called `name`, or raise `UnknownNameError` with those that exist."""
+    if name not in PUBLIC_CHECKPOINTS:
+        raise UnknownNameError("public checkpoint", name, PUBLIC_CHECKPOINTS)
+    return PUBLIC_CHECKPOINTS[name]
+
+
+def cache_folder() -> Path:
+    """Folder that keeps downloads of this user, as the operating system has it."""
+    import pooch
+
+    return Path(pooch.os_cache("tinysam-mobile"))
+
+
+def fetch(
+    checkpoint: PublicCheckpoint, folder: Path, *, on_bytes: OnBytes | None = None, attempts: int = ATTEMPTS
+) -> Path:
+    """Return the path of `checkpoint` in `folder`, downloading it if it is not there whole.
+
+    A broken transfer goes on where it stopped: within a call always, in a later call where a hash is
+    public, since only the hash can tell that both pieces belong together.  Nothing but a complete, checked
+    file ever has the final name.  Raises `RuntimeUnavailableError` if the server cannot be reached or keeps
+    breaking off, `CheckpointError` if it has no such file or sends another one.
+    """
+    import pooch
+
+    def download(url: str, output_file: str, _: object) -> None:
+        partial = folder / f"{checkpoint.file_name}.part"
+        if checkpoint.sha256 is None:
+            partial.unlink(missing_ok=True)
+        _transfer(url, partial, on_bytes, attempts)
+        partial.replace(output_file)
+
+    pooch.get_logger().setLevel("ERROR")
+    try:
+        found = pooch.retrieve(
+            checkpoint.url,
+            known_hash=checkpoint.sha256 and f"sha256:{checkpoint.sha256}",
+            fname=checkpoint.file_name,
+            path=folder,
+            downloader=download,
+        )
+    except ValueError as error:
+        raise CheckpointError(
+            f"{checkpoint.url}: what the server sent does not have the published SHA-256 "
+            f"{checkpoint.sha256}; it was thrown away, try again or from another network"
+        ) from error
+    except OSError as error:
+        raise CheckpointError(
+            f"{folder}: cannot keep the download there ({error}); choose another --folder"
+        ) from error
+    return Path(found)
+
+
+def _transfer(url: str, partial: Path, on_bytes: OnBytes | None, attempts: int) -> None:
+    """Append to `partial` until the server says that it is whole."""
+    import requests
+
+    problem = ""
+    for _ in range(attempts):
+        try:
+            with partial.open("ab") as file:
+                _request_rest(url, file, on_bytes)
+            return
+        except (
+            requests.Timeout,
+            requests.ConnectionError,
+            requests.exceptions.ChunkedEncodingError,
+        ) as error:
+            problem = type(error).__name__
+        except requests.RequestException as error:
+            raise CheckpointError(f"{url}: {error}") from error
+    raise RuntimeUnavailableError(
+        f"{url}: cannot be downloaded ({problem}, {attempts} attempts). Offline? Download it on another "
+        f"machine and give its path where a CHECKPOINT is asked for; behind a proxy set HTTPS_PROXY"
+    )
+
+
+def _request_rest(url: str, file: IO[bytes], on_bytes: OnBytes | None) -> None:
+    """One request for what `file` still lacks."""
+    import requests
+
+    start = file.tell()
+    headers = {"Range": f"bytes={start}-"} if start else {}
+    with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT_S) as response:
+        _check_answer(url, response)
+        if start and response.status_code != requests.codes.partial_content:
+            # The server does not resume, or has nothing beyond what is here: from the beginning.
+            file.truncate(0)
+            start = 0
+            if response.status_code == requests.codes.requested_range_not_satisfiable:
+                raise requests.ConnectionError("the file on the server is shorter than what is here")
+        length = response.headers.get("Content-Length", "")
+        total = start + int(length) if length.isdigit() else None
+        done = start
+        for chunk in response.iter_content(CHUNK_BYTES):
+            done += len(chunk)
+            if done > MAX_BYTES:
+                file.truncate(0)
+                raise CheckpointError(f"{url}: longer than {MAX_BYTES >> 30} GB, which no checkpoint is")
+            file.write(chunk)
+            if on_bytes:
+                on_bytes(done, total)
+
+
+def _check_answer(url: str, response: requests.Response) -> None:
+    """Raise `CheckpointError` for an answer that is no file."""
+    if urlsplit(url).scheme == "https" and urlsplit(response.url).scheme != "https":
+        raise CheckpointError(f"{url}: leads to {response.url}, which is not encrypted; not downloaded")
+    code = response.status_code
+    if code >= 500:
+        # The server's trouble, perhaps over in a moment: the caller tries again.
+        import requests
+
+        raise requests.ConnectionError(f"the server answers {code}")
+    if code >= 400 and code != 416:
+        raise CheckpointError(f"{url}: the server answers {code} {response.reason}; has the file moved?")
+    if "text/html" in response.headers.get("Content-Type", ""):
+        raise CheckpointError(f"{url}: the server sends a web page, not a checkpoint")
