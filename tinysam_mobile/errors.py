@@ -8,6 +8,7 @@
     │   ├── CheckpointError      not a plain state dict, or one that does not fit the model
     │   ├── BundleError          missing, altered or unreadable bundle, artifact or manifest
     │   ├── DatasetError         annotations or a data set that cannot be read
+    │   ├── DumpError            fixtures for a device, or what a device recorded, cannot be used
     │   └── MilError             a Core ML package or input that cannot be executed
     │       └── UnsupportedOp    operations that the interpreter does not implement
     ├── ConversionError          an SDK could not express the model or recipe
@@ -26,6 +27,7 @@ __all__ = [
     "CheckpointError",
     "ConversionError",
     "DatasetError",
+    "DumpError",
     "ImageError",
     "InputError",
     "MilError",
@@ -73,6 +75,10 @@ class BundleError(InputError):
 
 class DatasetError(InputError):
     """Annotations or a data set cannot be read."""
+
+
+class DumpError(InputError):
+    """Fixtures for a device, or the dump that a device recorded, cannot be used."""
 
 
 class MilError(InputError):
