@@ -35,6 +35,9 @@ from tinysam_mobile.predictor import LowResolution, Predictor
 from tinysam_mobile.preprocess import Geometry
 from tinysam_mobile.prompts import make_prompt
 
+PROGRESS_CALLS = 16
+"""Decoder calls between two lines of progress."""
+
 __all__ = ["EverythingConfig", "EverythingGenerator", "EverythingResult", "SegmentedObject"]
 
 JUDGES: dict[str, Callable[[Geometry, Thresholds], Judge]] = {"exact": ExactJudge, "fast": FastJudge}
@@ -198,6 +201,8 @@ class _Search:
                 self.visited.append(where)
                 found += judge.candidates(low, where)
             found = judge.thin(found, self.config.box_nms_thresh)
+            if self.decoder_calls % PROGRESS_CALLS == 0 and waiting:
+                self.progress(f"{len(self.visited)} points decoded, {len(waiting)} to go")
         return found
 
     def _answers(self, batch: list[tuple[float, float]]) -> Iterator[LowResolution]:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from colorsys import hsv_to_rgb
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-__all__ = ["MASK_COLOUR", "draw_prompts", "mask_image", "overlay"]
+__all__ = ["MASK_COLOUR", "distinct_colours", "draw_prompts", "mask_image", "overlay", "overlay_labels"]
 
 MASK_COLOUR = (30, 144, 255)
 FOREGROUND_COLOUR = (46, 204, 64)
 BACKGROUND_COLOUR = (255, 65, 54)
 BOX_COLOUR = (255, 220, 0)
 OPACITY = 0.5
+GOLDEN_RATIO = 0.618033988749895
+"""Steps of this share of the colour circle keep any number of hues apart."""
 
 
 def mask_image(mask: NDArray[np.bool_]) -> Image.Image:
@@ -37,6 +40,24 @@ def overlay(
     tint = np.asarray(colour, np.float32) * OPACITY
     result[mask] = (image[mask] * (1 - OPACITY) + tint).astype(np.uint8)
     result[_outline(mask)] = 255
+    return Image.fromarray(result)
+
+
+def distinct_colours(count: int) -> NDArray[np.uint8]:
+    """Colours u8 (count, 3) RGB of which neighbours in the list look different; the same for every call."""
+    rings = ((0.75, 1.0), (0.95, 0.8), (0.5, 0.95))
+    colours = [hsv_to_rgb(i * GOLDEN_RATIO % 1, *rings[i % len(rings)]) for i in range(count)]
+    return (np.array(colours).reshape(-1, 3) * 255).astype(np.uint8)
+
+
+def overlay_labels(image: NDArray[np.uint8], labels: NDArray[np.uint16]) -> Image.Image:
+    """The photo (H, W, 3) with a colour for each number of a label map (H, W) and a line around its areas."""
+    colours = np.concatenate([np.zeros((1, 3), np.uint8), distinct_colours(int(labels.max(initial=0)))])
+    tinted = (image * (1 - OPACITY) + colours[labels] * OPACITY).astype(np.uint8)
+    result = np.where(labels[..., None] > 0, tinted, image)
+    padded = np.pad(labels, 1, mode="edge")
+    edge = (padded[1:-1, 2:] != labels) | (padded[2:, 1:-1] != labels)
+    result[edge] = 255
     return Image.fromarray(result)
 
 

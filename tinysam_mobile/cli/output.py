@@ -7,13 +7,14 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
+from pathlib import Path
 from typing import Any, ParamSpec
 
 import click
 from rich.console import Console
 from rich.table import Table
 
-from tinysam_mobile.errors import RuntimeUnavailableError, TinySAMError
+from tinysam_mobile.errors import RuntimeUnavailableError, TinySAMError, UsageError
 
 __all__ = [
     "EXIT_FAILED",
@@ -24,6 +25,7 @@ __all__ = [
     "print_json",
     "print_table",
     "progress",
+    "write_file",
 ]
 
 EXIT_FAILED = 1
@@ -78,6 +80,18 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, right:
         table.add_row(*row)
     width = None if sys.stdout.isatty() else 160
     Console(file=sys.stdout, width=width, highlight=False).print(table)
+
+
+def write_file(target: Path, save: Callable[[Path], None]) -> None:
+    """Let `save` write `target`, whole or not at all; raises `UsageError` that names --out if it cannot."""
+    # Pillow takes the format from the suffix, so the suffix stays.
+    partial = target.with_name(f".partial_{target.name}")
+    try:
+        save(partial)
+        partial.replace(target)
+    except (OSError, ValueError) as error:
+        partial.unlink(missing_ok=True)
+        raise UsageError(f"--out {target}: cannot be written ({error})") from error
 
 
 @contextmanager

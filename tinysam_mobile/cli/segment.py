@@ -1,9 +1,9 @@
-"""`tinysam-mobile segment`: one object of a photo, on any runtime."""
+"""`tinysam-mobile segment`: one object of a photo, or everything, on any runtime."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,14 @@ from numpy.typing import NDArray
 
 from tinysam_mobile.bundle import Bundle
 from tinysam_mobile.cli.convert import warn_about_stand_in
-from tinysam_mobile.cli.output import command_errors, print_json, progress
+from tinysam_mobile.cli.output import command_errors, print_json, progress, write_file
+from tinysam_mobile.cli.segment_everything import (
+    Photo,
+    everything_options,
+    given_settings,
+    save_json,
+    segment_everything,
+)
 from tinysam_mobile.errors import UsageError
 from tinysam_mobile.exportable import contract_of
 from tinysam_mobile.images import load_image
@@ -21,12 +28,11 @@ from tinysam_mobile.masks import RunLengths, mask_boxes
 from tinysam_mobile.modeling.checkpoint import load_checkpoint
 from tinysam_mobile.pictures import draw_prompts, mask_image, overlay
 from tinysam_mobile.predictor import Prediction, Predictor
-from tinysam_mobile.simulator.base import Backend
 from tinysam_mobile.simulator.registry import RUNTIMES, open_bundle, open_model
 
 __all__ = ["command"]
 
-FORMATS = ("overlay", "mask", "coco")
+FORMATS = ("overlay", "mask", "coco", "labels")
 Point = tuple[float, float, int]
 Box = tuple[float, float, float, float]
 
@@ -56,6 +62,40 @@ def parse_box(text: str) -> Box:
     return x0, y0, x1, y1
 
 
+@dataclass(frozen=True, kw_only=True)
+class ModelSource:
+    """The model that the user named, not opened yet."""
+
+    runtime: str
+    checkpoint: str | None
+    bundle: Path | None
+    recipe: str | None
+    threads: int | None
+
+    def open(self) -> tuple[Predictor, Mapping[str, Any]]:
+        """Return a predictor and the model's thresholds of everything mode."""
+        if self.runtime == "torch":
+            if self.bundle is not None:
+                raise UsageError("--bundle holds no torch model: pass --checkpoint, or another --runtime")
+            loaded = load_checkpoint(self.checkpoint)
+            warn_about_stand_in(loaded)
+            backend = open_model(loaded.model, contract_of(loaded.model), num_threads=self.threads)
+            return Predictor(backend), loaded.everything
+        if self.checkpoint is not None:
+            raise UsageError(
+                f"--checkpoint goes with --runtime torch; {self.runtime} runs a bundle: pass --bundle"
+            )
+        if self.bundle is None:
+            target = RUNTIMES[self.runtime].artifact_runtime
+            raise UsageError(
+                f"--runtime {self.runtime} runs a converted bundle: make one with "
+                f"'tinysam-mobile convert --target {target} --out bundle' and pass --bundle bundle"
+            )
+        bundle = Bundle.open(self.bundle)
+        backend = open_bundle(bundle, self.runtime, recipe=self.recipe, num_threads=self.threads)
+        return Predictor(backend), bundle.manifest.everything
+
+
 @click.command()
 @click.argument("image", type=click.Path(path_type=Path))
 @click.option(
@@ -80,14 +120,19 @@ def parse_box(text: str) -> Box:
 @click.option("--recipe", help="Recipe in the bundle; the first one by default.")
 @click.option("--threads", type=int, help="Threads of the runtime.")
 @click.option(
-    "--out", type=click.Path(path_type=Path), help="File to write; IMAGE_overlay.png here by default."
+    "--out",
+    type=click.Path(path_type=Path),
+    help="File to write; IMAGE_overlay.png here by default, IMAGE_everything.png, .json and _labels.png.",
 )
 @click.option(
     "--format",
     "kind",
     type=click.Choice(FORMATS),
-    help="What to write; coco for a .json --out, else overlay.",
+    help="What to write; coco for a .json --out, else overlay; with --everything overlay, coco and labels.",
 )
+@click.option("--everything", is_flag=True, help="Find every object instead of one.")
+@everything_options
+@click.option("--polygons", is_flag=True, help="Everything: outlines instead of RLE in the COCO file.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON, with the mask as COCO RLE.")
 @command_errors
 def command(
@@ -101,29 +146,64 @@ def command(
     threads: int | None,
     out: Path | None,
     kind: str | None,
+    everything: bool,
+    polygons: bool,
     as_json: bool,
 ) -> None:
-    """Segment the object in IMAGE that the points and the box name; all belong to one prompt.
+    """Segment the object in IMAGE that the points and the box name, or with --everything all of them.
 
     Writes a picture with the mask laid over the photo (overlay), the mask alone (mask) or a COCO annotation
-    with compressed RLE (coco).  Coordinates are pixels of the upright photo, x to the right, y down.
+    with compressed RLE (coco); with --everything a coloured overlay, a COCO file and a label map (16-bit PNG
+    of annotation numbers).  Coordinates are pixels of the upright photo, x to the right, y down.
 
     \b
     Examples:
       tinysam-mobile segment photo.jpg --point 320,240
       tinysam-mobile segment photo.jpg --box 10,20,300,400 --point 50,60,0 --out mask.png --format mask
       tinysam-mobile segment photo.jpg --point 320,240 --bundle bundle --runtime tflite --out object.json
+      tinysam-mobile segment photo.jpg --everything --points-per-side 16 --budget-ms 2000
     """
+    source = ModelSource(
+        runtime=runtime, checkpoint=checkpoint, bundle=bundle_path, recipe=recipe, threads=threads
+    )
+    if everything:
+        if points or box:
+            raise UsageError("--everything takes no prompt: leave out --point and --box")
+        photo = Photo(path=image, pixels=load_image(image))
+        segment_everything(photo, source.open, out=out, kind=kind, polygons=polygons, as_json=as_json)
+        return
+    if polygons or given_settings():
+        names = ", ".join(["polygons"] * polygons + list(given_settings()))
+        raise UsageError(f"options of everything mode without --everything: {names.replace('_', '-')}")
+    segment_object(image, source, points, box, out=out, kind=kind, as_json=as_json)
+
+
+def segment_object(
+    image: Path,
+    source: ModelSource,
+    points: Sequence[str],
+    box: str | None,
+    *,
+    out: Path | None,
+    kind: str | None,
+    as_json: bool,
+) -> None:
+    """Segment the object of one prompt, whose `points` and `box` are still text."""
     prompt_points = [parse_point(text) for text in points]
     prompt_box = parse_box(box) if box else None
     if not prompt_points and prompt_box is None:
-        raise UsageError("nothing to segment: give --point x,y or --box x0,y0,x1,y1 in pixels of the photo")
+        raise UsageError(
+            "nothing to segment: give --point x,y or --box x0,y0,x1,y1 in pixels of the photo, "
+            "or --everything for all objects"
+        )
+    if kind == "labels":
+        raise UsageError("--format labels goes with --everything")
     photo = load_image(image)
     target = out or Path(f"{image.stem}_overlay.png")
     kind = kind or ("coco" if target.suffix == ".json" else "overlay")
     with progress() as say:
-        say(f"loading {runtime}")
-        predictor = Predictor(_backend(runtime, checkpoint, bundle_path, recipe, threads))
+        say(f"loading {source.runtime}")
+        predictor, _ = source.open()
         say("encoding the photo")
         predictor.set_image(photo)
         say("decoding the prompt")
@@ -135,33 +215,13 @@ def command(
     annotation = coco_annotation(prediction, image.name)
     _write(target, kind, photo, prediction, prompt_points, prompt_box, annotation)
     if as_json:
-        print_json({"runtime": runtime, "out": str(target), "annotation": annotation})
+        print_json({"runtime": source.runtime, "out": str(target), "annotation": annotation})
     else:
         share = 100 * annotation["area"] / prediction.best_mask.size
         click.echo(
             f"predicted IoU {annotation['score']:.3f}, {annotation['area']} px ({share:.1f} % of the photo)"
         )
         click.echo(f"{kind}: {target}")
-
-
-def _backend(
-    runtime: str, checkpoint: str | None, bundle_path: Path | None, recipe: str | None, threads: int | None
-) -> Backend:
-    if runtime == "torch":
-        if bundle_path is not None:
-            raise UsageError("--bundle holds no torch model: pass --checkpoint, or another --runtime")
-        loaded = load_checkpoint(checkpoint)
-        warn_about_stand_in(loaded)
-        return open_model(loaded.model, contract_of(loaded.model), num_threads=threads)
-    if checkpoint is not None:
-        raise UsageError(f"--checkpoint goes with --runtime torch; {runtime} runs a bundle: pass --bundle")
-    if bundle_path is None:
-        target = RUNTIMES[runtime].artifact_runtime
-        raise UsageError(
-            f"--runtime {runtime} runs a converted bundle: make one with "
-            f"'tinysam-mobile convert --target {target} --out bundle' and pass --bundle bundle"
-        )
-    return open_bundle(Bundle.open(bundle_path), runtime, recipe=recipe, num_threads=threads)
 
 
 def coco_annotation(prediction: Prediction, file_name: str) -> dict[str, Any]:
@@ -189,12 +249,11 @@ def _write(
     box: Box | None,
     annotation: dict[str, Any],
 ) -> None:
-    try:
-        if kind == "coco":
-            target.write_text(json.dumps(annotation) + "\n", encoding="utf-8")
-        elif kind == "mask":
-            mask_image(prediction.best_mask).save(target)
-        else:
-            draw_prompts(overlay(photo, prediction.best_mask), points=points, box=box).save(target)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"--out {target}: cannot be written ({error})") from error
+    savers: dict[str, Callable[[Path], None]] = {
+        "coco": lambda path: save_json(path, annotation),
+        "mask": lambda path: mask_image(prediction.best_mask).save(path),
+        "overlay": lambda path: draw_prompts(
+            overlay(photo, prediction.best_mask), points=points, box=box
+        ).save(path),
+    }
+    write_file(target, savers[kind])

@@ -1,0 +1,160 @@
+"""`tinysam-mobile segment --everything`: options, files and summary of everything mode."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+from PIL import Image
+
+from tinysam_mobile.cli.output import print_json, progress, write_file
+from tinysam_mobile.errors import UsageError
+from tinysam_mobile.everything import EverythingConfig, EverythingGenerator, EverythingResult
+from tinysam_mobile.everything_output import coco_document
+from tinysam_mobile.images import RGBImage
+from tinysam_mobile.label_map import label_map
+from tinysam_mobile.pictures import overlay_labels
+from tinysam_mobile.predictor import Predictor
+
+__all__ = ["FORMATS", "Photo", "everything_options", "given_settings", "save_json", "segment_everything"]
+
+FORMATS = ("overlay", "coco", "labels")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Photo:
+    """A photo with the path that it came from."""
+
+    path: Path
+    pixels: RGBImage
+
+
+def _collect(ctx: click.Context, option: click.Parameter, value: Any) -> None:
+    """Keep what the user gave, by field of `EverythingConfig`."""
+    if value is not None and option.name:
+        ctx.ensure_object(dict)[option.name] = value
+
+
+def _setting(flag: str, kind: Any, text: str) -> Callable[[Any], Any]:
+    return click.option(flag, type=kind, help=text, expose_value=False, callback=_collect)
+
+
+SETTINGS = (
+    click.option(
+        "--flat",
+        "hierarchical",
+        flag_value=False,
+        default=None,
+        type=bool,
+        help="Everything: one full grid, not two rounds.",
+        expose_value=False,
+        callback=_collect,
+    ),
+    _setting("--mode", click.Choice(["fast", "exact"]), "Everything: fast (default), or the official order."),
+    _setting("--points-per-side", int, "Everything: points of the grid in each direction."),
+    _setting("--pred-iou-thresh", float, "Everything: lowest predicted IoU."),
+    _setting("--stability-score-thresh", float, "Everything: lowest stability."),
+    _setting("--high-score-thresh", float, "Everything: logit above which round 2 skips a pixel (τ)."),
+    _setting("--min-region-area", int, "Everything: fill holes and drop islands below this many pixels."),
+    _setting("--max-decoder-calls", int, "Everything: stop after so many calls with the best so far."),
+    _setting("--budget-ms", float, "Everything: stop after so many milliseconds with the best so far."),
+)
+
+
+def everything_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options of everything mode to a command; `given_settings` has their values."""
+    for option in reversed(SETTINGS):
+        command = option(command)
+    return command
+
+
+def given_settings() -> dict[str, Any]:
+    """Return the settings on the command line, by field of `EverythingConfig`."""
+    settings: dict[str, Any] = click.get_current_context().ensure_object(dict)
+    return settings
+
+
+def segment_everything(
+    photo: Photo,
+    load: Callable[[], tuple[Predictor, Mapping[str, Any]]],
+    *,
+    out: Path | None,
+    kind: str | None,
+    polygons: bool,
+    as_json: bool,
+) -> None:
+    """Find every object of `photo` and write the files; `load` gives the predictor and its thresholds."""
+    targets = _targets(photo.path, out, kind)
+    with progress() as say:
+        say("loading the model")
+        predictor, thresholds = load()
+        config = EverythingConfig(**{**thresholds, **given_settings()})
+        result = EverythingGenerator(predictor, config).generate(photo.pixels, progress=say)
+        say("writing")
+        document = coco_document(result.objects, photo.path.name, _size(photo), polygons=polygons)
+        _write(targets, photo, result, document)
+    files = {name: str(target) for name, target in targets.items()}
+    if as_json:
+        cost = {"decoder_calls": result.decoder_calls, "points": len(result.points)}
+        print_json({"files": files, **cost, "stopped_early": result.stopped_early, "coco": document})
+        return
+    _print_summary(result, config)
+    for name, file in files.items():
+        click.echo(f"{name}: {file}")
+
+
+def _print_summary(result: EverythingResult, config: EverythingConfig) -> None:
+    early = ", stopped early" if result.stopped_early else ""
+    click.echo(
+        f"{len(result.objects)} objects from {len(result.points)} points "
+        f"in {result.decoder_calls} decoder calls{early}"
+    )
+    if not result.objects and not result.stopped_early:
+        click.echo(
+            f"no mask passed the thresholds (predicted IoU {config.pred_iou_thresh:g}, stability "
+            f"{config.stability_score_thresh:g}): lower --pred-iou-thresh or --stability-score-thresh",
+            err=True,
+        )
+
+
+def _size(photo: Photo) -> tuple[int, int]:
+    return photo.pixels.shape[0], photo.pixels.shape[1]
+
+
+def _targets(image: Path, out: Path | None, kind: str | None) -> dict[str, Path]:
+    """Format → file: one if the user asked for one, else all three beside `out`."""
+    if kind is not None and kind not in FORMATS:
+        raise UsageError(f"--format {kind} goes with a prompt; --everything writes {', '.join(FORMATS)}")
+    if kind is None and out is not None and out.suffix == ".json":
+        kind = "coco"
+    stem = out.with_suffix("") if out else Path(f"{image.stem}_everything")
+    all_targets = {
+        "overlay": out or stem.with_suffix(".png"),
+        "coco": stem.with_suffix(".json"),
+        "labels": stem.with_name(f"{stem.name}_labels.png"),
+    }
+    if kind is None:
+        return all_targets
+    return {kind: out or all_targets[kind]}
+
+
+def _write(
+    targets: Mapping[str, Path], photo: Photo, result: EverythingResult, document: Mapping[str, Any]
+) -> None:
+    labels = label_map(result.objects, _size(photo))
+    savers: dict[str, Callable[[Path], None]] = {
+        "overlay": lambda path: overlay_labels(photo.pixels, labels).save(path),
+        "coco": lambda path: save_json(path, document),
+        "labels": lambda path: Image.fromarray(labels).save(path),
+    }
+    for name, target in targets.items():
+        write_file(target, savers[name])
+
+
+def save_json(path: Path, document: Mapping[str, Any]) -> None:
+    """Write one JSON document in one line."""
+    path.write_text(json.dumps(document) + "\n", encoding="utf-8")
