@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -49,8 +50,9 @@ class Progress:
         )
         shown = "  ".join(f"{name} {value:.3f}" for name, value in row.items())
         eta_h = (self._total - self._step) * step_s / 3600
+        now_text = time.strftime("%H:%M:%S")
         print(
-            f"{time.strftime('%H:%M:%S')} {self._step}/{self._total}  {shown}  ETA {eta_h:.1f} h", flush=True
+            f"{now_text} {self._step}/{self._total}  {shown}  ETA {eta_h:.1f} h", file=sys.stderr, flush=True
         )
         self._sums, self._count, self._since = {}, 0, now
 
