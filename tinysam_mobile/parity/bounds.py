@@ -83,7 +83,39 @@ FP16_SUMS = replace(
     min_mask_iou=Limit(value=0.9, reason="1 % of the embedding moves outlines by a pixel"),
     min_boundary_iou=Limit(value=0.75, reason="the same pixels, counted in a narrow band"),
 )
-BOUNDS: Mapping[str, Bounds] = {"fp32": FP32, "fp16": FP16, "executorch fp16": FP16_SUMS}
+
+
+def _quantized(
+    embedding_db: float, logits_db: float, score: float, mask_iou: float, boundary_iou: float, reason: str
+) -> Bounds:
+    """Bounds that catch what is broken; what a recipe costs in accuracy is measured on annotated photos."""
+    return replace(
+        FP16,
+        min_embedding_sqnr_db=Limit(value=embedding_db, reason=reason),
+        min_logits_sqnr_db=Limit(value=logits_db, reason=reason),
+        max_score_difference=Limit(value=score, reason=reason),
+        min_mask_iou=Limit(value=mask_iou, reason=reason),
+        min_boundary_iou=Limit(value=boundary_iou, reason=reason),
+    )
+
+
+WEIGHTS_8 = "a weight of 8 bits has about 40 dB; some fifty layers add their noise, which costs 10 to 17"
+ACTIVATIONS_8 = "8-bit activations cost as much again as 8-bit weights"
+WEIGHTS_6 = "a weight of 6 bits has about 28 dB, 12 less than one of 8"
+WEIGHTS_4 = "a weight of 4 bits has about 16 dB, which the layers of a small network use up"
+BOUNDS: Mapping[str, Bounds] = {
+    "fp32": FP32,
+    "fp16": FP16,
+    "executorch fp16": FP16_SUMS,
+    "weight_only_w8": _quantized(25.0, 20.0, 0.1, 0.8, 0.5, WEIGHTS_8),
+    "palettized_w8": _quantized(25.0, 20.0, 0.1, 0.8, 0.5, WEIGHTS_8),
+    "dynamic_w8": _quantized(20.0, 15.0, 0.15, 0.7, 0.4, ACTIVATIONS_8),
+    "static_w8a8": _quantized(12.0, 10.0, 0.3, 0.5, 0.2, ACTIVATIONS_8),
+    "static_w8a8_attn16": _quantized(12.0, 10.0, 0.3, 0.5, 0.2, ACTIVATIONS_8),
+    "palettized_w6": _quantized(12.0, 8.0, 0.3, 0.5, 0.2, WEIGHTS_6),
+    "weight_only_w4_block32": _quantized(5.0, 3.0, 0.5, 0.3, 0.1, WEIGHTS_4),
+    "palettized_w4": _quantized(2.0, 0.0, 0.5, 0.2, 0.0, WEIGHTS_4),
+}
 """By recipe, or by runtime and recipe where that runtime computes otherwise."""
 
 

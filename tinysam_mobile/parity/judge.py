@@ -17,13 +17,22 @@ from numpy.typing import NDArray
 from tinysam_mobile.errors import InputError
 from tinysam_mobile.parity.bounds import Bounds
 from tinysam_mobile.parity.metrics import boundary_iou, cosine, mask_iou, max_abs_difference, sqnr_db
-from tinysam_mobile.parity.record import Floats, decode_prompts, encode_photo
+from tinysam_mobile.parity.record import decode_prompts, encode_photo
 from tinysam_mobile.parity.stages import PHOTO_STAGES, PROMPT_STAGES, PhotoCase, Recording, Stage
 from tinysam_mobile.preprocess import Geometry, upscale_logits
 from tinysam_mobile.simulator.base import Backend
 from tinysam_mobile.spec import MASK_THRESHOLD, NUM_MASKS, Contract, Label
 
-__all__ = ["PhotoJudgement", "PromptJudgement", "StageJudgement", "check_recording", "judge_photo"]
+__all__ = [
+    "PhotoJudgement",
+    "PromptJudgement",
+    "StageJudgement",
+    "check_recording",
+    "comparable",
+    "completed",
+    "ideal_recording",
+    "judge_photo",
+]
 
 NOISE_SPREAD = 3.0
 """A pixel is uncertain if its logit is within this many standard deviations of the noise that is allowed."""
@@ -113,10 +122,10 @@ def judge_photo(
     """
     check_recording(side, case, reference.contract)
     geometry = Geometry.of((case.pixels.shape[0], case.pixels.shape[1]), reference.contract.image_size)
-    own = _completed(side, expected)
-    ideal = _ideal(reference, case, expected, own, geometry)
+    own = completed(side, expected)
+    ideal = ideal_recording(reference, case, expected, own, geometry)
     stages = {
-        stage: _judge_arrays(stage, None, *_cropped(stage, ideal.photo, side.photo, geometry), bounds)
+        stage: _judge_arrays(stage, None, ideal.photo[stage], side.photo[stage], geometry, bounds)
         for stage in PHOTO_STAGES
         if stage in side.photo
     }
@@ -161,8 +170,8 @@ def check_recording(side: Recording, case: PhotoCase, contract: Contract) -> Non
             raise InputError(f"{case.name}: {Stage.CHOSEN_MASK}{where} must be 0 to {NUM_MASKS - 1}")
 
 
-def _completed(side: Recording, expected: Recording) -> Recording:
-    """Fill what the side did not record with the float model's."""
+def completed(side: Recording, expected: Recording) -> Recording:
+    """Return `side` with what it did not record filled in from the float model's `expected`."""
     pairs = zip(side.prompts, expected.prompts, strict=True)
     return Recording(
         photo={**expected.photo, **side.photo},
@@ -170,10 +179,10 @@ def _completed(side: Recording, expected: Recording) -> Recording:
     )
 
 
-def _ideal(
+def ideal_recording(
     reference: Backend, case: PhotoCase, expected: Recording, own: Recording, geometry: Geometry
 ) -> Recording:
-    """What the float model makes of the side's own inputs, up to the predicted IoU."""
+    """Return what the float model makes of the side's own inputs `own`, up to the predicted IoU."""
     own_image, embedding = own.photo[Stage.PREPROCESSED_IMAGE], expected.photo[Stage.EMBEDDING]
     if not np.array_equal(own_image, expected.photo[Stage.PREPROCESSED_IMAGE]):
         embedding = encode_photo(reference, own_image, geometry)
@@ -195,22 +204,25 @@ def _ideal(
     return Recording(photo={Stage.PREPROCESSED_IMAGE: image, Stage.EMBEDDING: embedding}, prompts=prompts)
 
 
-def _cropped(
-    stage: Stage,
-    ideal: Mapping[Stage, NDArray[Any]],
-    side: Mapping[Stage, NDArray[Any]],
-    geometry: Geometry,
-) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Both arrays of a photo's stage; of the image only the photo, since the graph ignores the rest."""
-    if stage is not Stage.PREPROCESSED_IMAGE:
-        return ideal[stage], side[stage]
-    height, width = geometry.valid_size
-    return ideal[stage][:, :height, :width], side[stage][:, :height, :width]
+def comparable(stage: Stage, array: NDArray[Any], geometry: Geometry) -> NDArray[Any]:
+    """Return what counts of a stage's array: of the image only the photo, of unused slots only the label."""
+    if stage is Stage.PREPROCESSED_IMAGE:
+        height, width = geometry.valid_size
+        return array[:, :height, :width]
+    if stage is Stage.PACKED_PROMPT:
+        return np.where(array[:, 2:] == Label.UNUSED, np.float32(Label.UNUSED), array)
+    return array
 
 
 def _judge_arrays(
-    stage: Stage, prompt: int | None, ideal: NDArray[Any], actual: NDArray[Any], bounds: Bounds
+    stage: Stage,
+    prompt: int | None,
+    ideal: NDArray[Any],
+    actual: NDArray[Any],
+    geometry: Geometry,
+    bounds: Bounds,
 ) -> StageJudgement:
+    ideal, actual = comparable(stage, ideal, geometry), comparable(stage, actual, geometry)
     largest, ratio_db = max_abs_difference(ideal, actual), sqnr_db(ideal, actual)
     figure, limit = {
         Stage.PREPROCESSED_IMAGE: ("sqnr_db", bounds.min_image_sqnr_db),
@@ -253,20 +265,12 @@ def _judge_prompt_stages(
     judged = {}
     for stage in (Stage.PACKED_PROMPT, Stage.LOW_RES_LOGITS, Stage.PREDICTED_IOU):
         if stage in recorded:
-            pair = ideal[stage], recorded[stage]
-            if stage is Stage.PACKED_PROMPT:
-                pair = _without_spare(pair[0]), _without_spare(pair[1])
-            judged[stage] = _judge_arrays(stage, index, *pair, bounds)
+            judged[stage] = _judge_arrays(stage, index, ideal[stage], recorded[stage], geometry, bounds)
     if Stage.CHOSEN_MASK in recorded:
         judged[Stage.CHOSEN_MASK] = _judge_choice(index, own)
     if Stage.FULL_SIZE_MASK in recorded:
         judged[Stage.FULL_SIZE_MASK] = _judge_mask(index, own, geometry, bounds)
     return judged
-
-
-def _without_spare(slots: Floats) -> Floats:
-    """The coordinates of unused slots may be anything."""
-    return np.where(slots[:, 2:] == Label.UNUSED, np.float32(Label.UNUSED), slots)
 
 
 def _judge_choice(index: int, own: Mapping[Stage, NDArray[Any]]) -> StageJudgement:

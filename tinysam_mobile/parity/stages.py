@@ -65,7 +65,7 @@ the mask that is shown; u8 (H, W) 0 or 1 in pixels of the photo."""
 class ParityPrompt:
     """One prompt of a comparison; `kind` is one of `PROMPT_KINDS`.
 
-    `mask_input` f32 (S/4, S/4) are logits of an earlier answer of the float model.  `spare_xy` is what lies
+    `mask_input` f32 (S/4, S/4) are logits as an earlier answer has them.  `spare_xy` is what lies
     in the coordinates of unused slots, which must change nothing.
     """
 
