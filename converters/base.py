@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tinysam_mobile.exportable import EntryPoint
+from tinysam_mobile.quant.plan import QuantPlan
 from tinysam_mobile.quant.recipe import QuantRecipe
 from tinysam_mobile.spec import Component
 
@@ -21,7 +22,8 @@ class ConversionRequest:
     `entry_points` holds encode, decode and decode_batch; `contract` is the JSON data that goes into each
     artifact as contract.json; files are written to `folder`, which exists.  `deployment_target`
     (iOS16, iOS17, iOS18) concerns Core ML only, `executorch_backend` (xnnpack, coreml, vulkan) ExecuTorch
-    only.  `progress` is called with a short sentence before each long step.
+    only.  `plan` holds the grids of a static recipe, which cannot do without.  `progress` is called with a
+    short sentence before each long step.
     """
 
     entry_points: Mapping[str, EntryPoint]
@@ -30,6 +32,7 @@ class ConversionRequest:
     folder: Path
     deployment_target: str = "iOS18"
     executorch_backend: str = "xnnpack"
+    plan: QuantPlan | None = None
     progress: Callable[[str], None] = lambda _: None
 
 

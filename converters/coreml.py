@@ -22,17 +22,17 @@ import torch
 
 from tinysam_mobile.converters.base import ConversionRequest, ConvertedFile
 from tinysam_mobile.converters.coreml_metadata import describe, take_image
+from tinysam_mobile.converters.coreml_quantize import compress_weights, quantized_module
 from tinysam_mobile.errors import ConversionError, TinySAMError, UnknownNameError
 from tinysam_mobile.exportable import EntryPoint, example_inputs
+from tinysam_mobile.quant.capability import check_recipe
 from tinysam_mobile.simulator.coreml_sdk import import_coremltools, quiet
 from tinysam_mobile.spec import Component, TensorSpec
 
-__all__ = ["DEPLOYMENT_TARGETS", "FUNCTIONS", "RECIPES", "convert"]
+__all__ = ["DEPLOYMENT_TARGETS", "FUNCTIONS", "convert"]
 
 DEPLOYMENT_TARGETS = ("iOS16", "iOS17", "iOS18")
 MULTIFUNCTION_TARGETS = ("iOS18",)
-RECIPES = {"fp32": "FLOAT32", "fp16": "FLOAT16"}
-"""Recipe → name in `coremltools.precision`: the type of weights and of arithmetic."""
 PHASE_OPS = ("sin", "cos")
 PIXEL_OPS = ("sub", "mul", "real_div", "select")
 
@@ -62,14 +62,13 @@ FUNCTIONS = (
 def convert(request: ConversionRequest) -> list[ConvertedFile]:
     """Write the request's entry points as .mlpackage folders into `request.folder` and say what they hold.
 
-    Packages appear complete or not at all.  Raises `UnknownNameError` for a deployment target or recipe
-    that Core ML does not have here, `RuntimeUnavailableError` without coremltools, `ConversionError` if an
-    entry point cannot be expressed or a package of that name exists.
+    Packages appear complete or not at all.  Raises `UnknownNameError` for a deployment target,
+    `RuntimeUnavailableError` without coremltools, `ConversionError` for a recipe that Core ML does not have,
+    if an entry point cannot be expressed or a package of that name exists.
     """
     if request.deployment_target not in DEPLOYMENT_TARGETS:
         raise UnknownNameError("deployment target", request.deployment_target, DEPLOYMENT_TARGETS)
-    if request.recipe.id not in RECIPES:
-        raise UnknownNameError("Core ML recipe", request.recipe.id, RECIPES)
+    check_recipe("coreml", request.recipe.id, deployment_target=request.deployment_target)
     import_coremltools()
     _check_free(request)
     with _staging(request.folder) as staging:
@@ -116,9 +115,10 @@ def _convert_function(request: ConversionRequest, function: Function, path: Path
     entry = request.entry_points[function.entry_point]
     request.progress(f"exporting {function.name}")
     with quiet():
-        program = torch.export.export(entry.module, example_inputs(entry.signature)).run_decompositions({})
+        module = quantized_module(entry, request.recipe, request.plan)
+        program = torch.export.export(module, example_inputs(entry.signature)).run_decompositions({})
     request.progress(f"converting {function.name}")
-    model = _convert_program(program, entry, request)
+    model = compress_weights(_convert_program(program, entry, request), request.recipe)
     with quiet():
         model.save(str(path))
         # The model owns a temporary folder of its weights, and reference cycles keep both alive.
@@ -177,7 +177,7 @@ def _numpy_type(tensor: TensorSpec) -> type[np.generic]:
 
 def _compute_precision(recipe: str, component: Component) -> Any:
     ct = import_coremltools()
-    if RECIPES[recipe] == "FLOAT32":
+    if recipe == "fp32":
         return ct.precision.FLOAT32
     return ct.transform.FP16ComputePrecision(op_selector=lambda op: not needs_fp32(op, component))
 

@@ -19,6 +19,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
+from torch import nn
 from torch.export import ExportedProgram
 
 from tinysam_mobile.converters.base import ConversionRequest, ConvertedFile
@@ -26,15 +27,17 @@ from tinysam_mobile.converters.executorch_rewrite import GraphRewriter
 from tinysam_mobile.converters.executorch_rules import XNNPACK_RULES
 from tinysam_mobile.errors import ConversionError, RuntimeUnavailableError, TinySAMError, UnknownNameError
 from tinysam_mobile.exportable import EntryPoint, example_inputs
+from tinysam_mobile.quant.capability import check_recipe
+from tinysam_mobile.quant.graph import trace_layers
+from tinysam_mobile.quant.insertion import insert_dynamic, insert_static
+from tinysam_mobile.quant.recipe import Scheme
 from tinysam_mobile.simulator.coreml_sdk import import_coremltools
 from tinysam_mobile.simulator.executorch_graph import CONTRACT_METHOD, read_graphs
 from tinysam_mobile.simulator.executorch_sdk import quiet
 from tinysam_mobile.spec import Component
 
-__all__ = ["BACKENDS", "HALF_SCOPES", "RECIPES", "convert"]
+__all__ = ["BACKENDS", "HALF_SCOPES", "convert"]
 
-RECIPES = ("fp32", "fp16")
-"""Recipes that this converter knows."""
 HALF_SCOPES = ("image_encoder", "model.mask_decoder")
 """Modules of the entry points that compute in float16 under the recipe fp16."""
 SHARED_WEIGHTS_SLACK = 1.75
@@ -48,11 +51,7 @@ def convert(request: ConversionRequest) -> list[ConvertedFile]:
     Raises `ConversionError` for a recipe that ExecuTorch does not have here, or if the SDK cannot express
     the model; `UnknownNameError` for a backend; `RuntimeUnavailableError` if executorch is not installed.
     """
-    if request.recipe.id not in RECIPES:
-        raise ConversionError(
-            f"the ExecuTorch converter has no recipe {request.recipe.id!r}; choose one of: "
-            f"{', '.join(RECIPES)}"
-        )
+    check_recipe("executorch", request.recipe.id)
     if request.executorch_backend not in BACKENDS:
         raise UnknownNameError("ExecuTorch backend", request.executorch_backend, BACKENDS)
     with quiet(), TemporaryDirectory(dir=request.folder, prefix=".executorch-") as temporary:
@@ -91,12 +90,22 @@ def _convert_component(request: ConversionRequest, component: Component, folder:
 def _program(request: ConversionRequest, entry: EntryPoint) -> ExportedProgram:
     request.progress(f"exporting {entry.signature.name}")
     inputs = example_inputs(entry.signature)
-    program = torch.export.export(entry.module, inputs)
+    program = torch.export.export(_quantized(request, entry), inputs)
     if request.executorch_backend != "xnnpack":
         return program
     half_scopes = HALF_SCOPES if request.recipe.id == "fp16" else ()
     rewritten = GraphRewriter(program, XNNPACK_RULES, half_scopes=half_scopes).rewrite()
     return torch.export.export(rewritten, inputs)
+
+
+def _quantized(request: ConversionRequest, entry: EntryPoint) -> nn.Module:
+    """Return the entry point's module, with integers inside if the recipe has them."""
+    if request.recipe.scheme is Scheme.DYNAMIC:
+        return insert_dynamic(trace_layers(entry))
+    if request.recipe.scheme is Scheme.STATIC:
+        assert request.plan is not None, "the pipeline makes a plan for every static recipe"
+        return insert_static(trace_layers(entry), request.plan, quantize_outputs=True)
+    return entry.module
 
 
 def _lower(request: ConversionRequest, programs: Mapping[str, ExportedProgram], path: Path) -> None:

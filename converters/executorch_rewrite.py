@@ -103,6 +103,11 @@ class GraphRewriter:
         lifted = fx.node.map_aggregate(args, self._argument)
         return self._node(op, lifted, kwargs)
 
+    def keep(self, op: Any, *args: Any, **kwargs: Any) -> fx.Node:
+        """Apply an operation as a new node even to constants, whose integers shall stay in the file."""
+        lifted = fx.node.map_aggregate(args, lambda a: self._lift(a) if isinstance(a, Tensor) else a)
+        return self._node(op, lifted, kwargs)
+
     def view(self, x: Value, shape: Sequence[int]) -> Value:
         """Return `x` with another shape of as many elements."""
         while isinstance(x, fx.Node) and x.target is _A.view_copy.default:

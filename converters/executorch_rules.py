@@ -14,6 +14,9 @@ from math import pi, prod, sqrt
 from typing import Any
 
 import torch
+
+# Registers the quantized_decomposed operations; torch has no public module for it.
+import torch.ao.quantization.fx._decomposed
 from torch import Tensor, fx
 
 from tinysam_mobile.converters.executorch_rewrite import GraphRewriter, Rule, Value, dtype_of, shape_of
@@ -221,6 +224,15 @@ def _getitem(r: GraphRewriter, parts: Sequence[Value] | fx.Node, index: int) -> 
     return r.emit(operator.getitem, parts, index) if isinstance(parts, fx.Node) else parts[index]
 
 
+def _kept(op: Any) -> Rule:
+    """An operation between floats and integers, with the arguments that it has."""
+
+    def rule(r: GraphRewriter, *args: Any, **kwargs: Any) -> Value:
+        return r.keep(op, *args, **kwargs)
+
+    return rule
+
+
 def _binary(op: Any) -> Rule:
     def rule(r: GraphRewriter, a: Value | float, b: Value | float, *rest: Any, **kwargs: Any) -> Value:
         like = a if isinstance(a, (Tensor, fx.Node)) else b
@@ -245,7 +257,18 @@ _BINARY: dict[Any, Rule] = {
     for overload in (packet.Tensor, packet.Scalar)
 }
 
+_QUANTIZED = torch.ops.quantized_decomposed
+_INTEGER = (
+    _QUANTIZED.quantize_per_tensor.default,
+    _QUANTIZED.quantize_per_tensor.tensor,
+    _QUANTIZED.dequantize_per_tensor.default,
+    _QUANTIZED.dequantize_per_tensor.tensor,
+    _QUANTIZED.dequantize_per_channel.default,
+    _QUANTIZED.choose_qparams.tensor,
+)
+
 XNNPACK_RULES: dict[Any, Rule] = {
+    **{op: _kept(op) for op in _INTEGER},
     **_BINARY,
     _A.rsub.Scalar: _rsub,
     _A.layer_norm.default: _layer_norm,

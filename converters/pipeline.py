@@ -12,10 +12,15 @@ from time import perf_counter
 from tinysam_mobile.bundle import Bundle, hash_path, new_bundle, size_of, write_manifest
 from tinysam_mobile.converters.base import ConversionRequest, Convert, ConvertedFile
 from tinysam_mobile.errors import RuntimeUnavailableError, UnknownNameError, UsageError
-from tinysam_mobile.exportable import contract_of, entry_points
+from tinysam_mobile.exportable import EntryPoint, contract_of, entry_points
 from tinysam_mobile.manifest import Artifact, Manifest, contract_data
 from tinysam_mobile.modeling.checkpoint import Checkpoint
-from tinysam_mobile.quant.recipe import recipe_named
+from tinysam_mobile.quant.calibration import MIN_PHOTOS, CalibrationSet
+from tinysam_mobile.quant.capability import check_recipe
+from tinysam_mobile.quant.plan import QuantPlan
+from tinysam_mobile.quant.planning import make_plan
+from tinysam_mobile.quant.recipe import QuantRecipe, recipe_named
+from tinysam_mobile.spec import Contract
 
 __all__ = ["CONVERTERS", "ConversionOptions", "convert_checkpoint"]
 
@@ -40,10 +45,12 @@ class ConversionOptions:
     batch: int = 16
     deployment_target: str = "iOS18"
     executorch_backend: str = "xnnpack"
+    calibration: Path | None = None
     overwrite: bool = False
 
     def check(self) -> None:
-        """Raise `UsageError` for an unknown name, `RuntimeUnavailableError` for an SDK that is missing."""
+        """Raise `UsageError` for an unknown name, `RuntimeUnavailableError` for an SDK that is missing and
+        `ConversionError` for a recipe that a target cannot express."""
         for kind, names, known in (
             ("target", self.targets, CONVERTERS),
             ("deployment target", (self.deployment_target,), DEPLOYMENT_TARGETS),
@@ -56,6 +63,17 @@ class ConversionOptions:
             raise UsageError("name at least one --target and one --recipe")
         for target in self.targets:
             _require_sdk(target)
+            for recipe in self.recipes:
+                check_recipe(target, recipe_named(recipe).id, deployment_target=self.deployment_target)
+        self._check_calibration()
+
+    def _check_calibration(self) -> None:
+        needy = [recipe for recipe in self.recipes if recipe_named(recipe).needs_calibration]
+        if needy and self.calibration is None:
+            raise UsageError(
+                f"recipe {needy[0]} needs photos to take ranges from: pass --calibration with a folder of at "
+                f"least {MIN_PHOTOS}, or take dynamic_w8 or weight_only_w8"
+            )
 
 
 def _require_sdk(target: str) -> None:
@@ -84,6 +102,9 @@ def convert_checkpoint(
     contract = contract_of(checkpoint.model, slots=options.slots, batch=options.batch)
     data = contract_data(checkpoint, contract)
     modules = entry_points(checkpoint.model, contract)
+    plans = _plans(modules, recipes, contract, options, progress)
+    if plans and options.calibration:
+        data["calibration"] = CalibrationSet.from_folder(options.calibration).to_json()
     artifacts: list[Artifact] = []
     with new_bundle(out, overwrite=options.overwrite) as folder:
         for target in dict.fromkeys(options.targets):
@@ -98,6 +119,7 @@ def convert_checkpoint(
                     folder=place,
                     deployment_target=options.deployment_target,
                     executorch_backend=options.executorch_backend,
+                    plan=plans.get(recipe.id),
                     progress=lambda text, at=f"{target} {recipe.id}": progress(f"{at}: {text}"),  # type: ignore[misc]
                 )
                 start = perf_counter()
@@ -109,6 +131,23 @@ def convert_checkpoint(
         )
         write_manifest(folder, Manifest(data=data, artifacts=tuple(artifacts)))
     return Bundle.open(out)
+
+
+def _plans(
+    modules: Mapping[str, EntryPoint],
+    recipes: Sequence[QuantRecipe],
+    contract: Contract,
+    options: ConversionOptions,
+    progress: Callable[[str], None],
+) -> dict[str, QuantPlan]:
+    """Calibrate once for each recipe that needs it; every target then gets the same grids."""
+    needy = [recipe for recipe in recipes if recipe.needs_calibration]
+    if not needy or options.calibration is None:
+        return {}
+    photos = CalibrationSet.from_folder(options.calibration)
+    if photos.warning:
+        progress(f"warning: {photos.warning}")
+    return {r.id: make_plan(modules, r, photos, contract, progress=progress) for r in needy}
 
 
 def _artifact(

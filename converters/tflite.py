@@ -14,6 +14,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -24,15 +25,15 @@ from tinysam_mobile.converters.base import ConversionRequest, ConvertedFile
 from tinysam_mobile.converters.descriptions import AUTHOR, COMPONENTS
 from tinysam_mobile.errors import ConversionError, RuntimeUnavailableError
 from tinysam_mobile.exportable import EntryPoint, example_inputs
-from tinysam_mobile.quant.recipe import QuantRecipe
+from tinysam_mobile.quant.capability import check_recipe
+from tinysam_mobile.quant.recipe import Scheme
 from tinysam_mobile.simulator.tflite_graph import TfliteGraph, read_graph
+from tinysam_mobile.simulator.tflite_macs import count_macs
 from tinysam_mobile.spec import Component
 from tinysam_mobile.version import __version__
 
-__all__ = ["RECIPES", "convert"]
+__all__ = ["convert"]
 
-RECIPES = ("fp32", "fp16")
-"""Recipes that this converter knows."""
 MAX_RANK = 4
 """GPU delegates take no tensor with more axes."""
 PROGRESS_VARIABLE = "LITERT_TORCH_SHOW_PROGRESS"
@@ -61,7 +62,7 @@ def convert(request: ConversionRequest) -> list[ConvertedFile]:
     Raises `ConversionError` for a recipe that TFLite does not have here, or if the SDK cannot express the
     model; `RuntimeUnavailableError` if litert-torch is not installed.
     """
-    _check_recipe(request.recipe)
+    check_recipe("tflite", request.recipe.id)
     sdk = _import_sdk()
     files = []
     with TemporaryDirectory(dir=request.folder, prefix=".tflite-") as temporary:
@@ -70,8 +71,9 @@ def convert(request: ConversionRequest) -> list[ConvertedFile]:
             entries = {n: e for n, e in request.entry_points.items() if e.signature.component is component}
             request.progress(f"converting the {component.value} ({', '.join(entries)})")
             model = _lower(sdk, component, entries)
-            path.write_bytes(_finish(model, component, entries, request))
-            files.append(_checked(path, component, entries))
+            data, float_layers = _finish(model, component, entries, request)
+            path.write_bytes(data)
+            files.append(_checked(path, component, entries, float_layers))
         for file in files:
             file.path.replace(request.folder / file.path.name)
     return [
@@ -83,13 +85,6 @@ def convert(request: ConversionRequest) -> list[ConvertedFile]:
         )
         for file in files
     ]
-
-
-def _check_recipe(recipe: QuantRecipe) -> None:
-    if recipe.id not in RECIPES:
-        raise ConversionError(
-            f"the TFLite converter has no recipe {recipe.id!r}; choose one of: {', '.join(sorted(RECIPES))}"
-        )
 
 
 def _import_sdk() -> Any:
@@ -147,15 +142,18 @@ def _lower(sdk: Any, component: Component, entries: dict[str, EntryPoint]) -> by
 
 def _finish(
     flatbuffer: bytes, component: Component, entries: dict[str, EntryPoint], request: ConversionRequest
-) -> bytes:
-    """Return the file's bytes: rewritten graph, metadata, contract.json."""
-    from tinysam_mobile.converters import tflite_metadata, tflite_passes
+) -> tuple[bytes, dict[str, list[str]]]:
+    """Return the file's bytes (rewritten graph, metadata, contract.json) and the layers that stay float."""
+    from tinysam_mobile.converters import tflite_metadata, tflite_passes, tflite_quantize
 
     model = tflite_passes.load_model(flatbuffer)
     tflite_passes.use_batch_matmul(model)
     tflite_passes.fold_transposes(model)
+    float_layers: dict[str, list[str]] = {}
     if request.recipe.id == "fp16":
         tflite_passes.store_constants_as_float16(model)
+    elif request.recipe.scheme is not Scheme.FLOAT:
+        float_layers = tflite_quantize.quantize_model(model, request.recipe, request.plan)
     description = tflite_metadata.ModelDescription(
         name=f"TinySAM {component.value}",
         description=f"{COMPONENTS[component]} Recipe {request.recipe.id}: {request.recipe.description}.",
@@ -168,12 +166,15 @@ def _finish(
         model, tflite_metadata.METADATA_NAME, tflite_metadata.build_metadata(description, signatures)
     )
     contract = json.dumps(request.contract, indent=2, ensure_ascii=False).encode()
-    return tflite_metadata.append_files(
+    data = tflite_metadata.append_files(
         tflite_passes.save_model(model), {tflite_metadata.CONTRACT_FILE: contract}
     )
+    return data, float_layers
 
 
-def _checked(path: Path, component: Component, entries: dict[str, EntryPoint]) -> ConvertedFile:
+def _checked(
+    path: Path, component: Component, entries: dict[str, EntryPoint], float_layers: dict[str, list[str]]
+) -> ConvertedFile:
     """Read the finished file back and return its record; raises `ConversionError` if it breaks a promise."""
     graph = read_graph(path)
     for what, names in (
@@ -191,7 +192,10 @@ def _checked(path: Path, component: Component, entries: dict[str, EntryPoint]) -
     for entry in entries.values():
         graph.check_signature(entry.signature.name, entry.signature)
     return ConvertedFile(
-        path=path, component=component, entry_points={name: name for name in entries}, details=_details(graph)
+        path=path,
+        component=component,
+        entry_points={name: name for name in entries},
+        details=_details(graph) | ({"float_layers": float_layers} if float_layers else {}),
     )
 
 
@@ -202,4 +206,5 @@ def _details(graph: TfliteGraph) -> dict[str, Any]:
         },
         "constant_bytes": graph.constant_bytes,
         "max_rank": graph.max_rank,
+        "macs": {name: asdict(count_macs(graph.subgraph_of(name))) for name in graph.signatures},
     }

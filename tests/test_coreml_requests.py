@@ -24,7 +24,7 @@ from tinysam_mobile.errors import (
 from tinysam_mobile.exportable import EntryPoint, contract_of, entry_points
 from tinysam_mobile.modeling.config import CONFIGS
 from tinysam_mobile.modeling.stand_in import stand_in_model
-from tinysam_mobile.quant.recipe import RECIPES, QuantRecipe
+from tinysam_mobile.quant.recipe import RECIPES
 from tinysam_mobile.simulator import coreml_native
 from tinysam_mobile.simulator.coreml_sdk import import_coremltools, quiet
 
@@ -65,9 +65,8 @@ def test_a_taken_name_is_refused_before_the_work(entries: dict[str, EntryPoint],
 def test_unknown_names_list_the_known(entries: dict[str, EntryPoint], tmp_path: Path) -> None:
     with pytest.raises(UnknownNameError, match="iOS16, iOS17, iOS18"):
         coreml.convert(a_request(entries, tmp_path, "iOS11"))
-    recipe = QuantRecipe(id="int3", weight_bits=3, activation_bits=3, description="")
-    with pytest.raises(UnknownNameError, match="fp16, fp32"):
-        coreml.convert(replace(a_request(entries, tmp_path), recipe=recipe))
+    with pytest.raises(ConversionError, match="nearest that it can is static_w8a8"):
+        coreml.convert(replace(a_request(entries, tmp_path), recipe=RECIPES["dynamic_w8"]))
 
 
 def test_without_coremltools(

@@ -28,7 +28,7 @@ from tinysam_mobile.errors import (
 from tinysam_mobile.exportable import EntryPoint, contract_of, entry_points
 from tinysam_mobile.modeling.config import CONFIGS, TINYSAM, TinySAMConfig
 from tinysam_mobile.modeling.stand_in import stand_in_model
-from tinysam_mobile.quant.recipe import RECIPES, QuantRecipe
+from tinysam_mobile.quant.recipe import RECIPES
 from tinysam_mobile.simulator.base import Arrays, Session
 from tinysam_mobile.simulator.executorch import open_session, read_contract_json
 from tinysam_mobile.simulator.executorch_graph import OUTSIDE_REASONS, MethodGraph, read_graphs
@@ -414,8 +414,8 @@ def test_unknown_recipe_and_backend_are_named(tmp_path: Path) -> None:
     request = small_request(tmp_path, module=Layers(), backend="metal")
     with pytest.raises(UnknownNameError, match="coreml, vulkan, xnnpack"):
         convert(request)
-    odd = QuantRecipe(id="w1", weight_bits=1, activation_bits=1, description="one bit")
-    with pytest.raises(ConversionError, match="fp32, fp16"):
+    odd = RECIPES["palettized_w4"]
+    with pytest.raises(ConversionError, match="nearest that it can is dynamic_w8"):
         convert(ConversionRequest(entry_points={}, recipe=odd, contract={}, folder=tmp_path))
 
 

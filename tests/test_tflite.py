@@ -355,9 +355,8 @@ def test_equal_requests_give_equal_bytes(
 
 
 def test_unknown_recipe_is_refused(entries: dict[str, EntryPoint], tmp_path: Path) -> None:
-    recipe = QuantRecipe(id="int3", weight_bits=3, activation_bits=3, description="")
-    with pytest.raises(ConversionError, match="choose one of: fp16, fp32"):
-        run_convert(entries, recipe, tmp_path)
+    with pytest.raises(ConversionError, match="nearest that it can is weight_only_w8"):
+        run_convert(entries, RECIPES["palettized_w6"], tmp_path)
 
 
 def test_a_failed_conversion_leaves_nothing(

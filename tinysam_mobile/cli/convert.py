@@ -57,7 +57,7 @@ class Row:
     "recipes",
     multiple=True,
     type=click.Choice(list(RECIPES)),
-    help="Number format; repeatable; fp32 by default.",
+    help="Number format; repeatable; fp32 by default.  docs/recipes.md says which format has which.",
 )
 @click.option(
     "--out",
@@ -83,6 +83,11 @@ class Row:
     show_default=True,
     help="Delegate of the .pte; only xnnpack runs here.",
 )
+@click.option(
+    "--calibration",
+    type=click.Path(path_type=Path),
+    help="Folder of photos that static recipes take their ranges from; 8 or more.",
+)
 @click.option("--threads", type=int, default=None, help="Threads of the check against torch.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing bundle.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
@@ -97,6 +102,7 @@ def command(
     batch: int,
     deployment_target: str,
     executorch_backend: str,
+    calibration: Path | None,
     threads: int | None,
     overwrite: bool,
     as_json: bool,
@@ -111,6 +117,7 @@ def command(
       tinysam-mobile convert --out bundle
       tinysam-mobile convert tinysam_42.3.pth --target coreml --recipe fp16 --deployment-target iOS17
       tinysam-mobile convert mobile_sam.pt --image-size 512 --target tflite --target executorch
+      tinysam-mobile convert --target tflite --recipe static_w8a8 --calibration photos
     """
     options = ConversionOptions(
         targets=targets or tuple(CONVERTERS),
@@ -119,6 +126,7 @@ def command(
         batch=batch,
         deployment_target=deployment_target,
         executorch_backend=executorch_backend,
+        calibration=calibration,
         overwrite=overwrite,
     )
     options.check()

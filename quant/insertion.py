@@ -1,0 +1,133 @@
+"""Quantize and dequantize operations in an exported graph, at the layers and with the grids of a plan.
+
+`quantized_decomposed` is PyTorch's own form of integers in a float graph; ExecuTorch's XNNPACK partitioner
+turns the pattern around a layer into one integer kernel, and coremltools into `quantize`, `dequantize` and
+`constexpr` weights.
+"""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import numpy as np
+import torch
+
+# Registers the operations; torch has no public module for it.
+import torch.ao.quantization.fx._decomposed
+from torch import Tensor, fx, nn
+
+from tinysam_mobile.quant.graph import Layer, LayerGraph, LayerKind
+from tinysam_mobile.quant.numerics import ActivationGrid, quantize_weight, weight_scales
+from tinysam_mobile.quant.plan import LayerGrids, QuantPlan
+
+__all__ = ["insert_dynamic", "insert_static"]
+
+_Q = torch.ops.quantized_decomposed
+INT8 = (-128, 127, torch.int8)
+SMALLEST_SCALE = float(torch.finfo(torch.float32).eps)
+"""Of a range that is measured while the model runs."""
+
+
+def insert_static(graph: LayerGraph, plan: QuantPlan, *, quantize_outputs: bool) -> nn.Module:
+    """Put the plan's grids into `graph`, which is changed, and return it as a module.
+
+    Layers of the plan with 8-bit grids get integer weights and inputs and, with `quantize_outputs`, outputs;
+    layers of the plan with wider grids, which neither format has, get integer weights only.
+    """
+    writer = _Writer(graph)
+    for layer in graph.layers.values():
+        grids = plan.layers.get(layer.name)
+        if grids is None or layer.weight is None:
+            continue
+        writer.quantize_weight(layer, grids)
+        if grids.output.bits == 8:
+            writer.quantize_input(layer, grids.inputs[0])
+            if quantize_outputs:
+                writer.quantize_output(layer, grids.output)
+    return writer.finish()
+
+
+def insert_dynamic(graph: LayerGraph) -> nn.Module:
+    """Give convolutions and linear layers of `graph`, which is changed, int8 weights and inputs that are
+    quantized as they come.
+
+    Depthwise convolutions, for which XNNPACK has no such kernel, stay float.
+    """
+    writer = _Writer(graph)
+    for layer in graph.layers.values():
+        if layer.kind in (LayerKind.CONV, LayerKind.LINEAR) and layer.weight is not None:
+            writer.quantize_weight(layer, None)
+            writer.quantize_input_dynamically(layer)
+    return writer.finish()
+
+
+class _Writer:
+    def __init__(self, graph: LayerGraph) -> None:
+        self._module = graph.module
+        self._graph = graph.module.graph
+        self._inputs: dict[tuple[fx.Node, ActivationGrid | None], fx.Node] = {}
+        self._constants = 0
+
+    def finish(self) -> nn.Module:
+        self._graph.eliminate_dead_code()
+        self._graph.lint()
+        self._module.recompile()
+        return self._module
+
+    def quantize_weight(self, layer: Layer, grids: LayerGrids | None) -> None:
+        assert layer.weight is not None
+        weight = layer.weight.numpy()
+        scales = weight_scales(weight, 0, clip=grids.clip if grids else 1.0)
+        integers = quantize_weight(weight, scales, 0)
+        with self._graph.inserting_before(layer.node):
+            arguments = [
+                self._constant(torch.from_numpy(array))
+                for array in (integers, scales.astype(np.float32), np.zeros(len(scales), np.int64))
+            ]
+            factor = self._call(_Q.dequantize_per_channel.default, *arguments, 0, *INT8)
+        layer.node.update_arg(1, factor)
+
+    def quantize_input(self, layer: Layer, grid: ActivationGrid) -> None:
+        source = layer.node.args[0]
+        assert isinstance(source, fx.Node)
+        if (source, grid) not in self._inputs:
+            with self._graph.inserting_after(source):
+                self._inputs[source, grid] = self._through_integers(source, grid)
+        layer.node.update_arg(0, self._inputs[source, grid])
+
+    def quantize_output(self, layer: Layer, grid: ActivationGrid) -> None:
+        readers = list(layer.output.users)
+        with self._graph.inserting_after(layer.output):
+            result = self._through_integers(layer.output, grid)
+        for reader in readers:
+            reader.replace_input_with(layer.output, result)
+        # A layer that reads this one with the same grid needs no second rounding.
+        self._inputs[result, grid] = result
+
+    def quantize_input_dynamically(self, layer: Layer) -> None:
+        source = layer.node.args[0]
+        assert isinstance(source, fx.Node)
+        with self._graph.inserting_before(layer.node):
+            q_min, q_max, dtype = INT8
+            chosen = self._call(_Q.choose_qparams.tensor, source, q_min, q_max, SMALLEST_SCALE, dtype)
+            scale = self._call(operator.getitem, chosen, 0)
+            zero_point = self._call(operator.getitem, chosen, 1)
+            integers = self._call(_Q.quantize_per_tensor.tensor, source, scale, zero_point, *INT8)
+            values = self._call(_Q.dequantize_per_tensor.tensor, integers, scale, zero_point, *INT8)
+        layer.node.update_arg(0, values)
+
+    def _through_integers(self, source: fx.Node, grid: ActivationGrid) -> fx.Node:
+        arguments = (grid.scale, grid.zero_point, *INT8)
+        integers = self._call(_Q.quantize_per_tensor.default, source, *arguments)
+        with self._graph.inserting_after(integers):
+            return self._call(_Q.dequantize_per_tensor.default, integers, *arguments)
+
+    def _call(self, target: Any, *args: Any) -> fx.Node:
+        return self._graph.call_function(target, args)
+
+    def _constant(self, tensor: Tensor) -> fx.Node:
+        name = f"integer_{self._constants}"
+        self._constants += 1
+        self._module.register_buffer(name, tensor)
+        return self._graph.get_attr(name)

@@ -1,0 +1,93 @@
+"""Ranges of activations over calibration photos: min-max, percentile and least squared error.
+
+An observer keeps the exact extremes and a fixed number of drawn values of each tensor, every photo with the
+same weight, so that its memory does not depend on the number of photos.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tinysam_mobile.errors import UsageError
+from tinysam_mobile.quant.numerics import ActivationGrid, dequantize, grid_of_range, quantize
+
+__all__ = ["METHODS", "Observer", "minmax_grid", "mse_grid", "percentile_grid"]
+
+KEPT_VALUES = 16384
+PERCENTILE = 99.99
+"""Share of the values, from both ends, that a percentile range spans."""
+MSE_CANDIDATES = 40
+"""Ranges tried between `MSE_LOWEST` and all of the extremes."""
+MSE_LOWEST = 0.2
+
+
+class Observer:
+    """Extremes and a uniform sample of one tensor over all calls of `see`."""
+
+    def __init__(self, *, seed: int = 0) -> None:
+        self.low, self.high = float("inf"), float("-inf")
+        self.calls = 0
+        self._kept: NDArray[np.float32] = np.empty(0, np.float32)
+        self._rng = np.random.default_rng(seed)
+
+    def see(self, tensor: Tensor) -> None:
+        """Take in a float tensor of any shape."""
+        flat = tensor.detach().reshape(-1)
+        low, high = torch.aminmax(flat)
+        self.low, self.high = min(self.low, float(low)), max(self.high, float(high))
+        self.calls += 1
+        drawn = flat[torch.from_numpy(self._rng.integers(0, flat.numel(), KEPT_VALUES))].numpy()
+        if self.calls == 1:
+            self._kept = drawn.astype(np.float32)
+        else:
+            # Each slot holds a value of any call with equal probability.
+            replaced = self._rng.random(KEPT_VALUES) < 1 / self.calls
+            self._kept = np.where(replaced, drawn, self._kept)
+
+    @property
+    def values(self) -> NDArray[np.float32]:
+        """The values kept, with the extremes."""
+        return np.append(self._kept, np.array([self.low, self.high], np.float32))
+
+
+def minmax_grid(observer: Observer, bits: int) -> ActivationGrid:
+    """Span everything that was seen."""
+    return grid_of_range(observer.low, observer.high, bits=bits)
+
+
+def percentile_grid(observer: Observer, bits: int) -> ActivationGrid:
+    """Span all but the outermost values (`PERCENTILE`)."""
+    low, high = np.percentile(observer.values, [100 - PERCENTILE, PERCENTILE])
+    return grid_of_range(float(low), float(high), bits=bits)
+
+
+def mse_grid(observer: Observer, bits: int) -> ActivationGrid:
+    """Span the share of the extremes whose grid has the least squared error on the values seen."""
+    values = observer.values
+
+    def error(grid: ActivationGrid) -> float:
+        return float(np.square(dequantize(quantize(values, grid), grid) - values).mean())
+
+    shares = np.linspace(MSE_LOWEST, 1.0, MSE_CANDIDATES)
+    grids = [grid_of_range(observer.low * share, observer.high * share, bits=bits) for share in shares]
+    return min(grids, key=error)
+
+
+METHODS: Mapping[str, Callable[[Observer, int], ActivationGrid]] = {
+    "minmax": minmax_grid,
+    "percentile": percentile_grid,
+    "mse": mse_grid,
+}
+"""Name → the grid of `bits` bits that an observer leads to."""
+
+
+def method_named(name: str) -> Callable[[Observer, int], ActivationGrid]:
+    """Return the method called `name`; raises `UsageError` with those that exist."""
+    if name not in METHODS:
+        raise UsageError(f"unknown range method {name!r}; choose one of: {', '.join(METHODS)}")
+    return METHODS[name]

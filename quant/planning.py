@@ -1,0 +1,123 @@
+"""From a model and photos to a plan: run the float model on each photo, watch every layer, choose grids."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from tinysam_mobile.exportable import EntryPoint
+from tinysam_mobile.quant.calibration import CalibrationSet, Sample
+from tinysam_mobile.quant.graph import Layer, LayerGraph, LayerKind, Visit, trace_layers
+from tinysam_mobile.quant.observers import Observer, method_named
+from tinysam_mobile.quant.plan import LayerGrids, QuantPlan
+from tinysam_mobile.quant.recipe import QuantRecipe
+from tinysam_mobile.spec import Contract
+
+__all__ = ["LayerObservers", "make_plan", "observe", "run_sample", "trace_all"]
+
+DEFAULT_METHOD = "mse"
+
+
+@dataclass(kw_only=True)
+class LayerObservers:
+    """What is watched of one layer: its activations in argument order, and its output."""
+
+    inputs: dict[int, Observer] = field(default_factory=dict)
+    output: Observer = field(default_factory=Observer)
+
+
+def trace_all(entries: Mapping[str, EntryPoint]) -> dict[str, LayerGraph]:
+    """Return the layer graph of each entry point."""
+    return {name: trace_layers(entry) for name, entry in entries.items()}
+
+
+def run_sample(
+    graphs: Mapping[str, LayerGraph], sample: Sample, visit: Visit, *, with_mask: bool
+) -> Iterator[tuple[str, tuple[Tensor, ...]]]:
+    """Run encoder and decoders on one photo, each layer through `visit`; yields entry point and outputs.
+
+    `decode` gets the best mask of `decode_batch`'s first prompt as its mask prompt if `with_mask`.
+    """
+    tensors = {name: torch.from_numpy(array) for name, array in sample.encode.items()}
+    (embeddings,) = graphs["encode"].run((tensors["image"], tensors["valid_size"]), visit)
+    yield "encode", (embeddings,)
+    batch = [torch.from_numpy(sample.decode_batch[name]) for name in ("point_coords", "point_labels")]
+    masks, iou = graphs["decode_batch"].run((embeddings, *batch), visit)
+    yield "decode_batch", (masks, iou)
+    best = masks[0, int(iou[0].argmax())].detach()[None, None]
+    mask = best if with_mask else torch.zeros_like(best)
+    one = [torch.from_numpy(sample.decode[name]) for name in ("point_coords", "point_labels")]
+    yield "decode", graphs["decode"].run((embeddings, *one, mask, torch.tensor([float(with_mask)])), visit)
+
+
+@torch.no_grad()
+def observe(
+    graphs: Mapping[str, LayerGraph],
+    calibration: CalibrationSet,
+    contract: Contract,
+    *,
+    progress: Callable[[str], None] = lambda _: None,
+) -> dict[str, LayerObservers]:
+    """Run the float model on every photo and return what was seen of each layer, by name."""
+    seen: dict[str, LayerObservers] = {}
+
+    def visit(layer: Layer, factors: tuple[Tensor, ...], multiply: Callable[..., Tensor]) -> Tensor:
+        watched = seen.setdefault(layer.name, LayerObservers())
+        for position in layer.activations:
+            watched.inputs.setdefault(position, Observer()).see(factors[position])
+        out = multiply(*factors)
+        watched.output.see(torch.relu(out) if layer.output is not layer.node else out)
+        return out
+
+    for number, sample in enumerate(calibration.samples(contract)):
+        progress(f"calibrating on photo {number + 1} of {len(calibration.photos)}")
+        for _ in run_sample(graphs, sample, visit, with_mask=number % 2 == 1):
+            pass
+    return seen
+
+
+def make_plan(
+    entries: Mapping[str, EntryPoint],
+    recipe: QuantRecipe,
+    calibration: CalibrationSet,
+    contract: Contract,
+    *,
+    method: str = DEFAULT_METHOD,
+    keep_float: frozenset[str] = frozenset(),
+    progress: Callable[[str], None] = lambda _: None,
+) -> QuantPlan:
+    """Return the grids of a static recipe; layers in `keep_float` are left out and so stay float."""
+    graphs = trace_all(entries)
+    seen = observe(graphs, calibration, contract, progress=progress)
+    layers = {layer.name: layer for graph in graphs.values() for layer in graph.layers.values()}
+    grids = {
+        name: layer_grids(layers[name], watched, recipe, method)
+        for name, watched in seen.items()
+        if name not in keep_float and is_in_plan(layers[name], recipe)
+    }
+    order = {name: graph.order for name, graph in graphs.items()}
+    return QuantPlan(recipe=recipe, method=method, layers=grids, order=order)
+
+
+def is_in_plan(layer: Layer, recipe: QuantRecipe) -> bool:
+    """Whether a static recipe computes `layer` in integers.
+
+    Products of two activations stay float at 8 bits: XNNPACK has no kernel for them, and they are under a
+    tenth of the published encoder's multiplications.  With 16-bit attention they are 16-bit.
+    """
+    if layer.kind is not LayerKind.PRODUCT:
+        return layer.is_quantizable
+    return recipe.attention_bits is not None and layer.in_attention and len(layer.activations) == 2
+
+
+def layer_grids(layer: Layer, watched: LayerObservers, recipe: QuantRecipe, method: str) -> LayerGrids:
+    """Return the grids of one layer from what was seen of it."""
+    bits = recipe.attention_bits if recipe.attention_bits and layer.in_attention else recipe.activation_bits
+    choose = method_named(method)
+    return LayerGrids(
+        inputs=tuple(choose(watched.inputs[position], bits) for position in layer.activations),
+        output=choose(watched.output, bits),
+    )
