@@ -16,6 +16,10 @@ COMMANDS = {
         "Turn a checkpoint into Core ML, TFLite and ExecuTorch artifacts.",
     ),
     "segment": ("tinysam_mobile.cli.segment", "Segment an object in a photo, on any runtime."),
+    "validate": (
+        "tinysam_mobile.cli.validate",
+        "Compare artifacts with PyTorch stage by stage; name what is wrong.",
+    ),
     "evaluate": ("tinysam_mobile.cli.evaluate", "Measure mIoU on annotated photos (COCO format)."),
     "distill": ("tinysam_mobile.cli.distill", "Train a small network, from masks or from a teacher."),
     "fetch": ("tinysam_mobile.cli.fetch", "Download a public checkpoint, checked and resumable."),

@@ -28,6 +28,7 @@ class Bounds:
     `max_slot_px` is in the S frame.  `max_wrong_logit`: a pixel on the wrong side of the threshold may have a
     logit of this size, as a share of the RMS logit of its mask.  `min_mask_iou` and `min_boundary_iou` hold
     for each prompt, end to end.
+    `max_everything_unexplained`: share of objects that one side alone finds, ties apart.
     """
 
     min_image_sqnr_db: Limit
@@ -38,6 +39,7 @@ class Bounds:
     max_wrong_logit: Limit
     min_mask_iou: Limit
     min_boundary_iou: Limit
+    max_everything_unexplained: Limit
 
 
 FP32 = Bounds(
@@ -62,6 +64,7 @@ FP32 = Bounds(
     ),
     min_mask_iou=Limit(value=0.99, reason="float32 moves no pixel but those whose logit is 0 to 1e-4"),
     min_boundary_iou=Limit(value=0.97, reason="the same pixels, counted in a narrow band"),
+    max_everything_unexplained=Limit(value=0.02, reason="ties apart, the same objects must come out"),
 )
 FP16 = replace(
     FP32,
@@ -72,6 +75,7 @@ FP16 = replace(
     max_score_difference=Limit(value=0.02, reason="40 dB of a score near 1, twice over"),
     min_mask_iou=Limit(value=0.95, reason="0.3 % of the embedding moves outlines by part of a pixel"),
     min_boundary_iou=Limit(value=0.85, reason="the same pixels, counted in a narrow band"),
+    max_everything_unexplained=Limit(value=0.1, reason="rounding decides by more than the margin of a tie"),
 )
 FP16_SUMS = replace(
     FP16,
@@ -96,6 +100,7 @@ def _quantized(
         max_score_difference=Limit(value=score, reason=reason),
         min_mask_iou=Limit(value=mask_iou, reason=reason),
         min_boundary_iou=Limit(value=boundary_iou, reason=reason),
+        max_everything_unexplained=Limit(value=1 - mask_iou, reason=reason),
     )
 
 

@@ -32,6 +32,7 @@ __all__ = [
     "completed",
     "ideal_recording",
     "judge_photo",
+    "margin",
 ]
 
 NOISE_SPREAD = 3.0
@@ -136,7 +137,7 @@ def judge_photo(
     for stage in PROMPT_STAGES:
         found = [stages_of_prompt[stage] for stages_of_prompt in judged if stage in stages_of_prompt]
         if found:
-            stages[stage] = min(found, key=_margin)
+            stages[stage] = min(found, key=margin)
     prompts = tuple(
         _judge_prompt(index, case, expected, own, geometry, bounds) for index in range(len(case.prompts))
     )
@@ -246,12 +247,12 @@ def _judge_arrays(
     )
 
 
-def _margin(judgement: StageJudgement) -> float:
-    """How far inside its limit a figure is; NaN counts as farthest outside."""
+def margin(judgement: StageJudgement) -> float:
+    """Return how far inside its limit a figure is; NaN counts as farthest outside."""
     if np.isnan(judgement.value):
         return -np.inf
-    margin = judgement.value - judgement.limit
-    return margin if judgement.figure == "sqnr_db" else -margin
+    above = judgement.value - judgement.limit
+    return above if judgement.figure == "sqnr_db" else -above
 
 
 def _judge_prompt_stages(

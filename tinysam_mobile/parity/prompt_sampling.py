@@ -98,7 +98,8 @@ def _disc(centre: NDArray[np.float64], contract: Contract) -> NDArray[np.float32
     x, y = centre * size / contract.image_size
     rows, columns = np.mgrid[:size, :size]
     outside = np.hypot(columns - x, rows - y) / (size / 8) - 1
-    return np.clip(-MASK_LOGIT * outside, -MASK_LOGIT, MASK_LOGIT).astype(np.float32)
+    logits: NDArray[np.float32] = np.clip(-MASK_LOGIT * outside, -MASK_LOGIT, MASK_LOGIT).astype(np.float32)
+    return logits
 
 
 def read_own_prompts(path: Path) -> Mapping[str, list[Prompt]]:

@@ -1,0 +1,203 @@
+"""Validate a model that was converted outside this package: a JSON file says which tensor is which.
+
+    {"runtime": "tflite", "recipe": "fp32", "slots": 8,
+     "encode": {"file": "encoder.tflite", "function": "serving_default", "image_values": "0-255",
+                "inputs": {"image": "args_0", "valid_size": "args_1"},
+                "outputs": {"image_embeddings": "output_0"}},
+     "decode": {"file": "decoder.tflite", "inputs": {"image_embeddings": "args_0", …}, "outputs": {…}}}
+
+Names on the left are the contract's (`spec.py`), on the right the file's.  A .pte has no names: give its
+inputs and outputs in their order, with any names.  `valid_size` may be missing; `image_values` "normalised"
+says that the graph takes (pixel - mean) / std with zeros outside the photo.  Without `decode_batch` each
+prompt goes through `decode`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tinysam_mobile.errors import InputError
+from tinysam_mobile.simulator.base import Arrays, Backend, Session, check_inputs
+from tinysam_mobile.simulator.registry import import_runtime, runtime_named
+from tinysam_mobile.spec import PIXEL_MEAN, PIXEL_STD, Contract, Signature, TensorSpec
+
+__all__ = ["HandConverted", "open_hand_converted", "read_mapping"]
+
+FUNCTIONS = {"tflite": "serving_default", "executorch": "forward", "coreml": "main"}
+"""What the SDKs call the only function of a file."""
+IMAGE_VALUES = ("0-255", "normalised")
+ENTRY_KEYS = {"file", "function", "inputs", "outputs", "image_values"}
+OPTIONAL_INPUTS = {"valid_size"}
+MAX_MAPPING_BYTES = 2**20
+
+
+@dataclass(frozen=True, kw_only=True)
+class EntryMapping:
+    """One entry point: the file, the function in it, and contract name → the file's name, in order."""
+
+    file: Path
+    function: str
+    inputs: Mapping[str, str]
+    outputs: Mapping[str, str]
+    image_values: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class HandConverted:
+    """A mapping as read; `recipe` chooses the bounds, `slots` is the N of the files."""
+
+    runtime: str
+    recipe: str
+    slots: int
+    entry_points: Mapping[str, EntryMapping]
+
+
+def read_mapping(path: Path) -> HandConverted:
+    """Read the mapping at `path`; files in it are relative to its folder.
+
+    Raises `InputError` that names the field at fault, `UnknownNameError` for an unknown runtime.
+    """
+    try:
+        if path.stat().st_size > MAX_MAPPING_BYTES:
+            raise InputError(f"{path}: larger than any mapping; not read")
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: is not valid JSON ({error})") from error
+    if not isinstance(data, dict) or not {"runtime", "encode", "decode"} <= set(data):
+        raise InputError(f"{path}: must be an object with runtime, encode and decode")
+    slots = data.get("slots", 8)
+    if type(slots) is not int or not isinstance(data.get("recipe", "fp32"), str):
+        raise InputError(f"{path}: slots must be an integer and recipe a name")
+    runtime = str(data["runtime"])
+    runtime_named(runtime)
+    entries = {name: data[name] for name in ("encode", "decode", "decode_batch") if name in data}
+    return HandConverted(
+        runtime=runtime,
+        recipe=data.get("recipe", "fp32"),
+        slots=slots,
+        entry_points={name: _entry(path, name, item, runtime) for name, item in entries.items()},
+    )
+
+
+def _entry(path: Path, name: str, item: Any, runtime: str) -> EntryMapping:
+    where = f"{path}: {name}"
+    if not isinstance(item, dict) or not isinstance(item.get("file"), str) or set(item) - ENTRY_KEYS:
+        raise InputError(f"{where}: must be an object with file, inputs, outputs, and perhaps function")
+    names = {key: item.get(key) for key in ("inputs", "outputs")}
+    for key, mapping in names.items():
+        if not isinstance(mapping, dict) or not all(isinstance(value, str) for value in mapping.values()):
+            raise InputError(f"{where}: {key} must map the contract's names to the file's")
+    values = item.get("image_values", IMAGE_VALUES[0])
+    if values not in IMAGE_VALUES:
+        raise InputError(f"{where}: image_values must be one of {', '.join(IMAGE_VALUES)}")
+    return EntryMapping(
+        file=path.parent / item["file"],
+        function=item.get("function", FUNCTIONS.get(runtime, "main")),
+        inputs=names["inputs"] or {},
+        outputs=names["outputs"] or {},
+        image_values=values,
+    )
+
+
+def open_hand_converted(
+    mapping: HandConverted, contract: Contract, *, num_threads: int | None = None
+) -> Backend:
+    """Open the files of `mapping`; `contract` has the sizes of the checkpoint and the mapping's slots.
+
+    Raises `InputError` for names that are not those of the contract, and what the runtime raises.
+    """
+    module = import_runtime(mapping.runtime)
+    sessions: dict[str, Session] = {}
+    for name, entry in mapping.entry_points.items():
+        signature = _renamed(contract.signatures[name], entry)
+        sessions[name] = module.open_session(
+            entry.file,
+            signatures={name: signature},
+            entry_points={name: entry.function},
+            num_threads=num_threads,
+        )
+    return _HandBackend(contract, mapping.entry_points, sessions)
+
+
+def _renamed(signature: Signature, entry: EntryMapping) -> Signature:
+    """The signature with the file's names, in the order of the mapping."""
+    sides = {}
+    for kind, specs, names in (
+        ("inputs", signature.inputs, entry.inputs),
+        ("outputs", signature.outputs, entry.outputs),
+    ):
+        known = {spec.name: spec for spec in specs}
+        missing = set(known) - set(names) - OPTIONAL_INPUTS
+        if missing or set(names) - set(known):
+            raise InputError(f"{signature.name}: {kind} must name {', '.join(known)}, not {', '.join(names)}")
+        sides[kind] = tuple(
+            TensorSpec(name=theirs, shape=known[ours].shape, dtype=known[ours].dtype)
+            for ours, theirs in names.items()
+        )
+    return Signature(
+        name=signature.name,
+        component=signature.component,
+        inputs=sides["inputs"],
+        outputs=sides["outputs"],
+    )
+
+
+class _HandBackend:
+    """A backend under the contract's names; what the files lack is done here."""
+
+    def __init__(
+        self, contract: Contract, entries: Mapping[str, EntryMapping], sessions: Mapping[str, Session]
+    ) -> None:
+        self.contract = contract
+        self._entries = entries
+        self._sessions = sessions
+
+    def run(self, entry_point: str, inputs: Mapping[str, NDArray[Any]]) -> Arrays:
+        """See `Backend.run`."""
+        arrays = check_inputs(self.contract.signatures[entry_point], inputs)
+        if entry_point not in self._sessions:
+            return self._decode_one_by_one(arrays)
+        entry = self._entries[entry_point]
+        if entry.image_values == "normalised":
+            arrays["image"] = _normalised(arrays["image"], arrays["valid_size"])
+        answer = self._sessions[entry_point].run(
+            entry_point, {theirs: arrays[ours] for ours, theirs in entry.inputs.items()}
+        )
+        return {ours: answer[theirs] for ours, theirs in entry.outputs.items()}
+
+    def _decode_one_by_one(self, arrays: Arrays) -> Arrays:
+        size = self.contract.mask_size
+        no_mask = {
+            "mask_input": np.zeros((1, 1, size, size), np.float32),
+            "has_mask_input": np.zeros(1, np.float32),
+        }
+        answers = [
+            self.run(
+                "decode",
+                {
+                    "image_embeddings": arrays["image_embeddings"],
+                    "point_coords": coords[None],
+                    "point_labels": labels[None],
+                    **no_mask,
+                },
+            )
+            for coords, labels in zip(arrays["point_coords"], arrays["point_labels"], strict=True)
+        ]
+        return {name: np.concatenate([answer[name] for answer in answers]) for name in answers[0]}
+
+
+def _normalised(image: NDArray[np.float32], valid_size: NDArray[np.int32]) -> NDArray[np.float32]:
+    mean, std = (np.array(values, np.float32)[None, :, None, None] for values in (PIXEL_MEAN, PIXEL_STD))
+    height, width = valid_size
+    result = np.zeros_like(image)
+    result[..., :height, :width] = ((image - mean) / std)[..., :height, :width]
+    return result

@@ -1,0 +1,64 @@
+"""The photos of a comparison and their prompts, made one photo at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tinysam_mobile.errors import ImageError, UsageError
+from tinysam_mobile.images import load_image
+from tinysam_mobile.parity.prompt_sampling import make_case, read_own_prompts
+from tinysam_mobile.parity.stages import PhotoCase
+from tinysam_mobile.prompts import Prompt
+from tinysam_mobile.spec import Contract
+
+__all__ = ["PHOTO_SUFFIXES", "PhotoSet"]
+
+PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhotoSet:
+    """Photo files, `prompts` to be drawn on each with `seed`, and the user's `own` prompts by file name."""
+
+    paths: tuple[Path, ...]
+    prompts: int
+    seed: int
+    own: Mapping[str, list[Prompt]]
+
+    @classmethod
+    def find(
+        cls, images: Path, own_prompts: Path | None, *, max_photos: int | None, prompts: int, seed: int
+    ) -> PhotoSet:
+        """Return the photos in the folder `images` by name (or that one file), at most `max_photos`.
+
+        Raises `ImageError` if there is none, `InputError` for a file of own prompts that cannot be used, and
+        `UsageError` if it names a photo that is not there.
+        """
+        paths = [images] if images.is_file() else sorted(_photos_in(images))
+        if not paths:
+            raise ImageError(f"{images}: holds no photo ({', '.join(PHOTO_SUFFIXES)})")
+        paths = paths[:max_photos]
+        own = read_own_prompts(own_prompts) if own_prompts else {}
+        if unknown := sorted(set(own) - {path.name for path in paths}):
+            raise UsageError(f"{own_prompts}: {', '.join(unknown)}: not among the photos of {images}")
+        return cls(paths=tuple(paths), prompts=prompts, seed=seed, own=own)
+
+    def cases(self, contract: Contract, *, first: int | None = None) -> Iterator[PhotoCase]:
+        """Yield the photos, or the `first` ones, with the prompts for a model of `contract`."""
+        for path in self.paths[:first]:
+            yield make_case(
+                path.name,
+                load_image(path),
+                contract,
+                count=self.prompts,
+                seed=self.seed,
+                own=self.own.get(path.name, ()),
+            )
+
+
+def _photos_in(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise ImageError(f"there is no folder or photo {folder}: check --images")
+    return [path for path in folder.iterdir() if path.suffix.lower() in PHOTO_SUFFIXES and path.is_file()]

@@ -1,0 +1,125 @@
+"""Gather the judgements of one side (an artifact on the host, a device) over photos into one verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from tinysam_mobile.parity.bounds import Bounds
+from tinysam_mobile.parity.diagnose import Explanation, diagnose, situation_of
+from tinysam_mobile.parity.everything_section import EverythingCheck
+from tinysam_mobile.parity.judge import PhotoJudgement, StageJudgement, judge_photo, margin
+from tinysam_mobile.parity.report_pictures import MaskPictures, mask_pictures
+from tinysam_mobile.parity.stages import PhotoCase, Recording, Stage
+from tinysam_mobile.simulator.base import Backend
+
+__all__ = ["SideJudge", "SideResult"]
+
+DIAGNOSED_PHOTOS = 3
+"""Photos on which a cause is looked for: it must explain all of them."""
+SHOWN_PHOTOS = 6
+"""Photos of which the worst prompt is drawn in the report."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SideResult:
+    """All that is known of one side.
+
+    `not_run` says why it was not run, `error` why it broke off; `details` are the artifacts' hashes or the
+    device's own words.  `explanation` is None also for a failure with no known cause.
+    """
+
+    name: str
+    runtime: str
+    recipe: str
+    bounds: Bounds
+    not_run: str | None = None
+    error: str | None = None
+    photos: tuple[PhotoJudgement, ...] = ()
+    explanation: Explanation | None = None
+    everything: tuple[EverythingCheck, ...] = ()
+    lint: tuple[Any, ...] = ()
+    pictures: tuple[MaskPictures, ...] = ()
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def verdict(self) -> str:
+        """PASSED, FAILED or NOT_RUN."""
+        if self.not_run is not None:
+            return "NOT_RUN"
+        return "PASSED" if self.error is None and self.first_fault is None else "FAILED"
+
+    @property
+    def first_fault(self) -> Stage | None:
+        """The earliest stage that leaves its bound on any photo."""
+        faults = {photo.first_fault for photo in self.photos} - {None}
+        if not all(check.passed for check in self.everything):
+            faults.add(Stage.EVERYTHING)
+        return next((stage for stage in Stage if stage in faults), None)
+
+    @property
+    def stages(self) -> dict[Stage, StageJudgement]:
+        """Every recorded stage as it was on its worst photo."""
+        found = {stage: [p.stages[stage] for p in self.photos if stage in p.stages] for stage in Stage}
+        return {stage: min(judged, key=margin) for stage, judged in found.items() if judged}
+
+    @property
+    def answer(self) -> str:
+        """One sentence for people: the verdict with the stage and the cause."""
+        if self.not_run is not None:
+            return f"NOT_RUN: {self.not_run}"
+        if self.error is not None:
+            return f"FAILED: {self.error}"
+        if self.first_fault is None:
+            return "PASSED"
+        cause = f"{self.explanation.cause} ({self.explanation.how})" if self.explanation else "no known cause"
+        return f"FAILED at {self.first_fault}: {cause}"
+
+
+class SideJudge:
+    """Takes a side's recordings one photo at a time, so that no more than a few are in memory."""
+
+    def __init__(self, reference: Backend, side: SideResult) -> None:
+        """`side` has the name, the bounds and what else is known beforehand."""
+        self._reference = reference
+        self._side = side
+        self._photos: list[PhotoJudgement] = []
+        self._pictures: list[MaskPictures] = []
+        self._failed: dict[Stage, list[tuple[PhotoCase, Recording, Recording]]] = {}
+
+    def add(self, case: PhotoCase, expected: Recording, recording: Recording) -> PhotoJudgement:
+        """Judge one photo; `expected` is the float model's recording of `case`.  Raises `InputError`."""
+        judgement = judge_photo(self._reference, case, expected, recording, self._side.bounds)
+        self._photos.append(judgement)
+        self._pictures.append(mask_pictures(case, expected, recording, judgement))
+        if judgement.first_fault is not None:
+            kept = self._failed.setdefault(judgement.first_fault, [])
+            kept.append((case, expected, recording))
+            # A square photo looks the same after several mistakes, so it is the last to be asked.
+            kept.sort(key=lambda item: item[0].pixels.shape[0] == item[0].pixels.shape[1])
+            del kept[DIAGNOSED_PHOTOS:]
+        return judgement
+
+    def result(self, *, everything: Sequence[EverythingCheck] = (), error: str | None = None) -> SideResult:
+        """Return the side with the judgements so far; looks for a cause if a stage failed."""
+        worst = sorted(self._pictures, key=lambda pictures: pictures.badness)[:SHOWN_PHOTOS]
+        side = replace(
+            self._side,
+            photos=tuple(self._photos),
+            pictures=tuple(worst),
+            everything=tuple(everything),
+            error=error,
+        )
+        if side.first_fault not in self._failed:
+            return side
+        return replace(side, explanation=self._explain(side.first_fault))
+
+    def _explain(self, stage: Stage) -> Explanation | None:
+        situations = [situation_of(self._reference, *item) for item in self._failed[stage]]
+        recording = self._failed[stage][0][2]
+        recorded = {*recording.photo, *(s for prompt in recording.prompts for s in prompt)}
+        with np.errstate(over="ignore", invalid="ignore"):
+            return diagnose(stage, situations, self._side.bounds, recorded)

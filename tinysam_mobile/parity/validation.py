@@ -1,0 +1,146 @@
+"""Run every artifact on many photos and prompts beside the float model, and judge each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from tinysam_mobile.bundle import Bundle
+from tinysam_mobile.errors import RuntimeUnavailableError, TinySAMError
+from tinysam_mobile.everything import EverythingConfig, EverythingResult
+from tinysam_mobile.parity.bounds import bounds_for
+from tinysam_mobile.parity.everything_section import EverythingCheck, check_everything, everything_of
+from tinysam_mobile.parity.record import record_photo
+from tinysam_mobile.parity.sides import SideJudge, SideResult
+from tinysam_mobile.parity.stages import PhotoCase, Recording
+from tinysam_mobile.simulator.base import Backend
+from tinysam_mobile.simulator.registry import RUNTIMES, open_bundle
+
+__all__ = ["HostSide", "bundle_sides", "validate"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostSide:
+    """A side that runs here: what is known of it, and how it is opened."""
+
+    known: SideResult
+    open: Callable[[], Backend]
+
+
+def bundle_sides(
+    bundle: Bundle,
+    *,
+    runtimes: Sequence[str] = (),
+    recipes: Sequence[str] = (),
+    overrides: Mapping[str, float] | None = None,
+    num_threads: int | None = None,
+) -> list[HostSide]:
+    """Return a side per runtime and recipe of the bundle; all of them, or those named.
+
+    Raises `UsageError` for one that the bundle does not hold, `UnknownNameError` for an unknown one.
+    """
+    held = dict.fromkeys((a.runtime, a.recipe) for a in bundle.manifest.artifacts)
+    formats = list(runtimes) or list(dict.fromkeys(runtime for runtime, _ in held))
+    sides = []
+    for runtime in formats:
+        artifact_runtime = RUNTIMES[runtime].artifact_runtime
+        names: list[str | None] = [*recipes] or [r for fmt, r in held if fmt == artifact_runtime]
+        for name in names or [None]:
+            artifacts = bundle.artifacts(artifact_runtime, name)
+            sides.append(
+                HostSide(
+                    known=SideResult(
+                        name=f"{runtime} {artifacts[0].recipe}",
+                        runtime=runtime,
+                        recipe=artifacts[0].recipe,
+                        bounds=bounds_for(artifact_runtime, artifacts[0].recipe, overrides),
+                        details={a.path: f"sha256 {a.sha256}, {a.size_bytes} bytes" for a in artifacts},
+                    ),
+                    open=_opener(bundle, runtime, artifacts[0].recipe, num_threads),
+                )
+            )
+    return sides
+
+
+def _opener(bundle: Bundle, runtime: str, recipe: str, num_threads: int | None) -> Callable[[], Backend]:
+    return lambda: open_bundle(bundle, runtime, recipe=recipe, num_threads=num_threads)
+
+
+def validate(
+    reference: Backend,
+    sides: Sequence[HostSide],
+    cases: Iterable[PhotoCase],
+    *,
+    everything: Sequence[PhotoCase] = (),
+    everything_config: EverythingConfig | None = None,
+    progress: Callable[[str], None] = lambda _: None,
+) -> list[SideResult]:
+    """Judge every side on every photo; `everything` are photos that everything mode is also run on.
+
+    A side that cannot be opened or breaks off keeps the others going.
+    """
+    runs = [_Run(reference, side) for side in sides]
+    for number, case in enumerate(cases, start=1):
+        progress(f"photo {number}, {case.name}: torch")
+        expected = record_photo(reference, case)
+        for run in runs:
+            progress(f"photo {number}, {case.name}: {run.name}")
+            run.judge_photo(case, expected)
+    config = everything_config or EverythingConfig()
+    for case in everything:
+        progress(f"everything mode, {case.name}: torch")
+        results = everything_of(reference, case, config)
+        for run in runs:
+            progress(f"everything mode, {case.name}: {run.name}")
+            run.judge_everything(case, results, config)
+    return [run.result() for run in runs]
+
+
+class _Run:
+    """One side while photos go by; an error ends its part and no other."""
+
+    def __init__(self, reference: Backend, side: HostSide) -> None:
+        self.name = side.known.name
+        self._known = side.known
+        self._judge = SideJudge(reference, side.known)
+        self._everything: list[EverythingCheck] = []
+        self._not_run: str | None = None
+        self._error: str | None = None
+        self._backend: Backend | None = None
+        try:
+            self._backend = side.open()
+        except RuntimeUnavailableError as error:
+            self._not_run = str(error)
+        except TinySAMError as error:
+            self._error = str(error)
+
+    def judge_photo(self, case: PhotoCase, expected: Recording) -> None:
+        if self._backend is None:
+            return
+        try:
+            self._judge.add(case, expected, record_photo(self._backend, case))
+        except TinySAMError as error:
+            self._break_off(f"{case.name}: {error}")
+
+    def judge_everything(
+        self, case: PhotoCase, reference: Mapping[str, EverythingResult], config: EverythingConfig
+    ) -> None:
+        if self._backend is None:
+            return
+        try:
+            results = everything_of(self._backend, case, config)
+        except TinySAMError as error:
+            self._break_off(f"{case.name}: everything mode: {error}")
+            return
+        bounds = self._known.bounds
+        for mode, theirs in results.items():
+            check = check_everything(case, reference[mode], theirs, mode=mode, config=config, bounds=bounds)
+            self._everything.append(check)
+
+    def _break_off(self, error: str) -> None:
+        self._error, self._backend = error, None
+
+    def result(self) -> SideResult:
+        if self._not_run is not None:
+            return replace(self._known, not_run=self._not_run)
+        return self._judge.result(everything=self._everything, error=self._error)
