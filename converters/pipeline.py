@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from importlib import import_module, metadata
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 from tinysam_mobile.bundle import Bundle, hash_path, new_bundle, size_of, write_manifest
 from tinysam_mobile.converters.base import ConversionRequest, Convert, ConvertedFile
@@ -18,8 +19,9 @@ from tinysam_mobile.modeling.checkpoint import Checkpoint
 from tinysam_mobile.quant.calibration import MIN_PHOTOS, CalibrationSet
 from tinysam_mobile.quant.capability import check_recipe
 from tinysam_mobile.quant.plan import QuantPlan
-from tinysam_mobile.quant.planning import make_plan
+from tinysam_mobile.quant.planning import make_plan, trace_all
 from tinysam_mobile.quant.recipe import QuantRecipe, recipe_named
+from tinysam_mobile.quant.sensitivity import auto_mixed
 from tinysam_mobile.spec import Contract
 
 __all__ = ["CONVERTERS", "ConversionOptions", "convert_checkpoint"]
@@ -37,7 +39,11 @@ EXECUTORCH_BACKENDS = ("xnnpack", "coreml", "vulkan")
 
 @dataclass(frozen=True, kw_only=True)
 class ConversionOptions:
-    """What `convert` may be told; the fields are the options of the command line."""
+    """What `convert` may be told; the fields are the options of the command line.
+
+    `min_mask_iou` is `--auto-mixed`: static recipes keep their most costly layers in float until the mean IoU
+    with the float model's masks reaches it on the calibration photos.
+    """
 
     targets: Sequence[str] = tuple(CONVERTERS)
     recipes: Sequence[str] = ("fp32",)
@@ -46,6 +52,7 @@ class ConversionOptions:
     deployment_target: str = "iOS18"
     executorch_backend: str = "xnnpack"
     calibration: Path | None = None
+    min_mask_iou: float | None = None
     overwrite: bool = False
 
     def check(self) -> None:
@@ -68,6 +75,8 @@ class ConversionOptions:
         self._check_calibration()
 
     def _check_calibration(self) -> None:
+        if self.min_mask_iou is not None and not 0 < self.min_mask_iou < 1:
+            raise UsageError(f"--auto-mixed must be a mask IoU between 0 and 1, not {self.min_mask_iou}")
         needy = [recipe for recipe in self.recipes if recipe_named(recipe).needs_calibration]
         if needy and self.calibration is None:
             raise UsageError(
@@ -125,7 +134,9 @@ def convert_checkpoint(
                 start = perf_counter()
                 files = convert(request)
                 timing = {"conversion_seconds": round(perf_counter() - start, 1)}
-                artifacts += [_artifact(folder, target, recipe.id, file, timing) for file in files]
+                artifacts += [
+                    _artifact(folder, target, recipe.id, file, timing, plans.get(recipe.id)) for file in files
+                ]
         (folder / "contract.json").write_text(
             json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
         )
@@ -147,11 +158,24 @@ def _plans(
     photos = CalibrationSet.from_folder(options.calibration)
     if photos.warning:
         progress(f"warning: {photos.warning}")
-    return {r.id: make_plan(modules, r, photos, contract, progress=progress) for r in needy}
+    graphs = trace_all(modules)
+    plans = {}
+    for recipe in needy:
+        plan = make_plan(recipe, graphs, photos, contract, progress=progress)
+        if options.min_mask_iou is not None:
+            floor = options.min_mask_iou
+            plan = auto_mixed(graphs, plan, photos, contract, min_iou=floor, progress=progress)
+        plans[recipe.id] = plan
+    return plans
 
 
 def _artifact(
-    folder: Path, target: str, recipe: str, file: ConvertedFile, timing: Mapping[str, float]
+    folder: Path,
+    target: str,
+    recipe: str,
+    file: ConvertedFile,
+    timing: Mapping[str, float],
+    plan: QuantPlan | None,
 ) -> Artifact:
     return Artifact(
         runtime=target,
@@ -161,5 +185,10 @@ def _artifact(
         entry_points=dict(file.entry_points),
         sha256=hash_path(file.path),
         size_bytes=size_of(file.path),
-        details={**file.details, **timing, "notes": list(file.notes)},
+        details={**file.details, **timing, "notes": list(file.notes), **_plan_details(plan)},
     )
+
+
+def _plan_details(plan: QuantPlan | None) -> dict[str, Any]:
+    """Tell how the ranges were chosen and which layers mixed precision left in float."""
+    return {"ranges": plan.method, "mixed_float_layers": list(plan.float_layers)} if plan else {}

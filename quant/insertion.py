@@ -66,7 +66,7 @@ class _Writer:
     def __init__(self, graph: LayerGraph) -> None:
         self._module = graph.module
         self._graph = graph.module.graph
-        self._inputs: dict[tuple[fx.Node, ActivationGrid | None], fx.Node] = {}
+        self._integers: dict[tuple[fx.Node, ActivationGrid], fx.Node] = {}
         self._constants = 0
 
     def finish(self) -> nn.Module:
@@ -91,19 +91,24 @@ class _Writer:
     def quantize_input(self, layer: Layer, grid: ActivationGrid) -> None:
         source = layer.node.args[0]
         assert isinstance(source, fx.Node)
-        if (source, grid) not in self._inputs:
+        if (source, grid) not in self._integers:
             with self._graph.inserting_after(source):
-                self._inputs[source, grid] = self._through_integers(source, grid)
-        layer.node.update_arg(0, self._inputs[source, grid])
+                self._integers[source, grid] = self._quantize(source, grid)
+        # Each layer has a dequantize of its own: XNNPACK takes it into the layer's kernel, and whoever else
+        # read it would find integers.
+        with self._graph.inserting_before(layer.node):
+            layer.node.update_arg(0, self._dequantize(self._integers[source, grid], grid))
 
     def quantize_output(self, layer: Layer, grid: ActivationGrid) -> None:
         readers = list(layer.output.users)
         with self._graph.inserting_after(layer.output):
-            result = self._through_integers(layer.output, grid)
+            integers = self._quantize(layer.output, grid)
+        with self._graph.inserting_after(integers):
+            result = self._dequantize(integers, grid)
         for reader in readers:
             reader.replace_input_with(layer.output, result)
         # A layer that reads this one with the same grid needs no second rounding.
-        self._inputs[result, grid] = result
+        self._integers[result, grid] = integers
 
     def quantize_input_dynamically(self, layer: Layer) -> None:
         source = layer.node.args[0]
@@ -117,11 +122,11 @@ class _Writer:
             values = self._call(_Q.dequantize_per_tensor.tensor, integers, scale, zero_point, *INT8)
         layer.node.update_arg(0, values)
 
-    def _through_integers(self, source: fx.Node, grid: ActivationGrid) -> fx.Node:
-        arguments = (grid.scale, grid.zero_point, *INT8)
-        integers = self._call(_Q.quantize_per_tensor.default, source, *arguments)
-        with self._graph.inserting_after(integers):
-            return self._call(_Q.dequantize_per_tensor.default, integers, *arguments)
+    def _quantize(self, source: fx.Node, grid: ActivationGrid) -> fx.Node:
+        return self._call(_Q.quantize_per_tensor.default, source, grid.scale, grid.zero_point, *INT8)
+
+    def _dequantize(self, integers: fx.Node, grid: ActivationGrid) -> fx.Node:
+        return self._call(_Q.dequantize_per_tensor.default, integers, grid.scale, grid.zero_point, *INT8)
 
     def _call(self, target: Any, *args: Any) -> fx.Node:
         return self._graph.call_function(target, args)

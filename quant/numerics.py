@@ -43,7 +43,7 @@ def grid_of_range(low: float, high: float, *, bits: int = 8) -> ActivationGrid:
     """Return the grid that spans [low, high] and 0; symmetric with 16 bits.  Raises `UsageError` for NaN."""
     if not np.isfinite(low) or not np.isfinite(high):
         raise UsageError(f"a range must be finite, not [{low}, {high}]; calibrate with other photos")
-    low, high = min(low, 0.0), max(high, 0.0)
+    low, high = min(float(low), 0.0), max(float(high), 0.0)
     if bits == 16:
         scale = max(-low, high, SMALLEST_SCALE) / (2 ** (bits - 1) - 1)
         return ActivationGrid(scale=scale, zero_point=0, bits=bits)

@@ -42,17 +42,20 @@ class QuantPlan:
     """What a static recipe fixes; `method` is the observer or search that made it.
 
     `order`: for each entry point the names of all its layers, also those left in float, as they execute.
+    `float_layers`: layers that mixed precision took out, the most costly first.
     """
 
     recipe: QuantRecipe
     method: str
     layers: Mapping[str, LayerGrids]
     order: Mapping[str, tuple[str, ...]]
+    float_layers: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON data for the manifest."""
         return {
             "recipe": self.recipe.id,
             "method": self.method,
+            "float_layers": list(self.float_layers),
             "layers": {name: asdict(grids) for name, grids in sorted(self.layers.items())},
         }

@@ -14,11 +14,15 @@ from tinysam_mobile.quant.graph import Layer, LayerGraph, LayerKind, Visit, trac
 from tinysam_mobile.quant.observers import Observer, method_named
 from tinysam_mobile.quant.plan import LayerGrids, QuantPlan
 from tinysam_mobile.quant.recipe import QuantRecipe
+from tinysam_mobile.quant.search import collect_rows, search_layer
 from tinysam_mobile.spec import Contract
 
 __all__ = ["LayerObservers", "make_plan", "observe", "run_sample", "trace_all"]
 
+SEARCH = "search"
 DEFAULT_METHOD = "mse"
+START = "minmax"
+"""What the search starts from, and the grids under which it takes gradients."""
 
 
 @dataclass(kw_only=True)
@@ -80,30 +84,54 @@ def observe(
 
 
 def make_plan(
-    entries: Mapping[str, EntryPoint],
     recipe: QuantRecipe,
+    graphs: Mapping[str, LayerGraph],
     calibration: CalibrationSet,
     contract: Contract,
     *,
     method: str = DEFAULT_METHOD,
-    keep_float: frozenset[str] = frozenset(),
+    with_products: bool = False,
     progress: Callable[[str], None] = lambda _: None,
 ) -> QuantPlan:
-    """Return the grids of a static recipe; layers in `keep_float` are left out and so stay float."""
-    graphs = trace_all(entries)
+    """Return the grids of a static recipe by `method`: "search" or one of `observers.METHODS`.
+
+    `with_products` keeps the products of two activations, which no format computes in 8 bits, for the
+    simulation of the paper's recipe.
+    """
     seen = observe(graphs, calibration, contract, progress=progress)
     layers = {layer.name: layer for graph in graphs.values() for layer in graph.layers.values()}
-    grids = {
-        name: layer_grids(layers[name], watched, recipe, method)
-        for name, watched in seen.items()
-        if name not in keep_float and is_in_plan(layers[name], recipe)
-    }
+    if method == SEARCH:
+        every = {name: layer_grids(layers[name], watched, recipe, START) for name, watched in seen.items()}
+        grids = _searched(graphs, layers, every, recipe, calibration, contract, progress)
+    else:
+        grids = {name: layer_grids(layers[name], watched, recipe, method) for name, watched in seen.items()}
+    if not with_products:
+        grids = {name: chosen for name, chosen in grids.items() if has_kernel(layers[name], recipe)}
     order = {name: graph.order for name, graph in graphs.items()}
     return QuantPlan(recipe=recipe, method=method, layers=grids, order=order)
 
 
-def is_in_plan(layer: Layer, recipe: QuantRecipe) -> bool:
-    """Whether a static recipe computes `layer` in integers.
+def _searched(
+    graphs: Mapping[str, LayerGraph],
+    layers: Mapping[str, Layer],
+    start: Mapping[str, LayerGrids],
+    recipe: QuantRecipe,
+    calibration: CalibrationSet,
+    contract: Contract,
+    progress: Callable[[str], None],
+) -> dict[str, LayerGrids]:
+    """Search from `start`; layers that no gradient reaches keep what they have."""
+    bits = recipe.weight_bits
+    rows = collect_rows(graphs, start, calibration, contract, weight_bits=bits, progress=progress)
+    found = dict(start)
+    for number, (name, held) in enumerate(rows.items()):
+        progress(f"search: layer {number + 1} of {len(rows)}, {name}")
+        found[name] = search_layer(layers[name], held, start[name], weight_bits=bits)
+    return found
+
+
+def has_kernel(layer: Layer, recipe: QuantRecipe) -> bool:
+    """Whether the formats compute `layer` in integers under a static recipe.
 
     Products of two activations stay float at 8 bits: XNNPACK has no kernel for them, and they are under a
     tenth of the published encoder's multiplications.  With 16-bit attention they are 16-bit.

@@ -88,6 +88,13 @@ class Row:
     type=click.Path(path_type=Path),
     help="Folder of photos that static recipes take their ranges from; 8 or more.",
 )
+@click.option(
+    "--auto-mixed",
+    "min_mask_iou",
+    type=float,
+    help="Keep the most costly layers of static recipes in float until the mask IoU with the float model "
+    "reaches this on the calibration photos.",
+)
 @click.option("--threads", type=int, default=None, help="Threads of the check against torch.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing bundle.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
@@ -103,6 +110,7 @@ def command(
     deployment_target: str,
     executorch_backend: str,
     calibration: Path | None,
+    min_mask_iou: float | None,
     threads: int | None,
     overwrite: bool,
     as_json: bool,
@@ -127,6 +135,7 @@ def command(
         deployment_target=deployment_target,
         executorch_backend=executorch_backend,
         calibration=calibration,
+        min_mask_iou=min_mask_iou,
         overwrite=overwrite,
     )
     options.check()
