@@ -27,12 +27,8 @@ def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
-    out = tmp_path_factory.mktemp("bundle") / "bundle"
-    result = call(
-        "convert", "stand-in:tiny-test", "--target", "tflite", "--batch", "2", "--out", out, "--json"
-    )
-    return out, result
+def bundle(tflite_bundle: tuple[Path, Result]) -> tuple[Path, Result]:
+    return tflite_bundle
 
 
 def test_convert_reports_each_artifact(bundle: tuple[Path, Result]) -> None:

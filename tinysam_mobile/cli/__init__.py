@@ -20,6 +20,12 @@ COMMANDS = {
         "tinysam_mobile.cli.validate",
         "Compare artifacts with PyTorch stage by stage; name what is wrong.",
     ),
+    "fixtures": ("tinysam_mobile.cli.fixtures", "Write what an app replays on a device."),
+    "compare-dump": (
+        "tinysam_mobile.cli.compare_dump",
+        "Judge what a device computed, by the zip that its app wrote.",
+    ),
+    "bench": ("tinysam_mobile.cli.bench", "Measure latency, load time and memory on this machine."),
     "evaluate": ("tinysam_mobile.cli.evaluate", "Measure mIoU on annotated photos (COCO format)."),
     "distill": ("tinysam_mobile.cli.distill", "Train a small network, from masks or from a teacher."),
     "fetch": ("tinysam_mobile.cli.fetch", "Download a public checkpoint, checked and resumable."),

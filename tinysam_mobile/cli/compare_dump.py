@@ -1,0 +1,114 @@
+"""`tinysam-mobile compare-dump`: is the mask on the device the right one, and if not, since which stage?"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from tinysam_mobile.bench import summarise
+from tinysam_mobile.bundle import Bundle
+from tinysam_mobile.cli.output import command_errors, exit_code, print_json, print_table, progress
+from tinysam_mobile.cli.validate import checkpoint_of, print_sides
+from tinysam_mobile.parity.device import check_fixtures, judge_dump
+from tinysam_mobile.parity.dumps import DumpInfo
+from tinysam_mobile.parity.fixtures import read_fixtures
+from tinysam_mobile.parity.report import ParityReport, environment, report_data, write_report
+from tinysam_mobile.simulator.registry import open_model
+
+__all__ = ["command", "print_device"]
+
+
+@click.command()
+@click.argument("bundle_path", metavar="BUNDLE", type=click.Path(path_type=Path))
+@click.argument("dump_path", metavar="DUMP", type=click.Path(path_type=Path))
+@click.option(
+    "--fixtures",
+    "fixtures_path",
+    type=click.Path(path_type=Path),
+    default=Path("fixtures"),
+    show_default=True,
+    help="What the app replayed.",
+)
+@click.option("--checkpoint", help="The float model that BUNDLE was made from; the shipped one by default.")
+@click.option("--min-mask-iou", type=float, help="Replaces the recipe's bound, for every prompt.")
+@click.option("--min-boundary-iou", type=float, help="Replaces the recipe's bound, for every prompt.")
+@click.option("--min-embedding-sqnr", type=float, help="In dB; replaces the recipe's bound.")
+@click.option("--min-logits-sqnr", type=float, help="In dB; replaces the recipe's bound.")
+@click.option("--max-score-difference", type=float, help="Replaces the recipe's bound.")
+@click.option("--threads", type=click.IntRange(1), help="Threads of PyTorch.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("device_validation"),
+    show_default=True,
+    help="Folder for report.html, report.json and junit.xml.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print report.json.")
+@command_errors
+def command(
+    bundle_path: Path,
+    dump_path: Path,
+    fixtures_path: Path,
+    checkpoint: str | None,
+    min_mask_iou: float | None,
+    min_boundary_iou: float | None,
+    min_embedding_sqnr: float | None,
+    min_logits_sqnr: float | None,
+    max_score_difference: float | None,
+    threads: int | None,
+    out: Path,
+    as_json: bool,
+) -> None:
+    """Judge DUMP, the zip file that an app wrote after replaying the fixtures of BUNDLE.
+
+    Same stages, bounds and report as validate.  Nothing of the zip is unpacked to disk.
+
+    \b
+    Examples:
+      tinysam-mobile compare-dump bundle dump.zip
+      tinysam-mobile compare-dump bundle dump.zip --fixtures fixtures --min-mask-iou 0.9 --json
+
+    Exit codes: 0 passed; 1 failed; 2 wrong usage, or a dump that cannot be judged.
+    """
+    limits = {
+        "min_mask_iou": min_mask_iou,
+        "min_boundary_iou": min_boundary_iou,
+        "min_embedding_sqnr_db": min_embedding_sqnr,
+        "min_logits_sqnr_db": min_logits_sqnr,
+        "max_score_difference": max_score_difference,
+    }
+    chosen = {name: value for name, value in limits.items() if value is not None}
+    bundle, fixtures = Bundle.open(bundle_path), read_fixtures(fixtures_path)
+    check_fixtures(bundle, fixtures)
+    with progress() as say:
+        say("loading the checkpoint")
+        loaded = checkpoint_of(bundle, checkpoint)
+        reference = open_model(loaded.model, bundle.manifest.contract, num_threads=threads)
+        info, side = judge_dump(reference, bundle, fixtures, dump_path, overrides=chosen, progress=say)
+    report = ParityReport(
+        title=f"{bundle_path.name} on {info.device_model}",
+        reference={"name": loaded.name, "sha256": loaded.sha256},
+        settings={"dump": dump_path.name, "fixtures": fixtures.id, "photos": len(fixtures.cases)},
+        environment=environment(),
+        sides=(side,),
+    )
+    paths = write_report(report, out)
+    if as_json:
+        print_json(report_data(report))
+    else:
+        print_device(info)
+        print_sides([side])
+        click.echo(f"report: {paths['report.html']}")
+    sys.exit(exit_code([side.verdict]))
+
+
+def print_device(info: DumpInfo) -> None:
+    """Print what the device says of itself and of its speed."""
+    click.echo(f"device: {info.device_model}, {info.os}, {info.runtime} {info.recipe} on {info.compute_unit}")
+    click.echo(f"thermal state: {info.thermal_before} before, {info.thermal_after} after")
+    steps = [(step, summarise(figures)) for step, figures in info.latency_ms.items() if figures]
+    if steps:
+        rows = [[step, str(s.runs), f"{s.median_ms:.1f}", f"{s.p90_ms:.1f}"] for step, s in steps]
+        print_table(["step on the device", "runs", "median ms", "p90 ms"], rows, right=("runs",))
