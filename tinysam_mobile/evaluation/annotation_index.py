@@ -1,0 +1,143 @@
+"""Annotations on disk: a file in COCO's or LVIS's format, read once, and its photos looked up one by one."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any, overload
+
+from tinysam_mobile.errors import DatasetError
+from tinysam_mobile.evaluation.instances import Category, CocoImage, Instance
+from tinysam_mobile.evaluation.json_stream import scratch_database, stream_items
+
+__all__ = ["IndexedImages", "read_categories", "read_images"]
+
+TABLES = (
+    "CREATE TABLE images (number INTEGER PRIMARY KEY, id UNIQUE, path, height, width, negative, partial)",
+    "CREATE TABLE annotations (image_id, id, category_id, area, is_crowd, segmentation)",
+)
+INDEX = "CREATE INDEX annotations_by_image ON annotations (image_id)"
+
+
+class IndexedImages(Sequence[CocoImage]):
+    """The photos of an annotation file, in its order; each is read from the index when it is asked for.
+
+    A slice is another view of the same index.
+    """
+
+    def __init__(self, database: sqlite3.Connection, folder: Path, numbers: range) -> None:
+        self._database = database
+        self._folder = folder
+        self._numbers = numbers
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    @overload
+    def __getitem__(self, index: int) -> CocoImage: ...
+    @overload
+    def __getitem__(self, index: slice) -> IndexedImages: ...
+    def __getitem__(self, index: int | slice) -> CocoImage | IndexedImages:
+        numbers = self._numbers[index]
+        if isinstance(numbers, range):
+            return IndexedImages(self._database, self._folder, numbers)
+        row = self._database.execute("SELECT * FROM images WHERE number = ?", (numbers,)).fetchone()
+        _, image_id, path, height, width, negative, partial = row
+        return CocoImage(
+            id=image_id,
+            path=_existing(self._folder, path),
+            height=height,
+            width=width,
+            instances=tuple(self._instances(image_id)),
+            negative_categories=tuple(json.loads(negative)),
+            partial_categories=tuple(json.loads(partial)),
+        )
+
+    def _instances(self, image_id: Any) -> Iterator[Instance]:
+        rows = self._database.execute(
+            "SELECT id, category_id, area, is_crowd, segmentation FROM annotations WHERE image_id = ? "
+            "ORDER BY rowid",
+            (image_id,),
+        )
+        for number, category, area, is_crowd, segmentation in rows:
+            yield Instance(
+                id=number,
+                category_id=category,
+                area=area,
+                is_crowd=bool(is_crowd),
+                segmentation=json.loads(segmentation),
+            )
+
+
+def _existing(folder: Path, path: str) -> Path:
+    """LVIS names the COCO folder as well (val2017/0001.jpg), which `folder` may be already."""
+    full = folder / path
+    inside = folder / PurePosixPath(path).name
+    return inside if not full.exists() and inside.exists() else full
+
+
+def read_images(file: Path, folder: Path) -> IndexedImages:
+    """Index the photos and annotations of `file`, whose photos lie in `folder`; raises `DatasetError`.
+
+    Annotations of photos that the file does not list are left out, as in pycocotools.
+    """
+    database = scratch_database(*TABLES)
+    database.execute("BEGIN")
+    try:
+        database.executemany(
+            "INSERT INTO images VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (_image_row(i, entry) for i, entry in enumerate(stream_items(file, "images"))),
+        )
+        database.executemany(
+            "INSERT INTO annotations VALUES (?, ?, ?, ?, ?, ?)",
+            (_annotation_row(entry) for entry in stream_items(file, "annotations")),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError, sqlite3.Error) as error:
+        raise DatasetError(
+            f"{file}: no instance annotations in COCO's format ({error!r}); check the file"
+        ) from error
+    database.execute("COMMIT")
+    database.execute(INDEX)
+    (count,) = database.execute("SELECT count(*) FROM images").fetchone()
+    return IndexedImages(database, folder, range(count))
+
+
+def _image_row(number: int, entry: Any) -> tuple[Any, ...]:
+    return (
+        number,
+        entry["id"],
+        entry["file_name"] if "file_name" in entry else _name_in_url(entry["coco_url"]),
+        int(entry["height"]),
+        int(entry["width"]),
+        json.dumps(entry.get("neg_category_ids", [])),
+        json.dumps(entry.get("not_exhaustive_category_ids", [])),
+    )
+
+
+def _name_in_url(url: str) -> str:
+    """LVIS has no file names, but …/val2017/000000397133.jpg."""
+    return "/".join(PurePosixPath(url).parts[-2:])
+
+
+def _annotation_row(entry: Any) -> tuple[Any, ...]:
+    return (
+        entry["image_id"],
+        int(entry["id"]),
+        int(entry.get("category_id", 0)),
+        float(entry["area"]),
+        int(entry.get("iscrowd", 0)),
+        json.dumps(entry["segmentation"]),
+    )
+
+
+def read_categories(file: Path) -> tuple[Category, ...]:
+    """Return the file's categories; raises `DatasetError` if it has none or they are malformed."""
+    try:
+        return tuple(
+            Category(id=int(entry["id"]), frequency=entry.get("frequency"))
+            for entry in stream_items(file, "categories")
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DatasetError(f"{file}: a category is malformed ({error!r}); check the file") from error

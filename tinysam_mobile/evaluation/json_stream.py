@@ -1,0 +1,54 @@
+"""Entries of a JSON file one at a time, so that a file of many gigabytes takes no more memory than one entry.
+
+ijson reads; what it yields goes into a private SQLite file (`scratch_database`) that the system deletes.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import ijson
+
+from tinysam_mobile.errors import DatasetError
+
+__all__ = ["scratch_database", "stream_items"]
+
+
+def stream_items(file: Path, key: str | None = None) -> Iterator[Any]:
+    """Yield the entries of the list under the top-level `key`, or of a file that is one list (None).
+
+    Raises `DatasetError` for a file that cannot be read, is no JSON, or has no such list.
+    """
+    prefix = f"{key}.item" if key else "item"
+    found = False
+    try:
+        with file.open("rb") as stream:
+            for entry in ijson.items(stream, prefix, use_float=True):
+                found = True
+                yield entry
+        if not found and not _has_list(file, key or ""):
+            where = f"no list {key!r}" if key else "no list at its top"
+            raise DatasetError(f"{file}: has {where}; is it the right file?")
+    except OSError as error:
+        raise DatasetError(f"{file}: cannot be read ({error.strerror}); check the path") from error
+    except ijson.JSONError as error:
+        reason = str(error).splitlines()[0] if str(error) else "it ends in the middle"
+        raise DatasetError(f"{file}: is not valid JSON ({reason}); download or write it again") from error
+
+
+def _has_list(file: Path, prefix: str) -> bool:
+    with file.open("rb") as stream:
+        return any(at == prefix and event == "start_array" for at, event, _ in ijson.parse(stream))
+
+
+def scratch_database(*statements: str) -> sqlite3.Connection:
+    """A database in a temporary file of SQLite's own, gone when it is closed, with `statements` executed."""
+    # An empty name is SQLite's word for that: in memory while it is small, else in an unlinked file.
+    database = sqlite3.connect("", isolation_level=None)
+    database.execute("PRAGMA journal_mode = OFF")
+    for statement in statements:
+        database.execute(statement)
+    return database
