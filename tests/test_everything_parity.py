@@ -13,7 +13,7 @@ from tinysam_mobile.everything import EverythingConfig, EverythingGenerator, Eve
 from tinysam_mobile.parity.everything_parity import compare_everything, compare_results, summary
 from tinysam_mobile.predictor import Predictor
 
-CONFIG = EverythingConfig(points_per_side=16)
+CONFIG = EverythingConfig(points_per_side=16, mode="exact")
 PHOTO = np.zeros((SIZE, SIZE, 3), np.uint8)
 
 

@@ -82,6 +82,16 @@ def test_run_lengths_are_pycocotools(mask: NDArray[np.bool_]) -> None:
         np.testing.assert_array_equal(RunLengths.from_coco(data).decode(), mask)
 
 
+@given(any_mask, st.integers(0, 3), st.integers(0, 3), st.integers(0, 2), st.integers(0, 2))
+def test_a_window_encodes_as_the_whole(
+    window: NDArray[np.bool_], y: int, x: int, below: int, right: int
+) -> None:
+    whole = np.pad(window, ((y, below), (x, right)))
+    assert RunLengths.encode_window(window, (y, x), whole.shape) == RunLengths.encode(whole)
+    theirs = coco.encode(np.asfortranarray(whole.astype(np.uint8)))
+    assert RunLengths.encode(whole).to_coco()["counts"] == theirs["counts"].decode()
+
+
 @given(st.lists(st.integers(0, 2**24), min_size=1, max_size=12))
 def test_long_runs_are_pycocotools(counts: list[int]) -> None:
     # pycocotools writes lists as they are, so runs of 0 pixels and differences of any sign come up.

@@ -14,7 +14,15 @@ from PIL import Image
 from torch.nn.functional import interpolate
 
 from tinysam_mobile.errors import ImageError
-from tinysam_mobile.preprocess import Geometry, preprocess, upscale_blocks, upscale_logits, upscale_masks
+from tinysam_mobile.preprocess import (
+    Geometry,
+    preprocess,
+    upscale_at,
+    upscale_blocks,
+    upscale_logits,
+    upscale_masks,
+    window_above,
+)
 
 S, LOW = 128, 32
 # Two float32 products of about a dozen terms of size 1.
@@ -165,3 +173,41 @@ def test_blocks_cover_the_photo_in_order(low_res: NDArray[np.float32]) -> None:
     assert rows[-1][1] == 205
     assert all(before[1] == after[0] for before, after in pairwise(rows))
     assert all(shape == (3, stop - start, 77) for start, stop, shape in rows)
+
+
+@given(
+    height=st.integers(1, 300),
+    width=st.integers(1, 300),
+    ratio=st.sampled_from([1, 4]),
+    seed=st.integers(0, 9),
+)
+def test_a_window_and_single_pixels_are_parts_of_the_whole(
+    height: int, width: int, ratio: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    geometry = Geometry.of((height, width), S)
+    low_res = rng.standard_normal((2, S // ratio, S // ratio)).astype(np.float32)
+    full = upscale_logits(low_res, geometry)
+    tolerance = UPSCALE_ERROR * np.abs(low_res).max()
+    y, x = np.sort(rng.integers(0, height + 1, 2)), np.sort(rng.integers(0, width + 1, 2))
+    rows, columns = slice(*y.tolist()), slice(*x.tolist())
+    blocks = [block.copy() for _, block in upscale_blocks(low_res, geometry, (rows, columns))]
+    part = np.concatenate([*blocks, np.empty((2, 0, columns.stop - columns.start), np.float32)], axis=1)
+    np.testing.assert_allclose(part, full[:, rows, columns], rtol=0, atol=tolerance)
+    pixels = np.stack([rng.integers(0, width, 20), rng.integers(0, height, 20)], axis=1)
+    expected = full[:, pixels[:, 1], pixels[:, 0]]
+    np.testing.assert_allclose(upscale_at(low_res, geometry, pixels), expected, rtol=0, atol=tolerance)
+
+
+@given(height=st.integers(1, 300), width=st.integers(1, 300), seed=st.integers(0, 99))
+def test_nothing_above_a_threshold_lies_outside_its_window(height: int, width: int, seed: int) -> None:
+    geometry = Geometry.of((height, width), S)
+    low_res = np.full((LOW, LOW), -1, np.float32)
+    y, x = np.random.default_rng(seed).integers(0, LOW, 2)
+    low_res[y : y + 3, x : x + 2] = 1
+    full = upscale_logits(low_res[None], geometry)[0]
+    rows, columns = window_above(low_res, geometry, 0.5)
+    assert (full[rows, columns] > 0.5).sum() == (full > 0.5).sum()
+    # Near: one more input is read on either side.
+    cell = max(height, width) / LOW
+    assert (rows.stop - rows.start) * (columns.stop - columns.start) <= (6 * cell + 2) * (5 * cell + 2)

@@ -5,8 +5,9 @@ outline survive, and box NMS leaves one of each.  The hierarchical mode decodes 
 direction first and skips, in its second round, every point on a mask of high score.
 
 `mode="exact"` replays the official generator: same points, same order, same survivors.  `mode="fast"` judges
-stability, boxes and the covered area on the low-resolution logits, drops duplicates as it goes and takes only
-what is left to full size.
+masks on the low-resolution logits, drops duplicates as it goes and takes only what is left to full size.  In
+its second round it first decodes every other point in each direction, and of the others only those beside a
+point of which a mask came near to surviving: scores change little from point to point.
 """
 
 from __future__ import annotations
@@ -14,22 +15,26 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from time import perf_counter
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tinysam_mobile.candidates import Candidate, ExactJudge, FastJudge, Judge, Thresholds, as_box, suppress
+from tinysam_mobile.candidates import Candidate, ExactJudge, FastJudge, Judge, Thresholds, as_box
 from tinysam_mobile.errors import UnknownNameError, UsageError
 from tinysam_mobile.images import RGBImage, as_rgb
 from tinysam_mobile.masks import RunLengths, mask_boxes, non_maximum_suppression, remove_small_regions
 from tinysam_mobile.point_lattice import (
     COARSE_FACTOR,
     Box,
+    Lattice,
     Points,
+    beside,
+    coarse_lattice,
     crop_boxes,
     grid_points,
     is_cut_by_crop,
-    second_round_points,
+    second_round,
 )
 from tinysam_mobile.predictor import LowResolution, Predictor
 from tinysam_mobile.preprocess import Geometry
@@ -40,7 +45,7 @@ PROGRESS_CALLS = 16
 
 __all__ = ["EverythingConfig", "EverythingGenerator", "EverythingResult", "SegmentedObject"]
 
-JUDGES: dict[str, Callable[[Geometry, Thresholds], Judge]] = {"exact": ExactJudge, "fast": FastJudge}
+JUDGES: dict[str, Callable[[Geometry, Thresholds, Points], Judge]] = {"exact": ExactJudge, "fast": FastJudge}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +53,8 @@ class EverythingConfig:
     """Thresholds and grid; the defaults are the official ones.
 
     `high_score_thresh` is the paper's τ, a mask logit; `stability_score_offset` is a logit too.  Crops apply
-    to the flat mode only.  `max_decoder_calls` and `budget_ms` end the search early with what was found.
+    to the flat mode only.  In fast mode a mask came near to surviving if it lacks at most `near_iou_slack`
+    and `near_stability_slack`.  `max_decoder_calls` and `budget_ms` end the search early with what was found.
     """
 
     hierarchical: bool = True
@@ -58,6 +64,8 @@ class EverythingConfig:
     stability_score_thresh: float = 0.95
     stability_score_offset: float = 1.0
     high_score_thresh: float = 8.5
+    near_iou_slack: float = 0.1
+    near_stability_slack: float = 0.15
     box_nms_thresh: float = 0.7
     crop_layers: int = 0
     crop_overlap_ratio: float = 512 / 1500
@@ -141,6 +149,13 @@ class EverythingGenerator:
         )
 
 
+class _Found(NamedTuple):
+    """The survivors of some points, and for each point (P,) whether one of its masks came near to it."""
+
+    candidates: list[Candidate]
+    came_near: NDArray[np.bool_]
+
+
 class _Search:
     """One run over one photo: what was visited, what it cost, when to stop."""
 
@@ -158,56 +173,77 @@ class _Search:
     def hierarchical(self, photo: RGBImage) -> list[SegmentedObject]:
         """Both rounds on the whole photo, one NMS; survivors of round 2 come first in ties."""
         size = (photo.shape[0], photo.shape[1])
-        judge = self._judge(photo)
         side = self.config.points_per_side
+        coarse, fine = coarse_lattice(side, size), second_round(side, size)
+        judge = self._judge(photo, fine.points)
         self.progress("round 1: the coarse grid")
-        first = self._decode(judge, grid_points(side // COARSE_FACTOR, size))
-        points = second_round_points(side, judge.covered())
-        self.progress(f"round 2: {len(points)} points that round 1 left open")
-        second = self._decode(judge, points, skip_covered=self.config.mode == "fast")
+        first = self._decode(judge, coarse.points)
+        fine = fine[~judge.covered]
+        self.progress(f"round 2: {len(fine.points)} points that round 1 left open")
+        if self.config.mode == "fast":
+            second = self._refine(judge, coarse, first, fine)
+        else:
+            second = self._decode(judge, fine.points).candidates
         box = (0, 0, size[1], size[0])
-        return self._finish(judge, second + first, box, size)
+        return self._finish(judge, second + first.candidates, box, size)
+
+    def _refine(self, judge: Judge, coarse: Lattice, first: _Found, fine: Lattice) -> list[Candidate]:
+        """Decode every other point of `fine`, then again and again those beside one that came near."""
+        side = self.config.points_per_side
+        decoded, near = coarse.cells, coarse.cells[first.came_near]
+        found: list[Candidate] = []
+        chosen = (fine.cells % 2 == 0).all(axis=1)
+        while chosen.any():
+            batch, fine = fine[chosen], fine[~chosen]
+            answers = self._decode(judge, batch.points)
+            found += answers.candidates
+            decoded = np.concatenate([decoded, batch.cells])
+            near = np.concatenate([near, batch.cells[answers.came_near]])
+            # Nothing is known of a point whose neighbours are all covered.
+            chosen = beside(fine.cells, near, side) | ~beside(fine.cells, decoded, side)
+        return found
 
     def flat(self, photo: RGBImage, crop: Box, layer: int) -> list[SegmentedObject]:
         """SAM's grid on one crop xyxy of the photo."""
         x0, y0, x1, y1 = crop
-        judge = self._judge(photo[y0:y1, x0:x1])
+        judge = self._judge(photo[y0:y1, x0:x1], np.zeros((0, 2)))
         side = max(1, self.config.points_per_side // self.config.crop_points_downscale**layer)
         self.progress(f"crop {crop}: {side * side} points")
         found = self._decode(judge, grid_points(side, (y1 - y0, x1 - x0)), offset=(x0, y0))
-        return self._finish(judge, found, crop, (photo.shape[0], photo.shape[1]))
+        return self._finish(judge, found.candidates, crop, (photo.shape[0], photo.shape[1]))
 
-    def _judge(self, photo: RGBImage) -> Judge:
+    def _judge(self, photo: RGBImage, watched: Points) -> Judge:
         encoded = self.predictor.set_image(np.ascontiguousarray(photo))
+        config = self.config
         thresholds = Thresholds(
-            pred_iou_thresh=self.config.pred_iou_thresh,
-            stability_score_thresh=self.config.stability_score_thresh,
-            stability_score_offset=self.config.stability_score_offset,
-            high_score_thresh=self.config.high_score_thresh,
+            pred_iou_thresh=config.pred_iou_thresh,
+            stability_score_thresh=config.stability_score_thresh,
+            stability_score_offset=config.stability_score_offset,
+            high_score_thresh=config.high_score_thresh,
+            near_score=config.pred_iou_thresh - config.near_iou_slack,
+            near_stability=config.stability_score_thresh - config.near_stability_slack,
         )
-        return JUDGES[self.config.mode](encoded.geometry, thresholds)
+        return JUDGES[config.mode](encoded.geometry, thresholds, watched)
 
-    def _decode(
-        self, judge: Judge, points: Points, *, offset: tuple[int, int] = (0, 0), skip_covered: bool = False
-    ) -> list[Candidate]:
+    def _decode(self, judge: Judge, points: Points, *, offset: tuple[int, int] = (0, 0)) -> _Found:
         found: list[Candidate] = []
+        came_near = np.zeros(len(points), np.bool_)
         waiting = [(float(x), float(y)) for x, y in points]
         while waiting and not self._must_stop():
-            if skip_covered:
-                waiting = [point for point in waiting if not judge.covers(point)]
             batch, waiting = waiting[: self.predictor.batch], waiting[self.predictor.batch :]
-            for point, low in zip(batch, self._answers(batch), strict=True):
+            done = len(points) - len(waiting) - len(batch)
+            for i, (point, low) in enumerate(zip(batch, self._answers(batch), strict=True), start=done):
                 where = (point[0] + offset[0], point[1] + offset[1])
                 self.visited.append(where)
-                found += judge.candidates(low, where)
-            found = judge.thin(found, self.config.box_nms_thresh)
+                verdict = judge.verdict(low, where)
+                found += verdict.candidates
+                came_near[i] = verdict.came_near
+            found = judge.thin(found)
             if self.decoder_calls % PROGRESS_CALLS == 0 and waiting:
                 self.progress(f"{len(self.visited)} points decoded, {len(waiting)} to go")
-        return found
+        return _Found(candidates=found, came_near=came_near)
 
     def _answers(self, batch: list[tuple[float, float]]) -> Iterator[LowResolution]:
-        if not batch:
-            return iter(())
         self.decoder_calls += 1
         return self.predictor.decode_many([make_prompt([point], [1]) for point in batch])
 
@@ -222,8 +258,7 @@ class _Search:
         self, judge: Judge, found: list[Candidate], crop: Box, size: tuple[int, int]
     ) -> list[SegmentedObject]:
         """NMS, then full-size masks where they are not made yet, placed in the whole photo."""
-        finished = [judge.finished(candidate) for candidate in suppress(found, self.config.box_nms_thresh)]
-        finished = suppress([c for c in finished if c.runs.area], self.config.box_nms_thresh)
+        finished = judge.finished(found, self.config.box_nms_thresh)
         if self.config.crop_layers:
             finished = [c for c in finished if not is_cut_by_crop(c.box, crop, size)]
         return [_placed(candidate, crop, size) for candidate in finished]

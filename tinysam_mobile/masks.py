@@ -49,12 +49,25 @@ class RunLengths:
     def encode(cls, mask: Mask) -> RunLengths:
         """Encode a mask bool (H, W)."""
         height, width = mask.shape
-        flat = np.asarray(mask, np.bool_).ravel(order="F")
+        return cls.encode_window(mask, (0, 0), (height, width))
+
+    @classmethod
+    def encode_window(cls, window: Mask, corner: tuple[int, int], size: tuple[int, int]) -> RunLengths:
+        """Encode a mask of `size` (H, W) that is `window` bool (h, w) at `corner` (y, x), 0 elsewhere."""
+        height = window.shape[0] + 1
+        # One unset pixel below each column ends its last run.
+        flat = np.pad(window, ((0, 1), (0, 0))).ravel(order="F")
         changes = np.flatnonzero(flat[1:] != flat[:-1]) + 1
-        ends = np.concatenate([[0], changes, [flat.size]])
-        counts: list[int] = np.diff(ends).tolist()
-        # The first run is of 0s, so a mask that begins with a 1 begins with a run of none.
-        return cls(size=(height, width), counts=tuple([0, *counts] if flat.size and flat[0] else counts))
+        if flat.size and flat[0]:
+            changes = np.concatenate([[0], changes])
+        places = (changes // height + corner[1]) * size[0] + changes % height + corner[0]
+        # A run that goes on at the top of the next column ends and begins at the same place: neither counts.
+        meets = np.flatnonzero(places[1:] == places[:-1])
+        places = np.delete(places, np.concatenate([meets, meets + 1]))
+        total = size[0] * size[1]
+        counts = np.diff(np.concatenate([[0], places, [total]])).tolist()
+        # The last run has at least one pixel.
+        return cls(size=size, counts=tuple(counts if counts[-1] or len(counts) == 1 else counts[:-1]))
 
     def decode(self) -> Mask:
         """Return the mask bool (H, W)."""

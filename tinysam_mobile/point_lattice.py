@@ -5,12 +5,22 @@ Points are (x, y) in pixels of the photo or crop, f64, in the order in which the
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["COARSE_FACTOR", "crop_boxes", "grid_points", "is_cut_by_crop", "second_round_points"]
+__all__ = [
+    "COARSE_FACTOR",
+    "Lattice",
+    "beside",
+    "coarse_lattice",
+    "crop_boxes",
+    "grid_points",
+    "is_cut_by_crop",
+    "second_round",
+]
 
 COARSE_FACTOR = 4
 """Round 1 uses every fourth point of the grid in each direction (arXiv 2312.13789, section 3.4)."""
@@ -30,24 +40,52 @@ def grid_points(points_per_side: int, size: tuple[int, int]) -> Points:
     return np.stack([x.ravel() * width, y.ravel() * height], axis=1)
 
 
-def second_round_points(points_per_side: int, done: NDArray[np.bool_]) -> Points:
-    """Points of round 2: around each coarse point, multiples of (W // n, H // n), but where `done` holds.
+@dataclass(frozen=True, kw_only=True)
+class Lattice:
+    """Points (P, 2) and their places `cells` i64 (P, 2) in a lattice, of which neighbours differ by 1."""
 
-    `done` bool (H, W) marks pixels that a round-1 mask covers with high score.  Around a coarse point come
-    the offsets −1, 0, +1 with x outer and y inner, without the point itself, then x = +2, then y = +2, then
-    both, these only inside the photo.  This lattice is the official code's, not SAM's (i + 0.5)/n grid.
+    points: Points
+    cells: NDArray[np.int64]
+
+    def __getitem__(self, chosen: NDArray[np.bool_]) -> Lattice:
+        """The points for which `chosen` (P,) holds."""
+        return Lattice(points=self.points[chosen], cells=self.cells[chosen])
+
+
+def coarse_lattice(points_per_side: int, size: tuple[int, int]) -> Lattice:
+    """The points of round 1 on a photo of `size` (H, W), at every fourth cell of the lattice."""
+    side = points_per_side // COARSE_FACTOR
+    x, y = np.meshgrid(np.arange(side), np.arange(side))
+    cells = np.stack([x.ravel(), y.ravel()], axis=1) * COARSE_FACTOR
+    return Lattice(points=grid_points(side, size), cells=cells)
+
+
+def second_round(points_per_side: int, size: tuple[int, int]) -> Lattice:
+    """Points of round 2 on a photo of `size` (H, W): around each coarse point, multiples of (W // n, H // n).
+
+    Around a coarse point come the offsets −1, 0, +1 with x outer and y inner, without the point itself, then
+    x = +2, then y = +2, then both, these only inside the photo.  This lattice is the official code's, not
+    SAM's (i + 0.5)/n grid.
     """
-    height, width = done.shape
-    step = np.array([width // points_per_side, height // points_per_side], np.float64)
+    height, width = size
     near = [(x, y) for x in (-1, 0, 1) for y in (-1, 0, 1) if (x, y) != (0, 0)]
     far = [(2, -1), (2, 0), (2, 1), (-1, 2), (0, 2), (1, 2), (2, 2)]
-    offsets = np.array(near + far, np.float64) * step
-    coarse = grid_points(points_per_side // COARSE_FACTOR, (height, width))
-    points = (coarse[:, None] + offsets).reshape(-1, 2)
-    points = points[(points[:, 0] < width) & (points[:, 1] < height)]
-    x, y = points.astype(np.int64).T
-    left_open: Points = points[~done[y, x]]
-    return left_open
+    offsets = np.array(near + far, np.int64)
+    coarse = coarse_lattice(points_per_side, size)
+    step = (width // points_per_side, height // points_per_side)
+    points = (coarse.points[:, None] + offsets * step).reshape(-1, 2)
+    lattice = Lattice(points=points, cells=(coarse.cells[:, None] + offsets).reshape(-1, 2))
+    return lattice[(points[:, 0] < width) & (points[:, 1] < height)]
+
+
+def beside(cells: NDArray[np.int64], marked: NDArray[np.int64], points_per_side: int) -> NDArray[np.bool_]:
+    """Whether one of the eight neighbours of each of `cells` (P, 2) is among `marked` (Q, 2): bool (P,)."""
+    # Cells run from −1 to n + 1, and have neighbours on both sides.
+    sheet = np.zeros((points_per_side + 5, points_per_side + 5), np.bool_)
+    for dx, dy in ((x, y) for x in (-1, 0, 1) for y in (-1, 0, 1) if (x, y) != (0, 0)):
+        sheet[marked[:, 0] + dx + 2, marked[:, 1] + dy + 2] = True
+    found: NDArray[np.bool_] = sheet[cells[:, 0] + 2, cells[:, 1] + 2]
+    return found
 
 
 def crop_boxes(

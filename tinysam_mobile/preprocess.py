@@ -15,6 +15,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -24,8 +26,19 @@ from PIL import Image
 from tinysam_mobile.images import RGBImage, as_rgb
 from tinysam_mobile.spec import MASK_THRESHOLD
 
-__all__ = ["Geometry", "Preprocessed", "preprocess", "upscale_blocks", "upscale_logits", "upscale_masks"]
+__all__ = [
+    "Geometry",
+    "Preprocessed",
+    "preprocess",
+    "upscale_at",
+    "upscale_blocks",
+    "upscale_logits",
+    "upscale_masks",
+    "window_above",
+]
 
+TAPS = 3
+NONE = slice(0, 0)
 BLOCK_ROWS = 32
 BLOCK_COLUMNS = 512
 """Tiles in which masks are upscaled: small enough for the cache, and for OpenBLAS not to wake its threads,
@@ -117,39 +130,76 @@ def upscale_logits(low_res: Floats, geometry: Geometry) -> Floats:
     return full
 
 
-def upscale_blocks(low_res: Floats, geometry: Geometry) -> Iterator[tuple[slice, Floats]]:
+def upscale_blocks(
+    low_res: Floats, geometry: Geometry, window: tuple[slice, slice] | None = None
+) -> Iterator[tuple[slice, Floats]]:
     """Yield the full-size logits of masks f32 (M, m, m) in blocks of rows: (rows, logits (M, len(rows), W)).
 
-    The array is reused by the next block, so use it or copy it before going on.
+    With `window`, rows and columns of the original with both ends, only that part, in columns from its left
+    edge on.  The array is reused by the next block, so use it or copy it before going on.
     """
-    height, width = geometry.original_size
-    count, size, _ = low_res.shape
-    by_row = _MaskResize.of(size, geometry.image_size, geometry.valid_size[0], height)
-    wide = _widen(low_res[:, : by_row.inputs], geometry)
-    logits = np.empty((count, min(BLOCK_ROWS, height), width), np.float32)
-    for rows in _blocks(height, BLOCK_ROWS):
+    within, across = window or (slice(0, geometry.original_size[0]), slice(0, geometry.original_size[1]))
+    count, width = low_res.shape[0], across.stop - across.start
+    by_row = _resize_of(low_res, geometry, axis=0)
+    read = by_row.read(within)
+    wide = _widen(low_res[:, read], geometry, across)
+    logits = np.empty((count, BLOCK_ROWS, width), np.float32)
+    for rows in _blocks(within, BLOCK_ROWS):
         weights, used = by_row.block(rows)
         block = logits[:, : rows.stop - rows.start]
-        for columns in _blocks(width, BLOCK_COLUMNS):
-            np.matmul(weights, wide[:, used, columns], out=block[:, :, columns])
+        source = wide[:, used.start - read.start : used.stop - read.start]
+        for columns in _blocks(slice(0, width), BLOCK_COLUMNS):
+            np.matmul(weights, source[:, :, columns], out=block[:, :, columns])
         yield rows, block
 
 
-def _widen(low_res: Floats, geometry: Geometry) -> Floats:
-    """Resize the columns only: (M, rows, m) → (M, rows, W)."""
-    count, rows, size = low_res.shape
-    width = geometry.original_size[1]
-    by_column = _MaskResize.of(size, geometry.image_size, geometry.valid_size[1], width)
-    wide = np.empty((count, rows, width), np.float32)
-    for columns in _blocks(width, BLOCK_ROWS):
+def upscale_at(low_res: Floats, geometry: Geometry, pixels: NDArray[np.int64]) -> Floats:
+    """Full-size logits of masks f32 (M, m, m) at `pixels` (P, 2) x, y of the original: f32 (M, P)."""
+    by_row, by_column = (_resize_of(low_res, geometry, axis=axis) for axis in (0, 1))
+    columns, rows = pixels.T
+    total = np.zeros((low_res.shape[0], len(pixels)), np.float32)
+    last = low_res.shape[1] - 1
+    for i, j in product(range(TAPS), repeat=2):
+        y, x = (np.minimum(first, last) for first in (by_row.first[rows] + i, by_column.first[columns] + j))
+        total += low_res[:, y, x] * (by_row.weights[rows, i] * by_column.weights[columns, j])
+    return total
+
+
+def window_above(low_res: Floats, geometry: Geometry, threshold: float) -> tuple[slice, slice]:
+    """Rows and columns of the original outside which no logit of a mask f32 (m, m) is above `threshold`.
+
+    Both are empty, 0 to 0, if there is none: upscaling only averages.
+    """
+    above = low_res > threshold
+    rows, columns = (
+        _resize_of(low_res, geometry, axis=axis).reads(np.flatnonzero(above.any(axis=1 - axis)))
+        for axis in (0, 1)
+    )
+    # Where the mask lies in the padding, one of the two is empty.
+    return (rows, columns) if rows.stop > rows.start and columns.stop > columns.start else (NONE, NONE)
+
+
+def _resize_of(low_res: Floats, geometry: Geometry, *, axis: int) -> _MaskResize:
+    return _MaskResize.of(
+        low_res.shape[-1], geometry.image_size, geometry.valid_size[axis], geometry.original_size[axis]
+    )
+
+
+def _widen(low_res: Floats, geometry: Geometry, across: slice) -> Floats:
+    """Resize the columns only, to `across` of the original: (M, rows, m) → (M, rows, len(across))."""
+    count, rows, _ = low_res.shape
+    by_column = _resize_of(low_res, geometry, axis=1)
+    wide = np.empty((count, rows, across.stop - across.start), np.float32)
+    for columns in _blocks(across, BLOCK_ROWS):
         weights, used = by_column.block(columns)
-        np.matmul(low_res[:, :, used], weights.T, out=wide[:, :, columns])
+        place = slice(columns.start - across.start, columns.stop - across.start)
+        np.matmul(low_res[:, :, used], weights.T, out=wide[:, :, place])
     return wide
 
 
-def _blocks(length: int, step: int) -> Iterator[slice]:
-    for start in range(0, length, step):
-        yield slice(start, min(start + step, length))
+def _blocks(whole: slice, step: int) -> Iterator[slice]:
+    for start in range(whole.start, whole.stop, step):
+        yield slice(start, min(start + step, whole.stop))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,18 +213,25 @@ class _MaskResize:
     first: NDArray[np.int64]
     weights: Floats
 
-    @property
-    def inputs(self) -> int:
-        """How many inputs, from the first on, are read at all; the rest is padding."""
-        return int(self.first[-1] + np.nonzero(self.weights[-1])[0][-1]) + 1
+    def read(self, outputs: slice) -> slice:
+        """The inputs that `outputs` (at least one) read; what lies beyond the photo's part is padding."""
+        return self.block(outputs)[1] if outputs.stop > outputs.start else NONE
+
+    def reads(self, inputs: NDArray[np.int64]) -> slice:
+        """The outputs that may read one of `inputs`, which are sorted; none for none."""
+        if not len(inputs):
+            return NONE
+        start = np.searchsorted(self.first, inputs[0] - TAPS + 1, side="left")
+        return slice(int(start), int(np.searchsorted(self.first, inputs[-1], side="right")))
 
     @classmethod
+    @lru_cache(maxsize=16)
     def of(cls, size: int, image_size: int, valid: int, original: int) -> _MaskResize:
         """Resize `size` → `image_size`, crop to `valid`, resize to `original`."""
         outer, outer_weight = _two_taps(valid, original)
         inner, inner_weight = _two_taps(size, image_size)
         first = inner[outer[:, 0], 0]
-        weights = np.zeros((original, 3), np.float64)
+        weights = np.zeros((original, TAPS), np.float64)
         outputs = np.arange(original)
         for i in (0, 1):
             for j in (0, 1):
