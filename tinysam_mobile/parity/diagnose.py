@@ -92,8 +92,16 @@ def _leads_to(mistake: Mistake, stage: Stage, recorded: set[Stage]) -> bool:
 def _outcome(mistake: Mistake, s: Situation, stage: Stage) -> list[NDArray[Any]]:
     made = list(mistake.make(s))
     if mistake.stage is not stage:
-        made = list(s.encode(made[0]) if stage is Stage.EMBEDDING else s.logits(made))
+        made = list(_encoded(s, made[0]) if stage is Stage.EMBEDDING else s.logits(made))
     return [comparable(stage, array, s.geometry) for array in made]
+
+
+def _encoded(s: Situation, image: NDArray[Any]) -> list[NDArray[Any]]:
+    """The embedding of a mistaken image; one that reaches into the padding was given as filling the square."""
+    height, width = s.geometry.valid_size
+    beyond = image[:, height:].any() or image[:, :, width:].any()
+    size = s.geometry.image_size
+    return list(s.encode(image, (size, size) if beyond else None))
 
 
 def _own(s: Situation, stage: Stage) -> list[NDArray[Any]]:
