@@ -23,6 +23,8 @@ __all__ = ["COMPRESSED_OPS", "compress_weights", "quantized_module"]
 COMPRESSED_OPS = ("conv", "linear", "matmul")
 MIN_ELEMENTS = 1024
 """Smaller weights stay float: kilobytes in all."""
+MIN_ADDED_ELEMENTS = 2**14
+"""Constants of an `add` that are larger become int8."""
 
 
 def quantized_module(entry: EntryPoint, recipe: QuantRecipe, plan: QuantPlan | None) -> nn.Module:
@@ -37,10 +39,22 @@ def quantized_module(entry: EntryPoint, recipe: QuantRecipe, plan: QuantPlan | N
 
 
 def compress_weights(model: Any, recipe: QuantRecipe) -> Any:
-    """Return `model` (a one-function coremltools model) with the weights of a weight-only recipe."""
-    if recipe.scheme not in (Scheme.WEIGHT_ONLY, Scheme.PALETTIZED):
+    """Return `model` (a one-function coremltools model) with the weights of a weight-only recipe.
+
+    Under every integer recipe, attention biases, which an `add` reads spread out over all pairs of window
+    positions, are int8: they would be larger than all weights together.
+    """
+    if recipe.scheme is Scheme.FLOAT:
         return model
     optimize = import_coremltools().optimize.coreml
+    added = optimize.OpLinearQuantizerConfig(
+        mode="linear_symmetric", dtype="int8", weight_threshold=MIN_ADDED_ELEMENTS
+    )
+    added_only = optimize.OptimizationConfig(op_type_configs={"add": added})
+    with quiet():
+        model = optimize.linear_quantize_weights(model, added_only)
+    if recipe.scheme is Scheme.STATIC:
+        return model
     if recipe.scheme is Scheme.PALETTIZED:
         rule = optimize.OpPalettizerConfig(
             mode="kmeans", nbits=recipe.weight_bits, weight_threshold=MIN_ELEMENTS

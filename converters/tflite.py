@@ -27,6 +27,7 @@ from tinysam_mobile.errors import ConversionError, RuntimeUnavailableError
 from tinysam_mobile.exportable import EntryPoint, example_inputs
 from tinysam_mobile.quant.capability import check_recipe
 from tinysam_mobile.quant.recipe import Scheme
+from tinysam_mobile.simulator.native_stderr import without_known_lines
 from tinysam_mobile.simulator.tflite_graph import TfliteGraph, read_graph
 from tinysam_mobile.simulator.tflite_macs import count_macs
 from tinysam_mobile.spec import Component
@@ -37,6 +38,7 @@ __all__ = ["convert"]
 MAX_RANK = 4
 """GPU delegates take no tensor with more axes."""
 PROGRESS_VARIABLE = "LITERT_TORCH_SHOW_PROGRESS"
+LOG_LEVEL_VARIABLE = "TF_CPP_MIN_LOG_LEVEL"
 NOISY_LOGGERS = ("torchao", "torch.utils._pytree")
 """They warn, at import, of GPU libraries that are not there and of torch's own deprecations."""
 
@@ -88,7 +90,9 @@ def convert(request: ConversionRequest) -> list[ConvertedFile]:
 
 
 def _import_sdk() -> Any:
-    with _quiet():
+    # Read by the SDK's C++ part when it is loaded: nothing below WARNING.
+    os.environ.setdefault(LOG_LEVEL_VARIABLE, "1")
+    with _quiet(), without_known_lines():
         try:
             import litert_torch
         except ImportError as error:

@@ -15,7 +15,14 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
-from tinysam_mobile.converters.tflite_passes import _builtin, _name, _new_tensor, _opcode, _shape
+from tinysam_mobile.converters.tflite_passes import (
+    _builtin,
+    _drop_unused,
+    _name,
+    _new_tensor,
+    _opcode,
+    _shape,
+)
 from tinysam_mobile.errors import ConversionError
 from tinysam_mobile.quant.numerics import ActivationGrid, quantize_weight, weight_scales
 from tinysam_mobile.quant.plan import LayerGrids, QuantPlan
@@ -35,6 +42,8 @@ HYBRID_OPS = (_OPS.CONV_2D, _OPS.FULLY_CONNECTED)
 """Operations that XNNPACK runs with int8 weights and activations quantized as they come."""
 MIN_ELEMENTS = 1024
 """Smaller weights stay float32, the matrix of the Fourier features among them: kilobytes in all."""
+MIN_ADDED_ELEMENTS = 2**14
+"""Constants of an ADD that are larger are stored as int8: attention biases and positional encoding."""
 TYPES = {8: (schema.TensorType.INT8, np.int8), 16: (schema.TensorType.INT16, np.int16)}
 STATIC_VERSIONS = {_OPS.CONV_2D: 3, _OPS.DEPTHWISE_CONV_2D: 3, _OPS.FULLY_CONNECTED: 12, _OPS.BATCH_MATMUL: 4}
 
@@ -69,6 +78,8 @@ def quantize_model(model: Any, recipe: QuantRecipe, plan: QuantPlan | None = Non
             named[id(op)] for op in graph.operators if not _rewrite(writer, op, named, recipe, plan)
         ]
         graph.operators = writer.operators
+        # A layer whose integers the next one takes as they are is widened for nobody.
+        _drop_unused(graph)
     _drop_unused_buffers(model)
     return left
 
@@ -91,6 +102,8 @@ def _rewrite(
 ) -> bool:
     """Append `op`, quantized where the recipe says so; returns False for a layer that computes in float."""
     if id(op) not in named:
+        if _builtin(writer.model, op) == _OPS.ADD:
+            _shrink_constants(writer, op)
         writer.operators.append(op)
         return True
     grids = plan.layers.get(named[id(op)]) if plan is not None else None
@@ -105,29 +118,45 @@ def _rewrite(
     return False
 
 
-def _is_large_constant(writer: _Writer, tensor: int) -> bool:
+def _is_large_constant(writer: _Writer, tensor: int, *, least: int = MIN_ELEMENTS) -> bool:
     """Whether the tensor is a float32 constant worth quantizing."""
     found = writer.graph.tensors[tensor]
     data = writer.model.buffers[found.buffer].data
     return (
         found.type == schema.TensorType.FLOAT32
         and data is not None
-        and int(np.prod(_shape(writer.graph, tensor))) >= MIN_ELEMENTS
+        and int(np.prod(_shape(writer.graph, tensor))) >= least
     )
+
+
+def _shrink_constants(writer: _Writer, op: Any) -> None:
+    """Store what an ADD adds as int8: attention biases by head, the dense positional encoding by position.
+
+    Spread out over all pairs of window positions, the biases are larger than all weights together.
+    """
+    op.inputs = np.array(op.inputs, np.int32)
+    for position, tensor in enumerate(op.inputs.tolist()):
+        if _is_large_constant(writer, tensor, least=MIN_ADDED_ELEMENTS):
+            axis = next(i for i, side in enumerate(_shape(writer.graph, tensor)) if side > 1)
+            op.inputs[position] = _widened(writer, tensor, axis)
+
+
+def _widened(writer: _Writer, tensor: int, axis: int | None) -> int:
+    """Return a float tensor with the values of a constant that is stored as int8."""
+    if tensor not in writer.widened:
+        small, _ = _int8_weight(writer, tensor, axis, 1.0)
+        wide = _new_tensor_like(writer, tensor)
+        writer.operators.append(_dequantize_op(writer, small, wide))
+        writer.widened[tensor] = wide
+    return writer.widened[tensor]
 
 
 def _write_weight_only(writer: _Writer, op: Any, builtin: int) -> None:
     op.inputs = np.array(op.inputs, np.int32)
     for position in (0, 1):
         tensor = int(op.inputs[position])
-        if not _is_large_constant(writer, tensor):
-            continue
-        if tensor not in writer.widened:
-            small, _ = _int8_weight(writer, tensor, LAYER_OPS[builtin] if position else None, 1.0)
-            wide = _new_tensor(writer.graph, tensor, _shape(writer.graph, tensor), suffix="float32")
-            writer.operators.append(_dequantize_op(writer, small, wide))
-            writer.widened[tensor] = wide
-        op.inputs[position] = writer.widened[tensor]
+        if _is_large_constant(writer, tensor):
+            op.inputs[position] = _widened(writer, tensor, LAYER_OPS[builtin] if position else None)
     writer.operators.append(op)
 
 
@@ -152,7 +181,7 @@ def _write_static(writer: _Writer, op: Any, builtin: int, grids: LayerGrids) -> 
         if len(op.inputs) > 2 and op.inputs[2] >= 0:
             inputs.append(_integer_bias(writer, int(op.inputs[2]), grids.inputs[0], scales))
     result = int(op.outputs[0])
-    narrow = _new_tensor(writer.graph, result, _shape(writer.graph, result), suffix="integer")
+    narrow = _new_tensor_like(writer, result)
     _set_grid(writer.graph.tensors[narrow], grids.output)
     op.inputs, op.outputs = np.array(inputs, np.int32), np.array([narrow], np.int32)
     op.opcodeIndex = _opcode_of_version(writer.model, builtin, STATIC_VERSIONS[builtin])
@@ -166,7 +195,7 @@ def _quantized(writer: _Writer, tensor: int, grid: ActivationGrid) -> int:
     if tensor in writer.sources and _has_grid(writer.graph.tensors[writer.sources[tensor]], grid):
         return writer.sources[tensor]
     if key not in writer.quantized:
-        narrow = _new_tensor(writer.graph, tensor, _shape(writer.graph, tensor), suffix="integer")
+        narrow = _new_tensor_like(writer, tensor)
         _set_grid(writer.graph.tensors[narrow], grid)
         writer.operators.append(
             schema.OperatorT(
@@ -179,6 +208,13 @@ def _quantized(writer: _Writer, tensor: int, grid: ActivationGrid) -> int:
         )
         writer.quantized[key] = narrow
     return writer.quantized[key]
+
+
+def _new_tensor_like(writer: _Writer, like: int) -> int:
+    """Add a tensor of the shape of `like`; a short name, because long ones would be a tenth of the file."""
+    number = _new_tensor(writer.graph, like, _shape(writer.graph, like), suffix="")
+    writer.graph.tensors[number].name = f"quantized_{number}"
+    return number
 
 
 def _set_grid(tensor: Any, grid: ActivationGrid) -> None:
@@ -240,7 +276,7 @@ def _constant(
     shape = writer.graph.tensors[like].shape
     writer.graph.tensors.append(
         schema.TensorT(
-            name=f"{_name(writer.graph, like)};integer",
+            name=f"quantized_{len(writer.graph.tensors)}",
             shape=shape,
             type=kind,
             buffer=buffer,
@@ -267,7 +303,8 @@ def _drop_unused_buffers(model: Any) -> None:
         used |= {int(i) for i in (*graph.inputs, *graph.outputs)}
         for index, tensor in enumerate(graph.tensors):
             if index not in used:
-                tensor.buffer = 0
+                # Taking it out would renumber all others; without a name it takes a few bytes.
+                tensor.buffer, tensor.name = 0, b""
     read = {int(tensor.buffer) for graph in model.subgraphs for tensor in graph.tensors}
     read |= {int(entry.buffer) for entry in model.metadata or ()}
     for number, buffer in enumerate(model.buffers):

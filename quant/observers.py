@@ -32,6 +32,7 @@ class Observer:
     def __init__(self, *, seed: int = 0) -> None:
         self.low, self.high = float("inf"), float("-inf")
         self.calls = 0
+        self.elements = 0
         self._kept: NDArray[np.float32] = np.empty(0, np.float32)
         self._rng = np.random.default_rng(seed)
 
@@ -41,6 +42,7 @@ class Observer:
         low, high = torch.aminmax(flat)
         self.low, self.high = min(self.low, float(low)), max(self.high, float(high))
         self.calls += 1
+        self.elements += flat.numel()
         drawn = flat[torch.from_numpy(self._rng.integers(0, flat.numel(), KEPT_VALUES))].numpy()
         if self.calls == 1:
             self._kept = drawn.astype(np.float32)
@@ -51,8 +53,8 @@ class Observer:
 
     @property
     def values(self) -> NDArray[np.float32]:
-        """The values kept, with the extremes."""
-        return np.append(self._kept, np.array([self.low, self.high], np.float32))
+        """The values kept; the extremes are in general not among them."""
+        return self._kept
 
 
 def minmax_grid(observer: Observer, bits: int) -> ActivationGrid:
@@ -68,10 +70,17 @@ def percentile_grid(observer: Observer, bits: int) -> ActivationGrid:
 
 def mse_grid(observer: Observer, bits: int) -> ActivationGrid:
     """Span the share of the extremes whose grid has the least squared error on the values seen."""
-    values = observer.values
+    extremes = np.array([observer.low, observer.high], np.float32)
+
+    def errors(values: NDArray[np.float32], grid: ActivationGrid) -> NDArray[np.float64]:
+        squares: NDArray[np.float64] = np.square(
+            dequantize(quantize(values, grid), grid).astype(np.float64) - values
+        )
+        return squares
 
     def error(grid: ActivationGrid) -> float:
-        return float(np.square(dequantize(quantize(values, grid), grid) - values).mean())
+        rare = errors(extremes, grid).sum() / observer.elements
+        return float(errors(observer.values, grid).mean() + rare)
 
     shares = np.linspace(MSE_LOWEST, 1.0, MSE_CANDIDATES)
     grids = [grid_of_range(observer.low * share, observer.high * share, bits=bits) for share in shares]

@@ -1,0 +1,1 @@
+"""Quantization: recipes, calibration, search, and what each format makes of a plan."""
