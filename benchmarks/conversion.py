@@ -56,7 +56,9 @@ def main(checkpoint: str, recipes: tuple[str, ...], threads: int) -> None:
             figures = ", ".join(
                 f"{p['entry_point']} {p['sqnr_db'] or float('nan'):.1f} dB" for p in a["parity"]
             )
-            click.echo(f"  {a['path']}: {a['size_bytes'] / 1e6:.2f} MB, {a['verdict']}, {figures}")
+            lowering = a["details"].get("lowering_seconds")
+            lowered = f", lowered in {lowering} s" if lowering else ""
+            click.echo(f"  {a['path']}: {a['size_bytes'] / 1e6:.2f} MB, {a['verdict']}, {figures}{lowered}")
     click.echo(save("conversion", {"checkpoint": checkpoint, "threads": threads, "rows": rows}))
 
 

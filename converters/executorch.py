@@ -16,6 +16,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from time import perf_counter
 from typing import Any
 
 import torch
@@ -65,7 +66,9 @@ def _convert_component(request: ConversionRequest, component: Component, folder:
     try:
         programs = {name: _program(request, entry) for name, entry in entries.items()}
         request.progress(f"lowering {component.value}.pte to {request.executorch_backend}")
+        start = perf_counter()
         _lower(request, programs, path)
+        lowering_seconds = round(perf_counter() - start, 1)
     except TinySAMError:
         raise
     except ImportError as error:
@@ -83,7 +86,7 @@ def _convert_component(request: ConversionRequest, component: Component, folder:
         component=component,
         entry_points={name: name for name in entries},
         notes=_notes(request, path, entries),
-        details=_details(request, path),
+        details={**_details(request, path), "lowering_seconds": lowering_seconds},
     )
 
 
