@@ -29,7 +29,7 @@ from tinysam_mobile.quant.capability import check_recipe
 from tinysam_mobile.quant.recipe import Scheme
 from tinysam_mobile.simulator.native_stderr import without_known_lines
 from tinysam_mobile.simulator.tflite_graph import TfliteGraph, read_graph
-from tinysam_mobile.simulator.tflite_macs import count_macs
+from tinysam_mobile.simulator.integer_macs import count_macs
 from tinysam_mobile.spec import Component
 from tinysam_mobile.version import __version__
 

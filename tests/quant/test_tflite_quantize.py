@@ -19,7 +19,7 @@ from tinysam_mobile.quant.recipe import RECIPES
 from tinysam_mobile.quant.simulation import simulated
 from tinysam_mobile.simulator.tflite_delegates import delegation
 from tinysam_mobile.simulator.tflite_graph import TfliteGraph, read_graph
-from tinysam_mobile.simulator.tflite_macs import count_macs
+from tinysam_mobile.simulator.integer_macs import count_macs
 from tinysam_mobile.spec import Component
 
 SIMULATION_MIN_DB = 45.0

@@ -21,11 +21,16 @@ from tinysam_mobile.errors import BundleError, RuntimeUnavailableError, UsageErr
 from tinysam_mobile.simulator.base import Arrays, Session
 from tinysam_mobile.simulator.executorch_graph import CONTRACT_METHOD, check_header, read_graphs
 from tinysam_mobile.simulator.executorch_sdk import quiet
+from tinysam_mobile.simulator.native_stderr import without_known_lines
 from tinysam_mobile.spec import Signature, TensorSpec
 
 with quiet():
     from executorch.extension.pybindings import portable_lib
     from executorch.runtime import Method, Program, Runtime
+
+with without_known_lines():
+    # Makes the thread pool, which looks for the fast cores of a phone and says so.
+    portable_lib._threadpool_get_thread_count()
 
 __all__ = ["ExecuTorchSession", "open_session", "read_contract_json"]
 

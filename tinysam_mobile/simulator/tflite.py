@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from tinysam_mobile.errors import BundleError, UsageError
 from tinysam_mobile.simulator.base import Arrays
+from tinysam_mobile.simulator.native_stderr import without_known_lines
 from tinysam_mobile.simulator.tflite_graph import parse_graph, read_model_bytes
 from tinysam_mobile.spec import Signature
 
@@ -63,4 +64,14 @@ def open_session(
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(model_content=data, num_threads=num_threads or os.cpu_count() or 1)
+    with without_known_lines():
+        _plan(interpreter, path)
     return TfliteSession(interpreter, path=path, entry_points=entry_points)
+
+
+def _plan(interpreter: Any, path: Path) -> None:
+    """Plan the first subgraph now and not at the first call, so that loading shows what cannot be planned."""
+    try:
+        interpreter.allocate_tensors()
+    except (ValueError, RuntimeError) as error:
+        raise BundleError(f"{path}: LiteRT cannot plan it ({error}); convert the checkpoint again") from error

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tinysam_mobile.simulator.native_stderr import without_known_lines
 from tinysam_mobile.simulator.tflite_graph import parse_graph, read_model_bytes
 
 __all__ = ["Delegation", "delegation"]
@@ -37,7 +38,8 @@ def delegation(path: Path, signature: str) -> Delegation:
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(model_content=_alone(data, number))
-    interpreter.allocate_tensors()
+    with without_known_lines():
+        interpreter.allocate_tensors()
     # There is no public call; LiteRT's own model analysis reads this list.
     operations = interpreter._get_ops_details()
     return Delegation(
