@@ -27,9 +27,9 @@ from tinysam_mobile.errors import ConversionError, RuntimeUnavailableError
 from tinysam_mobile.exportable import EntryPoint, example_inputs
 from tinysam_mobile.quant.capability import check_recipe
 from tinysam_mobile.quant.recipe import Scheme
+from tinysam_mobile.simulator.integer_macs import count_macs
 from tinysam_mobile.simulator.native_stderr import without_known_lines
 from tinysam_mobile.simulator.tflite_graph import TfliteGraph, read_graph
-from tinysam_mobile.simulator.integer_macs import count_macs
 from tinysam_mobile.spec import Component
 from tinysam_mobile.version import __version__
 

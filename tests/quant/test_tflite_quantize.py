@@ -17,9 +17,9 @@ from tinysam_mobile.parity.metrics import sqnr_db
 from tinysam_mobile.quant.plan import QuantPlan
 from tinysam_mobile.quant.recipe import RECIPES
 from tinysam_mobile.quant.simulation import simulated
+from tinysam_mobile.simulator.integer_macs import count_macs
 from tinysam_mobile.simulator.tflite_delegates import delegation
 from tinysam_mobile.simulator.tflite_graph import TfliteGraph, read_graph
-from tinysam_mobile.simulator.integer_macs import count_macs
 from tinysam_mobile.spec import Component
 
 SIMULATION_MIN_DB = 45.0
