@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from subprocess import CompletedProcess, run
 
 import pytest
-from click.testing import CliRunner, Result
 from hypothesis import settings
-
-from tinysam_mobile.cli import main
 
 # No deadline: how long an example takes says nothing on a busy machine.
 settings.register_profile("tinysam", deadline=None)
@@ -16,8 +15,9 @@ settings.load_profile("tinysam")
 
 
 @pytest.fixture(scope="session")
-def tflite_bundle(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
+def tflite_bundle(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, CompletedProcess[str]]:
     """The bundle that `convert stand-in:tiny-test --target tflite --json` wrote, and what it printed."""
     out = tmp_path_factory.mktemp("bundle") / "bundle"
-    arguments = ["stand-in:tiny-test", "--target", "tflite", "--batch", "2", "--out", str(out), "--json"]
-    return out, CliRunner().invoke(main, ["convert", *arguments], catch_exceptions=False)
+    options = ["--target", "tflite", "--batch", "2", "--out", str(out), "--json"]
+    command = [sys.executable, "-m", "tinysam_mobile", "convert", "stand-in:tiny-test", *options]
+    return out, run(command, capture_output=True, text=True, check=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import numpy as np
 import pytest
@@ -27,13 +28,13 @@ def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def bundle(tflite_bundle: tuple[Path, Result]) -> tuple[Path, Result]:
+def bundle(tflite_bundle: tuple[Path, CompletedProcess[str]]) -> tuple[Path, CompletedProcess[str]]:
     return tflite_bundle
 
 
-def test_convert_reports_each_artifact(bundle: tuple[Path, Result]) -> None:
+def test_convert_reports_each_artifact(bundle: tuple[Path, CompletedProcess[str]]) -> None:
     out, result = bundle
-    assert result.exit_code == 0, result.stderr
+    assert result.returncode == 0, result.stderr
     report = json.loads(result.stdout)
     assert [Path(a["path"]).name for a in report["artifacts"]] == ["encoder.tflite", "decoder.tflite"]
     assert all(
@@ -45,7 +46,7 @@ def test_convert_reports_each_artifact(bundle: tuple[Path, Result]) -> None:
     assert "stand-in weights" in result.stderr
 
 
-def test_convert_refuses_an_existing_folder(bundle: tuple[Path, Result]) -> None:
+def test_convert_refuses_an_existing_folder(bundle: tuple[Path, CompletedProcess[str]]) -> None:
     out, _ = bundle
     before = (out / "manifest.json").read_bytes()
     result = call("convert", "stand-in:tiny-test", "--target", "tflite", "--out", out)
@@ -56,7 +57,7 @@ def test_convert_refuses_an_existing_folder(bundle: tuple[Path, Result]) -> None
 
 @pytest.mark.parametrize("runtime", ["torch", "tflite"])
 def test_segment_gives_one_mask_on_every_runtime(
-    runtime: str, bundle: tuple[Path, Result], photo: Path, tmp_path: Path
+    runtime: str, bundle: tuple[Path, CompletedProcess[str]], photo: Path, tmp_path: Path
 ) -> None:
     source = ["--checkpoint", "stand-in:tiny-test"] if runtime == "torch" else ["--bundle", bundle[0]]
     out = tmp_path / "object.json"
@@ -143,7 +144,9 @@ def test_doctor_knows_every_runtime() -> None:
     assert next(c for c in components if c["name"] == "torch")["problem"] is None
 
 
-def test_inspect_bundle_artifact_and_strangers(bundle: tuple[Path, Result], tmp_path: Path) -> None:
+def test_inspect_bundle_artifact_and_strangers(
+    bundle: tuple[Path, CompletedProcess[str]], tmp_path: Path
+) -> None:
     out, _ = bundle
     assert json.loads(call("inspect", out, "--json").stdout)["kind"] == "bundle"
     artifact = json.loads(call("inspect", out / "tflite/fp32/decoder.tflite", "--json").stdout)

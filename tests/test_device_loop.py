@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import numpy as np
@@ -260,7 +261,7 @@ def test_bench_reports_a_device_from_its_dump_only(world: World, tmp_path: Path)
 
 
 def test_an_artifact_as_a_device_passes_and_is_benched(
-    tflite_bundle: tuple[Path, Result], tmp_path: Path
+    tflite_bundle: tuple[Path, CompletedProcess[str]], tmp_path: Path
 ) -> None:
     """A converted file in the place of the phone; its figures come from a process of its own."""
     path, _ = tflite_bundle

@@ -48,7 +48,8 @@ class _ThreadPool:
     def use(cls, num_threads: int | None) -> None:
         """Give the pool `num_threads` threads; None leaves it as it is."""
         if num_threads is not None and portable_lib._threadpool_get_thread_count() != num_threads:
-            portable_lib._unsafe_reset_threadpool(num_threads)
+            with without_known_lines():
+                portable_lib._unsafe_reset_threadpool(num_threads)
             cls.generation += 1
 
 
