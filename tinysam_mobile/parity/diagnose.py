@@ -97,7 +97,7 @@ def _outcome(mistake: Mistake, s: Situation, stage: Stage) -> list[NDArray[Any]]
 
 
 def _encoded(s: Situation, image: NDArray[Any]) -> list[NDArray[Any]]:
-    """The embedding of a mistaken image; one that reaches into the padding was given as filling the square."""
+    """The embedding of a mistaken image; one that reaches into the padding was said to fill the square."""
     height, width = s.geometry.valid_size
     beyond = image[:, height:].any() or image[:, :, width:].any()
     size = s.geometry.image_size

@@ -194,6 +194,7 @@ def _junit_cases(side: SideResult) -> Sequence[tuple[str, str | None]]:
     bad = [(photo, prompt) for photo in side.photos for prompt in photo.prompts if not prompt.passed]
     listing = ", ".join(f"{photo.name} prompt {p.index}: mask IoU {p.mask_iou:.3f}" for photo, p in bad[:10])
     cases.append(("masks_end_to_end", f"{len(bad)} prompts: {listing}" if bad else None))
+    cases += [(f"lint_{f.rule}", f.message) for f in side.lint_errors]
     for check in side.everything:
         text = f"{100 * check.unexplained:.1f} % of the objects are unexplained"
         cases.append((f"everything_{check.mode}_{check.photo}", None if check.passed else text))

@@ -34,9 +34,9 @@ STAGE_TITLES = {
     "everything": "everything mode",
 }
 FIGURE_TITLES = {
-    "sqnr_db": "SQNR, dB, at least",
-    "max_abs_difference": "max |Δ|, at most",
-    "wrong_logit": "wrong logit / RMS, at most",
+    "sqnr_db": "SQNR must be at least",
+    "max_abs_difference": "max |Δ| must be at most",
+    "wrong_logit": "a wrong pixel's logit, over the RMS, must be at most",
 }
 
 
@@ -74,6 +74,8 @@ def figure(value: float | None) -> str:
     """A number for a table; equal arrays have an infinite SQNR, which JSON holds as null."""
     if value is None:
         return "–"
+    if value == float("inf"):
+        return "∞"
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.4g}"
 
 

@@ -12,6 +12,7 @@ from tinysam_mobile.parity.bounds import Bounds
 from tinysam_mobile.parity.diagnose import Explanation, diagnose, situation_of
 from tinysam_mobile.parity.everything_section import EverythingCheck
 from tinysam_mobile.parity.judge import PhotoJudgement, StageJudgement, judge_photo, margin
+from tinysam_mobile.parity.lint import Finding, Severity
 from tinysam_mobile.parity.report_pictures import MaskPictures, mask_pictures
 from tinysam_mobile.parity.stages import PhotoCase, Recording, Stage
 from tinysam_mobile.simulator.base import Backend
@@ -41,7 +42,7 @@ class SideResult:
     photos: tuple[PhotoJudgement, ...] = ()
     explanation: Explanation | None = None
     everything: tuple[EverythingCheck, ...] = ()
-    lint: tuple[Any, ...] = ()
+    lint: tuple[Finding, ...] = ()
     pictures: tuple[MaskPictures, ...] = ()
     details: Mapping[str, Any] = field(default_factory=dict)
 
@@ -50,7 +51,13 @@ class SideResult:
         """PASSED, FAILED or NOT_RUN."""
         if self.not_run is not None:
             return "NOT_RUN"
-        return "PASSED" if self.error is None and self.first_fault is None else "FAILED"
+        wrong = self.error is not None or self.first_fault is not None or self.lint_errors
+        return "FAILED" if wrong else "PASSED"
+
+    @property
+    def lint_errors(self) -> list[Finding]:
+        """Findings of the lint that make an artifact useless, however well it runs here."""
+        return [finding for finding in self.lint if finding.severity is Severity.ERROR]
 
     @property
     def first_fault(self) -> Stage | None:
@@ -74,7 +81,7 @@ class SideResult:
         if self.error is not None:
             return f"FAILED: {self.error}"
         if self.first_fault is None:
-            return "PASSED"
+            return f"FAILED: {self.lint_errors[0].message}" if self.lint_errors else "PASSED"
         cause = f"{self.explanation.cause} ({self.explanation.how})" if self.explanation else "no known cause"
         return f"FAILED at {self.first_fault}: {cause}"
 

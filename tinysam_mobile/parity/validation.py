@@ -8,8 +8,10 @@ from dataclasses import dataclass, replace
 from tinysam_mobile.bundle import Bundle
 from tinysam_mobile.errors import RuntimeUnavailableError, TinySAMError
 from tinysam_mobile.everything import EverythingConfig, EverythingResult
+from tinysam_mobile.manifest import Artifact
 from tinysam_mobile.parity.bounds import bounds_for
 from tinysam_mobile.parity.everything_section import EverythingCheck, check_everything, everything_of
+from tinysam_mobile.parity.lint import Finding, lint_artifact
 from tinysam_mobile.parity.record import record_photo
 from tinysam_mobile.parity.sides import SideJudge, SideResult
 from tinysam_mobile.parity.stages import PhotoCase, Recording
@@ -54,12 +56,21 @@ def bundle_sides(
                         runtime=runtime,
                         recipe=artifacts[0].recipe,
                         bounds=bounds_for(artifact_runtime, artifacts[0].recipe, overrides),
+                        lint=_lint(bundle, artifacts),
                         details={a.path: f"sha256 {a.sha256}, {a.size_bytes} bytes" for a in artifacts},
                     ),
                     open=_opener(bundle, runtime, artifacts[0].recipe, num_threads),
                 )
             )
     return sides
+
+
+def _lint(bundle: Bundle, artifacts: Sequence[Artifact]) -> tuple[Finding, ...]:
+    """Findings about a side's artifacts; none where the format's own package is missing, as it is not run."""
+    try:
+        return tuple(finding for artifact in artifacts for finding in lint_artifact(bundle, artifact))
+    except RuntimeUnavailableError:
+        return ()
 
 
 def _opener(bundle: Bundle, runtime: str, recipe: str, num_threads: int | None) -> Callable[[], Backend]:
