@@ -1,33 +1,47 @@
-"""mIoU of one-prompt segmentation, of any backend: from the tight box, and from the centre point.
+"""mIoU of one-prompt segmentation, of any backend, by kind of prompt (`prompt_kinds`).
 
 Every instance that is no crowd and whose annotated area is at least `MIN_AREA_PX` counts once; IoU is
-measured at the photo's own resolution.  `miou_box` and `miou_point` take the mask with the highest predicted
-IoU, their `_best` the best of the three.
+measured at the photo's own resolution.  `miou_box`, `miou_point` and so on take the mask with the highest
+predicted IoU, their `_best` the best of the three.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tinysam_mobile.evaluation.coco import CocoDataset, CocoImage, Instance
-from tinysam_mobile.evaluation.ideal_prompts import centre_point, tight_box
+from tinysam_mobile.evaluation.instances import CocoDataset, CocoImage, Instance
+from tinysam_mobile.evaluation.prompt_kinds import CLICKS, FIXED, clicked, ideal_prompt
 from tinysam_mobile.images import load_image
-from tinysam_mobile.predictor import Predictor
-from tinysam_mobile.prompts import Prompt, make_prompt
+from tinysam_mobile.predictor import Prediction, Predictor
 from tinysam_mobile.simulator.base import Backend
-from tinysam_mobile.spec import Label
 
-__all__ = ["PROMPT_KINDS", "SIZES", "Measurement", "measure", "size_of", "spearman", "summary"]
+__all__ = [
+    "GROUPS",
+    "SIZES",
+    "Measurement",
+    "Target",
+    "mask_iou",
+    "measure",
+    "measure_targets",
+    "measured",
+    "size_of",
+    "spearman",
+    "summary",
+    "targets_of",
+]
 
 MIN_AREA_PX = 100
 SIZES = {"small": 32**2, "medium": 96**2, "large": float("inf")}
 """COCO's sizes: the annotated area in pixels below which an object has that size."""
-PROMPT_KINDS = ("box", "point")
+GROUPS = {name: {name} for name in SIZES} | {"medium_large": {"medium", "large"}, "all": set(SIZES)}
+"""Columns of the table → the sizes in them."""
+DEFAULT_KINDS = ("box", "point")
 
 BoolMask = NDArray[np.bool_]
 
@@ -84,52 +98,90 @@ def measure(
         targets = targets_of(image)
         if targets:
             predictor.set_image(load_image(image.path))
-            yield from _measure_targets(predictor, targets)
+            yield from measure_targets(predictor, targets, DEFAULT_KINDS)
         if progress:
             progress(done, len(dataset.images))
 
 
-def _measure_targets(predictor: Predictor, targets: Sequence[Target]) -> Iterator[Measurement]:
-    asked = [(kind, target) for kind in PROMPT_KINDS for target in targets]
-    predictions = predictor.predict_batch([ideal_prompt(kind, target.mask) for kind, target in asked])
-    for (kind, target), prediction in zip(asked, predictions, strict=True):
-        yield Measurement(
-            instance_id=target.instance.id,
-            size=size_of(target.instance),
-            prompt=kind,
-            ious=tuple(mask_iou(mask, target.mask) for mask in prediction.masks),
-            predicted=tuple(float(score) for score in prediction.scores),
-        )
+def measure_targets(
+    predictor: Predictor, targets: Sequence[Target], kinds: Sequence[str], *, seed: int = 0
+) -> Iterator[Measurement]:
+    """Yield measurements of `kinds` (of `prompt_kinds.KINDS`) on targets of the photo that is set."""
+    asked = [(kind, target) for kind in kinds if kind in FIXED for target in targets]
+    prompts = [ideal_prompt(kind, target.mask, (seed, target.instance.id)) for kind, target in asked]
+    for (kind, target), prediction in zip(asked, predictor.predict_batch(prompts), strict=True):
+        yield measured(kind, target, prediction)
+    clicks = {CLICKS[kind]: kind for kind in kinds if kind in CLICKS}
+    if clicks:
+        answers = clicked(predictor, [target.mask for target in targets], max(clicks))
+        for count, i, prediction in answers:
+            if count in clicks:
+                yield measured(clicks[count], targets[i], prediction)
 
 
-def ideal_prompt(kind: str, mask: BoolMask) -> Prompt:
-    """Return the prompt of a `PROMPT_KINDS` kind that a perfect user would give for `mask`."""
-    if kind == "box":
-        return make_prompt(box=tight_box(mask))
-    return make_prompt([centre_point(mask)], [Label.FOREGROUND])
+def measured(kind: str, target: Target, prediction: Prediction) -> Measurement:
+    """Compare the three masks of a prediction with the target's."""
+    return Measurement(
+        instance_id=target.instance.id,
+        size=size_of(target.instance),
+        prompt=kind,
+        ious=tuple(mask_iou(mask, target.mask) for mask in prediction.masks),
+        predicted=tuple(float(score) for score in prediction.scores),
+    )
 
 
-def summary(measurements: Sequence[Measurement]) -> dict[str, dict[str, float]]:
+@dataclass(frozen=True, kw_only=True)
+class _Values:
+    """Numbers of one kind of prompt: 8 bytes each, since there may be millions of instances."""
+
+    sizes: list[str] = field(default_factory=list)
+    chosen: array[float] = field(default_factory=lambda: array("d"))
+    best: array[float] = field(default_factory=lambda: array("d"))
+    real: array[float] = field(default_factory=lambda: array("d"))
+    predicted: array[float] = field(default_factory=lambda: array("d"))
+
+    def add(self, measurement: Measurement) -> None:
+        self.sizes.append(measurement.size)
+        self.chosen.append(measurement.chosen_iou)
+        self.best.append(max(measurement.ious))
+        self.real.extend(measurement.ious)
+        self.predicted.extend(measurement.predicted)
+
+
+def summary(measurements: Iterable[Measurement]) -> dict[str, dict[str, float]]:
     """Return mIoU by figure (`miou_box`, `miou_box_best`, …) and by size (also `all`, `medium_large`); the
     Spearman correlation of predicted with real IoU over all masks, by prompt; and the instance counts.
 
-    Sizes without instances are left out.
+    Sizes without instances are left out.  A prompt whose instances are not those of the first one has its
+    own counts (`instances_detector`).
     """
-    groups = {name: {name} for name in SIZES} | {"medium_large": {"medium", "large"}, "all": set(SIZES)}
+    by_prompt: dict[str, _Values] = {}
+    for measurement in measurements:
+        by_prompt.setdefault(measurement.prompt, _Values()).add(measurement)
     table: dict[str, dict[str, float]] = {}
-    for prompt in PROMPT_KINDS:
-        ours = [m for m in measurements if m.prompt == prompt]
-        for group, sizes in groups.items():
-            members = [m for m in ours if m.size in sizes]
-            if members:
-                chosen, best = f"miou_{prompt}", f"miou_{prompt}_best"
-                table.setdefault(chosen, {})[group] = float(np.mean([m.chosen_iou for m in members]))
-                table.setdefault(best, {})[group] = float(np.mean([max(m.ious) for m in members]))
-                table.setdefault("instances", {})[group] = len(members)
-        if ours:
-            real, predicted = np.array([m.ious for m in ours]), np.array([m.predicted for m in ours])
-            table.setdefault("spearman", {})[prompt] = spearman(predicted.ravel(), real.ravel())
+    for prompt, values in by_prompt.items():
+        chosen, best, counts = _by_group(values)
+        table[f"miou_{prompt}"], table[f"miou_{prompt}_best"] = chosen, best
+        if table.setdefault("instances", counts) != counts:
+            table[f"instances_{prompt}"] = counts
+        correlation = spearman(np.frombuffer(values.predicted), np.frombuffer(values.real))
+        table.setdefault("spearman", {})[prompt] = correlation
     return table
+
+
+def _by_group(values: _Values) -> tuple[dict[str, float], dict[str, float], dict[str, float]]:
+    """Mean of the chosen masks, mean of the best ones and count, by group of sizes."""
+    chosen: dict[str, float] = {}
+    best: dict[str, float] = {}
+    counts: dict[str, float] = {}
+    sizes = np.array(values.sizes)
+    for group, members in GROUPS.items():
+        where = np.isin(sizes, list(members))
+        if where.any():
+            chosen[group] = float(np.frombuffer(values.chosen)[where].mean())
+            best[group] = float(np.frombuffer(values.best)[where].mean())
+            counts[group] = int(where.sum())
+    return chosen, best, counts
 
 
 def spearman(left: NDArray[np.floating], right: NDArray[np.floating]) -> float:
