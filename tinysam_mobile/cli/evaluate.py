@@ -192,7 +192,7 @@ def _say_photo(say: Callable[[str], None], model: ModelUnderTest, done: int, tot
 
 def _row(model: ModelUnderTest, table: Table, dataset: CocoDataset) -> ComparedModel:
     """Accuracy and cost; the times are those of the first photo, on this machine as it is now."""
-    timings = measure_speed(model.open(), load_image(dataset.images[0].path))
+    timings = measure_speed(model.open(), load_image(dataset.images[0].path), runs=3)
     values = plain(table) | {f"{name}_ms": timing.latency_ms for name, timing in timings.items()}
     values["size_mb"] = model.size_bytes / 1e6
     if model.checkpoint:

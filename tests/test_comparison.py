@@ -1,0 +1,140 @@
+"""Comparisons: models by name, rows of measured and published figures, the files that are written."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from tinysam_mobile.cli.evaluate import command
+from tinysam_mobile.cli.evaluate_inputs import ModelChoice
+from tinysam_mobile.errors import UsageError
+from tinysam_mobile.evaluation.comparison import (
+    ComparedModel,
+    comparison_files,
+    markdown,
+    published_rows,
+    to_csv,
+)
+from tinysam_mobile.evaluation.models import checkpoint_model, is_bundle
+from tinysam_mobile.evaluation.speed import boxes_on, timed
+
+MODEL = "stand-in:tiny-test"
+ROWS = [
+    ComparedModel(name="nano", runtime="torch", recipe="float", figures={"encode_ms": 9.0, "miou_box": 0.5}),
+    ComparedModel(name="nano", runtime="tflite", recipe="fp16", figures={"miou_box": 0.4875}),
+    ComparedModel(name="SAM-H", runtime="published", recipe="", figures={"AP": 0.466}, source="a paper"),
+]
+
+
+def test_published_rows_are_marked_and_never_mixed_with_ours() -> None:
+    coco = {row.name: row for row in published_rows("coco")}
+    lvis = {row.name: row for row in published_rows("lvis")}
+    assert all(row.is_published for row in [*coco.values(), *lvis.values()])
+    assert coco["TinySAM"].figures == {"AP": 0.423, "macs_g": 42.0}
+    assert lvis["TinySAM"].figures["AP"] == 0.389
+    assert coco["SAM2-B+"].figures == {"miou_point": 0.543}
+    assert "SAM2-B+" not in lvis
+
+
+def test_markdown_table() -> None:
+    assert markdown(ROWS, title="Models").splitlines() == [
+        "# Models",
+        "",
+        "| model | runtime | recipe | miou_box | AP | encode_ms |",
+        "|---|---|---|---:|---:|---:|",
+        "| nano | torch | float | 0.5 |  | 9 |",
+        "| nano | tflite | fp16 | 0.4875 |  |  |",
+        "| *SAM-H* | published |  |  | 0.466 |  |",
+        "",
+        "*Italic*: published figures, not measured here: a paper.",
+    ]
+
+
+def test_csv_has_full_precision_and_empty_cells() -> None:
+    rows = list(csv.DictReader(to_csv(ROWS).splitlines()))
+    assert [row["published"] for row in rows] == ["0", "0", "1"]
+    assert rows[1] | {} == {
+        "model": "nano",
+        "runtime": "tflite",
+        "recipe": "fp16",
+        "published": "0",
+        "miou_box": "0.4875",
+        "AP": "",
+        "encode_ms": "",
+    }
+
+
+def test_files_of_a_comparison(tmp_path: Path) -> None:
+    files = comparison_files(ROWS, tmp_path / "report", title="Models", about={"photos": 3})
+    assert [file.name for file in files] == [
+        "comparison.md",
+        "comparison.json",
+        "comparison.csv",
+        "comparison.png",
+    ]
+    assert sorted(path.name for path in (tmp_path / "report").iterdir()) == sorted(f.name for f in files)
+    document = json.loads(files[1].read_text())
+    assert document["photos"] == 3
+    assert document["rows"][2]["source"] == "a paper"
+    with Image.open(files[3]) as picture:
+        assert np.asarray(picture.convert("L")).std() > 0
+
+
+def test_timing_takes_the_median_after_a_warm_up() -> None:
+    calls = []
+    timing = timed(lambda: calls.append(1), runs=5)
+    assert len(calls) == 6
+    assert timing.lower_quartile_ms <= timing.latency_ms <= timing.upper_quartile_ms
+    assert timing.to_json()["per_s"] == pytest.approx(1e3 / timing.latency_ms)
+
+
+def test_survey_boxes_lie_in_the_photo_and_are_always_the_same() -> None:
+    photo = np.zeros((60, 80, 3), np.uint8)
+    boxes = [prompt.box for prompt in boxes_on(photo, 50)]
+    assert len(boxes) == 50
+    assert all(box is not None and box.min() >= 0 and (box <= (80, 60, 80, 60)).all() for box in boxes)
+    first = boxes_on(photo, 1)[0].box
+    assert first is not None
+    assert boxes[0] is not None
+    assert (first == boxes[0]).all()
+
+
+def test_a_checkpoint_by_name_knows_its_size(tmp_path: Path) -> None:
+    model = checkpoint_model(MODEL, slots=3)
+    assert model.checkpoint is not None
+    assert model.size_bytes == 4 * sum(p.numel() for p in model.checkpoint.model.parameters())
+    assert model.open().contract.slots == 3
+    assert not is_bundle(str(tmp_path))
+
+
+def test_command_compares_models_and_baselines(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    Image.new("RGB", (64, 64), (90, 120, 30)).save(tmp_path / "images" / "a.png")
+    runs = [[8, 8, 40, 8, 40, 40, 8, 40]]
+    entry = {"id": 1, "image_id": 1, "category_id": 1, "area": 1024, "iscrowd": 0, "segmentation": runs}
+    image = {"id": 1, "file_name": "a.png", "width": 64, "height": 64}
+    (tmp_path / "instances.json").write_text(json.dumps({"images": [image], "annotations": [entry]}))
+    arguments = [str(tmp_path), "--compare", MODEL, MODEL, "--report", str(tmp_path / "report")]
+    result = CliRunner().invoke(command, [*arguments, "--baseline", "filled_box", "--json"])
+    assert result.exit_code == 0, result.output
+    rows = json.loads(result.stdout)["rows"]
+    assert [row["model"] for row in rows[:3]] == [MODEL, MODEL, "filled_box"]
+    assert rows[0]["miou_box"] == rows[1]["miou_box"]
+    assert rows[2]["miou_box"] == 1.0
+    assert rows[0]["macs_g"] > 0
+    assert {row["runtime"] for row in rows[3:]} == {"published"}
+    assert (tmp_path / "report" / "comparison.md").exists()
+
+
+def test_compare_refuses_a_model_by_option() -> None:
+    choice = ModelChoice(
+        checkpoint="x", bundle=None, runtime=None, recipe=None, image_size=None, threads=None
+    )
+    with pytest.raises(UsageError, match="after DATASET"):
+        choice.named(("a",), ("box",))
