@@ -1,0 +1,113 @@
+"""Ranking of layers and mixed precision on the smallest model, whose graphs are traced once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tinysam_mobile.errors import ConversionError
+from tinysam_mobile.exportable import contract_of, entry_points
+from tinysam_mobile.modeling.config import CONFIGS
+from tinysam_mobile.modeling.stand_in import stand_in_model
+from tinysam_mobile.quant.calibration import CalibrationSet
+from tinysam_mobile.quant.graph import LayerGraph
+from tinysam_mobile.quant.numerics import grid_of_range
+from tinysam_mobile.quant.plan import LayerGrids, QuantPlan
+from tinysam_mobile.quant.planning import SEARCH, make_plan, trace_all
+from tinysam_mobile.quant.recipe import RECIPES
+from tinysam_mobile.quant.sensitivity import auto_mixed, rank_layers
+from tinysam_mobile.quant.simulation import SimulatedModel, simulated
+from tinysam_mobile.simulator.registry import open_model
+
+MODEL = stand_in_model(CONFIGS["tiny-test"])
+CONTRACT = contract_of(MODEL, slots=4, batch=4)
+BROKEN = "image_encoder.neck.0"
+
+
+@pytest.fixture(scope="module")
+def graphs() -> dict[str, LayerGraph]:
+    return trace_all(entry_points(MODEL, CONTRACT))
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> CalibrationSet:
+    folder = tmp_path_factory.mktemp("photos")
+    rng = np.random.default_rng(0)
+    for index in range(2):
+        coarse = rng.integers(0, 256, (6, 8, 3), np.uint8)
+        Image.fromarray(coarse).resize((160, 120)).save(folder / f"{index}.png")
+    return CalibrationSet.from_folder(folder)
+
+
+@pytest.fixture(scope="module")
+def plan(graphs: dict[str, LayerGraph], photos: CalibrationSet) -> QuantPlan:
+    return make_plan(RECIPES["static_w8a8"], graphs, photos, CONTRACT)
+
+
+def broken(plan: QuantPlan, names: tuple[str, ...]) -> QuantPlan:
+    """A plan in which the input of some layers is rounded to next to nothing."""
+    coarse = grid_of_range(-1e-3, 1e-3)
+    grids = {n: LayerGrids(inputs=(coarse,), output=plan.layers[n].output) for n in names}
+    return replace(plan, layers={**plan.layers, **grids})
+
+
+def few(plan: QuantPlan) -> QuantPlan:
+    """The plan of four layers, so that ranking takes four runs."""
+    names = [BROKEN, "image_encoder.patch_embed.seq.0", "image_encoder.neck.2", "model.mask_decoder:linear_0"]
+    return replace(plan, layers={name: plan.layers[name] for name in names})
+
+
+def test_layers_have_one_name_in_both_decoders(graphs: dict[str, LayerGraph]) -> None:
+    single, batch = (set(graphs[name].order) for name in ("decode", "decode_batch"))
+    assert {name for name in single - batch if "mask_downscaling" not in name} == set()
+    assert batch <= single
+
+
+def test_the_broken_layer_is_first(
+    graphs: dict[str, LayerGraph], plan: QuantPlan, photos: CalibrationSet
+) -> None:
+    ranked = rank_layers(graphs, broken(few(plan), (BROKEN,)), photos, CONTRACT)
+    assert ranked[0].name == BROKEN
+    assert ranked[0].sqnr_db < 5 < 20 < ranked[1].sqnr_db
+
+
+def test_mixed_precision_leaves_it_out(
+    graphs: dict[str, LayerGraph], plan: QuantPlan, photos: CalibrationSet
+) -> None:
+    mixed = auto_mixed(graphs, broken(few(plan), (BROKEN,)), photos, CONTRACT, min_iou=0.8)
+    assert mixed.float_layers == (BROKEN,)
+    assert BROKEN not in mixed.layers
+    untouched = auto_mixed(graphs, few(plan), photos, CONTRACT, min_iou=0.5)
+    assert untouched.float_layers == ()
+
+
+def test_mixed_precision_says_when_it_cannot(
+    graphs: dict[str, LayerGraph], plan: QuantPlan, photos: CalibrationSet
+) -> None:
+    small = few(plan)
+    with pytest.raises(ConversionError, match="with 2 of 4 layers in float, not 0.99"):
+        auto_mixed(graphs, broken(small, tuple(small.layers)), photos, CONTRACT, min_iou=0.99)
+
+
+def test_the_search_plans_every_layer_that_the_observers_do(
+    graphs: dict[str, LayerGraph], plan: QuantPlan, photos: CalibrationSet
+) -> None:
+    found = make_plan(RECIPES["static_w8a8"], graphs, photos, CONTRACT, method=SEARCH)
+    assert found.layers.keys() == plan.layers.keys()
+    searched = [name for name, grids in found.layers.items() if grids.weight_clip]
+    # A mask prompt is no part of the loss, so the layers that read it keep their min-max grids.
+    assert {name for name in plan.layers if name not in searched} == {
+        f"model.prompt_encoder.mask_downscaling.{i}" for i in (0, 3, 6)
+    }
+
+
+def test_a_simulation_of_nothing_is_the_model(graphs: dict[str, LayerGraph]) -> None:
+    model = SimulatedModel(contract=CONTRACT, graphs=graphs, visit=simulated({}, weight_bits=8))
+    image = np.random.default_rng(0).uniform(0, 255, (1, 3, 128, 128)).astype(np.float32)
+    inputs = {"image": image, "valid_size": np.array([100, 128], np.int32)}
+    ours = model.run("encode", inputs)["image_embeddings"]
+    theirs = open_model(MODEL, CONTRACT).run("encode", inputs)["image_embeddings"]
+    np.testing.assert_allclose(ours, theirs, atol=1e-4)
