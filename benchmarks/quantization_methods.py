@@ -2,9 +2,9 @@
 
     python -m benchmarks.quantization_methods --calibration photos --dataset ccp_train --last 100
 
-Everything is simulated in PyTorch with all layers rounded, products of two activations too, as the paper does.
-Each row is a recipe, a method and a seed, which draws 8 photos of the folder and the prompts; it is kept as a
-file in OUT, so a run that was killed goes on.  The ranking lists what each layer costs alone.
+Everything is simulated in PyTorch with all layers rounded, products of two activations too, as the paper
+does.  Each row is a recipe, a method and a seed, which draws 8 photos of the folder and the prompts; it is
+kept as a file in OUT, so a run that was killed goes on.  The ranking lists what each layer costs alone.
 """
 
 from __future__ import annotations

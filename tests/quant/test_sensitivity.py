@@ -88,7 +88,7 @@ def test_mixed_precision_says_when_it_cannot(
     graphs: dict[str, LayerGraph], plan: QuantPlan, photos: CalibrationSet
 ) -> None:
     small = few(plan)
-    with pytest.raises(ConversionError, match="with 2 of 4 layers in float, not 0.99"):
+    with pytest.raises(ConversionError, match=r"with 2 of 4 layers in float, not 0\.99"):
         auto_mixed(graphs, broken(small, tuple(small.layers)), photos, CONTRACT, min_iou=0.99)
 
 
