@@ -228,6 +228,11 @@ def test_coreml_defects_are_found(kind: str, manifest: Manifest, tmp_path: Path)
     assert set(serious(findings)) <= {rule, "precision"}
 
 
+def test_block_weights_are_for_the_gpu(manifest: Manifest, tmp_path: Path) -> None:
+    findings = lint(coreml_file(manifest, tmp_path), "coreml", manifest, recipe="weight_only_w4_block32")
+    assert "blocks of 32" in serious(findings)["block_weights"]
+
+
 def test_memory_of_a_core_ml_program(manifest: Manifest, tmp_path: Path) -> None:
     facts = coreml_facts.read_facts(coreml_file(manifest, tmp_path, shape=(4, 5)))
     assert facts.graphs["encode"].peak_activation_bytes == 2 * 4 * 5 * 4

@@ -111,4 +111,5 @@ def print_device(info: DumpInfo) -> None:
     steps = [(step, summarise(figures)) for step, figures in info.latency_ms.items() if figures]
     if steps:
         rows = [[step, str(s.runs), f"{s.median_ms:.1f}", f"{s.p90_ms:.1f}"] for step, s in steps]
-        print_table(["step on the device", "runs", "median ms", "p90 ms"], rows, right=("runs",))
+        headers = ["step on the device", "runs", "median ms", "p90 ms"]
+        print_table(headers, rows, right=headers[1:])

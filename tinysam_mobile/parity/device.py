@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from tinysam_mobile.bundle import Bundle
-from tinysam_mobile.errors import DumpError
+from tinysam_mobile.errors import DumpError, RuntimeUnavailableError
+from tinysam_mobile.manifest import Artifact
 from tinysam_mobile.parity.bounds import bounds_for
 from tinysam_mobile.parity.dumps import DumpInfo, open_dump
 from tinysam_mobile.parity.fixtures import FixtureSet
-from tinysam_mobile.parity.lint import lint_artifact
+from tinysam_mobile.parity.lint import Finding, lint_artifact
 from tinysam_mobile.parity.sides import SideJudge, SideResult
 from tinysam_mobile.simulator.base import Backend
 
@@ -64,7 +65,7 @@ def _known(bundle: Bundle, path: Path, info: DumpInfo, overrides: Mapping[str, f
         runtime=info.runtime,
         recipe=info.recipe,
         bounds=bounds_for(info.runtime, info.recipe, overrides),
-        lint=tuple(finding for artifact in artifacts for finding in lint_artifact(bundle, artifact)),
+        lint=_lint(bundle, artifacts),
         details={
             "device": info.device_model,
             "os": info.os,
@@ -75,3 +76,11 @@ def _known(bundle: Bundle, path: Path, info: DumpInfo, overrides: Mapping[str, f
             **{artifact.path: f"sha256 {artifact.sha256}" for artifact in artifacts},
         },
     )
+
+
+def _lint(bundle: Bundle, artifacts: Sequence[Artifact]) -> tuple[Finding, ...]:
+    """Findings about what the device ran; none where this machine lacks the format's package."""
+    try:
+        return tuple(finding for artifact in artifacts for finding in lint_artifact(bundle, artifact))
+    except RuntimeUnavailableError:
+        return ()

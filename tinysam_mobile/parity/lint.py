@@ -213,6 +213,17 @@ def _precision(subject: _Subject) -> Iterator[Finding]:
             yield subject.find(Severity.WARNING, "precision", message, advice)
 
 
+def _block_weights(subject: _Subject) -> Iterator[Finding]:
+    """Weights with a scale per block, which the Neural Engine gets wrong."""
+    recipe = RECIPES.get(subject.artifact.recipe)
+    if subject.artifact.runtime == "coreml" and recipe and recipe.block_size:
+        message = (
+            f"weights in blocks of {recipe.block_size}: a ViT's cosine fell to 0.37 on the Neural Engine"
+        )
+        advice = "compare a dump from a device before shipping, or convert with --recipe palettized_w8"
+        yield subject.find(Severity.WARNING, "block_weights", message, advice)
+
+
 def _peak_memory(subject: _Subject) -> Iterator[Finding]:
     """The least memory that activations can take."""
     for graph in subject.graphs:
@@ -265,6 +276,7 @@ RULES: Mapping[str, Callable[[_Subject], Iterator[Finding]]] = {
     "undelegated": _undelegated,
     "accelerator": _accelerators,
     "precision": _precision,
+    "block_weights": _block_weights,
     "peak_memory": _peak_memory,
     "weights": _weights,
 }
