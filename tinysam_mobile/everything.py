@@ -65,7 +65,7 @@ class EverythingConfig:
     stability_score_offset: float = 1.0
     high_score_thresh: float = 8.5
     near_iou_slack: float = 0.1
-    near_stability_slack: float = 0.15
+    near_stability_slack: float = 0.3
     box_nms_thresh: float = 0.7
     crop_layers: int = 0
     crop_overlap_ratio: float = 512 / 1500
