@@ -14,9 +14,15 @@ from ai_edge_litert import schema_py_generated as schema
 
 __all__ = [
     "add_metadata",
+    "builtin_of",
+    "drop_unused",
     "fold_transposes",
     "load_model",
+    "name_of",
+    "new_tensor",
+    "opcode_of",
     "save_model",
+    "shape_of",
     "store_constants_as_float16",
     "use_batch_matmul",
 ]
@@ -78,7 +84,7 @@ def _use_batch_matmul(model: Any, graph: Any) -> int:
         else:
             operators.append(op)
     graph.operators = operators
-    _drop_unused(graph)
+    drop_unused(graph)
     return changed
 
 
@@ -92,19 +98,19 @@ def fold_transposes(model: Any) -> int:
     for graph in model.subgraphs:
         makers = {int(op.outputs[0]): op for op in graph.operators}
         for op in graph.operators:
-            if _builtin(model, op) != schema.BuiltinOperator.BATCH_MATMUL or op.builtinOptions.adjY:
+            if builtin_of(model, op) != schema.BuiltinOperator.BATCH_MATMUL or op.builtinOptions.adjY:
                 continue
             maker = makers.get(int(op.inputs[1]))
             if maker is not None and _swaps_last_axes(model, graph, maker):
                 op.inputs = np.array([op.inputs[0], maker.inputs[0]], np.int32)
                 op.builtinOptions.adjY = True
                 folded += 1
-        _drop_unused(graph)
+        drop_unused(graph)
     return folded
 
 
 def _swaps_last_axes(model: Any, graph: Any, op: Any) -> bool:
-    if _builtin(model, op) != schema.BuiltinOperator.TRANSPOSE:
+    if builtin_of(model, op) != schema.BuiltinOperator.TRANSPOSE:
         return False
     data = model.buffers[graph.tensors[op.inputs[1]].buffer].data
     if data is None:
@@ -114,13 +120,14 @@ def _swaps_last_axes(model: Any, graph: Any, op: Any) -> bool:
     return order == [*axes[:-2], axes[-1], axes[-2]]
 
 
-def _drop_unused(graph: Any) -> None:
+def drop_unused(graph: Any) -> None:
+    """Take out operations whose result nothing reads."""
     used = {int(i) for op in graph.operators for i in op.inputs} | {int(i) for i in graph.outputs}
     graph.operators = [op for op in graph.operators if int(op.outputs[0]) in used]
 
 
 def _is_computed_product(model: Any, op: Any, makers: Mapping[int, Any]) -> bool:
-    if _builtin(model, op) != schema.BuiltinOperator.FULLY_CONNECTED:
+    if builtin_of(model, op) != schema.BuiltinOperator.FULLY_CONNECTED:
         return False
     has_bias = len(op.inputs) > 2 and op.inputs[2] >= 0
     operands_are_computed = op.inputs[0] in makers and op.inputs[1] in makers
@@ -136,13 +143,13 @@ def _as_batch_matmul(model: Any, graph: Any, op: Any, makers: Mapping[int, Any])
     after: list[Any] = []
     x, y = (_with_batch_axis(model, graph, int(tensor), makers, before) for tensor in op.inputs[:2])
     result = int(op.outputs[0])
-    shape = (*_shape(graph, x)[:-1], _shape(graph, y)[-2])
-    if shape != _shape(graph, result):
-        product = _new_tensor(graph, result, shape, suffix="product")
+    shape = (*shape_of(graph, x)[:-1], shape_of(graph, y)[-2])
+    if shape != shape_of(graph, result):
+        product = new_tensor(graph, result, shape, suffix="product")
         after.append(_reshape(model, graph, product, result))
         op.outputs = np.array([product], np.int32)
     op.inputs = np.array([x, y], np.int32)
-    op.opcodeIndex = _opcode(model, schema.BuiltinOperator.BATCH_MATMUL)
+    op.opcodeIndex = opcode_of(model, schema.BuiltinOperator.BATCH_MATMUL)
     op.builtinOptionsType = schema.BuiltinOptions.BatchMatMulOptions
     op.builtinOptions = schema.BatchMatMulOptionsT(adjX=False, adjY=True)
     return [*before, op, *after]
@@ -150,14 +157,17 @@ def _as_batch_matmul(model: Any, graph: Any, op: Any, makers: Mapping[int, Any])
 
 def _with_batch_axis(model: Any, graph: Any, tensor: int, makers: Mapping[int, Any], ops: list[Any]) -> int:
     """Return a tensor of rank 3 or more that holds `tensor`; a RESHAPE that it needs is appended to `ops`."""
-    shape = _shape(graph, tensor)
+    shape = shape_of(graph, tensor)
     if len(shape) > 2:
         return tensor
     batched = (1, *shape)
     maker = makers[tensor]
-    if _builtin(model, maker) == schema.BuiltinOperator.RESHAPE and _shape(graph, maker.inputs[0]) == batched:
+    if (
+        builtin_of(model, maker) == schema.BuiltinOperator.RESHAPE
+        and shape_of(graph, maker.inputs[0]) == batched
+    ):
         return int(maker.inputs[0])
-    wide = _new_tensor(graph, tensor, batched, suffix="batch")
+    wide = new_tensor(graph, tensor, batched, suffix="batch")
     ops.append(_reshape(model, graph, tensor, wide))
     return wide
 
@@ -204,12 +214,12 @@ def _widen(model: Any, graph: Any, halves: dict[int, Any]) -> None:
         tensor = graph.tensors[index]
         if tensor.buffer not in halves or tensor.type != schema.TensorType.FLOAT32:
             continue
-        wide = _new_tensor(graph, index, _shape(graph, index), suffix="float32")
+        wide = new_tensor(graph, index, shape_of(graph, index), suffix="float32")
         tensor.type = schema.TensorType.FLOAT16
         replaced[index] = wide
         widenings.append(
             schema.OperatorT(
-                opcodeIndex=_opcode(model, schema.BuiltinOperator.DEQUANTIZE),
+                opcodeIndex=opcode_of(model, schema.BuiltinOperator.DEQUANTIZE),
                 inputs=np.array([index], np.int32),
                 outputs=np.array([wide], np.int32),
                 builtinOptionsType=schema.BuiltinOptions.DequantizeOptions,
@@ -221,12 +231,13 @@ def _widen(model: Any, graph: Any, halves: dict[int, Any]) -> None:
     graph.operators = [*widenings, *graph.operators]
 
 
-def _builtin(model: Any, op: Any) -> int:
+def builtin_of(model: Any, op: Any) -> int:
+    """Return an operation's number in the schema's `BuiltinOperator`."""
     code = model.operatorCodes[op.opcodeIndex]
     return max(int(code.builtinCode), int(code.deprecatedBuiltinCode))
 
 
-def _opcode(model: Any, builtin: int) -> int:
+def opcode_of(model: Any, builtin: int) -> int:
     """Return the number of a builtin operator's code, added where it is new."""
     for number, code in enumerate(model.operatorCodes):
         if max(int(code.builtinCode), int(code.deprecatedBuiltinCode)) == builtin:
@@ -238,7 +249,8 @@ def _opcode(model: Any, builtin: int) -> int:
     return len(model.operatorCodes) - 1
 
 
-def _shape(graph: Any, tensor: int) -> tuple[int, ...]:
+def shape_of(graph: Any, tensor: int) -> tuple[int, ...]:
+    """Return the shape of tensor number `tensor`."""
     shape = graph.tensors[tensor].shape
     return () if shape is None else tuple(int(side) for side in shape)
 
@@ -248,16 +260,17 @@ def _add_buffer(model: Any, data: Any) -> int:
     return len(model.buffers) - 1
 
 
-def _name(graph: Any, tensor: int) -> str:
+def name_of(graph: Any, tensor: int) -> str:
+    """Return the name of tensor number `tensor`."""
     name = graph.tensors[tensor].name
     return name.decode() if isinstance(name, bytes) else str(name)
 
 
-def _new_tensor(graph: Any, like: int, shape: tuple[int, ...], *, suffix: str) -> int:
+def new_tensor(graph: Any, like: int, shape: tuple[int, ...], *, suffix: str) -> int:
     """Add a computed float32 tensor named after tensor `like`; returns its number."""
     graph.tensors.append(
         schema.TensorT(
-            name=f"{_name(graph, like)};{suffix}",
+            name=f"{name_of(graph, like)};{suffix}",
             shape=np.array(shape, np.int32),
             type=schema.TensorType.FLOAT32,
             buffer=0,
@@ -269,10 +282,10 @@ def _new_tensor(graph: Any, like: int, shape: tuple[int, ...], *, suffix: str) -
 
 def _reshape(model: Any, graph: Any, source: int, target: int) -> Any:
     """Return a RESHAPE of tensor `source` into tensor `target`."""
-    shape = np.array(_shape(graph, target), np.int32)
+    shape = np.array(shape_of(graph, target), np.int32)
     graph.tensors.append(
         schema.TensorT(
-            name=f"{_name(graph, target)};shape",
+            name=f"{name_of(graph, target)};shape",
             shape=np.array([len(shape)], np.int32),
             type=schema.TensorType.INT32,
             buffer=_add_buffer(model, np.frombuffer(shape.tobytes(), np.uint8)),
@@ -280,7 +293,7 @@ def _reshape(model: Any, graph: Any, source: int, target: int) -> Any:
         )
     )
     return schema.OperatorT(
-        opcodeIndex=_opcode(model, schema.BuiltinOperator.RESHAPE),
+        opcodeIndex=opcode_of(model, schema.BuiltinOperator.RESHAPE),
         inputs=np.array([source, len(graph.tensors) - 1], np.int32),
         outputs=np.array([target], np.int32),
         builtinOptionsType=schema.BuiltinOptions.ReshapeOptions,

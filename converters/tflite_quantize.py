@@ -16,12 +16,12 @@ from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
 from tinysam_mobile.converters.tflite_passes import (
-    _builtin,
-    _drop_unused,
-    _name,
-    _new_tensor,
-    _opcode,
-    _shape,
+    builtin_of,
+    drop_unused,
+    name_of,
+    new_tensor,
+    opcode_of,
+    shape_of,
 )
 from tinysam_mobile.errors import ConversionError
 from tinysam_mobile.quant.numerics import ActivationGrid, quantize_weight, weight_scales
@@ -79,16 +79,16 @@ def quantize_model(model: Any, recipe: QuantRecipe, plan: QuantPlan | None = Non
         ]
         graph.operators = writer.operators
         # A layer whose integers the next one takes as they are is widened for nobody.
-        _drop_unused(graph)
+        drop_unused(graph)
     _drop_unused_buffers(model)
     return left
 
 
 def _layer_names(model: Any, graph: Any, order: Sequence[str] | None) -> dict[int, str]:
     """Name the graph's layers after the model's, which come in the same order; without them by tensor."""
-    layers = [op for op in graph.operators if _builtin(model, op) in LAYER_OPS]
+    layers = [op for op in graph.operators if builtin_of(model, op) in LAYER_OPS]
     if order is None:
-        return {id(op): _name(graph, int(op.outputs[0])) for op in layers}
+        return {id(op): name_of(graph, int(op.outputs[0])) for op in layers}
     if len(layers) != len(order):
         raise ConversionError(
             f"the TFLite graph has {len(layers)} layers where the model has {len(order)}; "
@@ -102,12 +102,12 @@ def _rewrite(
 ) -> bool:
     """Append `op`, quantized where the recipe says so; returns False for a layer that computes in float."""
     if id(op) not in named:
-        if _builtin(writer.model, op) == _OPS.ADD:
+        if builtin_of(writer.model, op) == _OPS.ADD:
             _shrink_constants(writer, op)
         writer.operators.append(op)
         return True
     grids = plan.layers.get(named[id(op)]) if plan is not None else None
-    builtin = _builtin(writer.model, op)
+    builtin = builtin_of(writer.model, op)
     if grids is not None and (builtin != _OPS.BATCH_MATMUL or len(grids.inputs) == 2):
         _write_static(writer, op, builtin, grids)
         return True
@@ -125,7 +125,7 @@ def _is_large_constant(writer: _Writer, tensor: int, *, least: int = MIN_ELEMENT
     return (
         found.type == schema.TensorType.FLOAT32
         and data is not None
-        and int(np.prod(_shape(writer.graph, tensor))) >= least
+        and int(np.prod(shape_of(writer.graph, tensor))) >= least
     )
 
 
@@ -137,7 +137,7 @@ def _shrink_constants(writer: _Writer, op: Any) -> None:
     op.inputs = np.array(op.inputs, np.int32)
     for position, tensor in enumerate(op.inputs.tolist()):
         if _is_large_constant(writer, tensor, least=MIN_ADDED_ELEMENTS):
-            axis = next(i for i, side in enumerate(_shape(writer.graph, tensor)) if side > 1)
+            axis = next(i for i, side in enumerate(shape_of(writer.graph, tensor)) if side > 1)
             op.inputs[position] = _widened(writer, tensor, axis)
 
 
@@ -212,7 +212,7 @@ def _quantized(writer: _Writer, tensor: int, grid: ActivationGrid) -> int:
 
 def _new_tensor_like(writer: _Writer, like: int) -> int:
     """Add a tensor of the shape of `like`; a short name, because long ones would be a tenth of the file."""
-    number = _new_tensor(writer.graph, like, _shape(writer.graph, like), suffix="")
+    number = new_tensor(writer.graph, like, shape_of(writer.graph, like), suffix="")
     writer.graph.tensors[number].name = f"quantized_{number}"
     return number
 
@@ -248,7 +248,7 @@ def _int8_weight(
     key = (int(found.buffer), axis, np.asarray(clip, np.float64).tobytes())
     if key not in writer.weights:
         data = writer.model.buffers[found.buffer].data
-        values = np.frombuffer(bytes(data), np.float32).reshape(_shape(writer.graph, tensor))
+        values = np.frombuffer(bytes(data), np.float32).reshape(shape_of(writer.graph, tensor))
         scales = weight_scales(values, axis, clip=clip)
         integers = quantize_weight(values, scales, axis)
         writer.model.buffers.append(schema.BufferT(data=np.frombuffer(integers.tobytes(), np.uint8)))
@@ -291,7 +291,7 @@ def _constant(
 
 def _opcode_of_version(model: Any, builtin: int, version: int) -> int:
     """Return the number of a builtin's code, whose version is raised to `version` where it is lower."""
-    number = _opcode(model, builtin)
+    number = opcode_of(model, builtin)
     model.operatorCodes[number].version = max(model.operatorCodes[number].version, version)
     return number
 

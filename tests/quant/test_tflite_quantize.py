@@ -119,7 +119,7 @@ def test_weights_and_biases_follow_the_specification(float_model: bytes, tmp_pat
     graph = model.subgraphs[0]
     checked = 0
     for op in graph.operators:
-        if tflite_passes._builtin(model, op) != schema.BuiltinOperator.FULLY_CONNECTED:
+        if tflite_passes.builtin_of(model, op) != schema.BuiltinOperator.FULLY_CONNECTED:
             continue
         source, weight, bias = (graph.tensors[int(i)] for i in op.inputs)
         integers = np.frombuffer(bytes(model.buffers[weight.buffer].data), np.int8)
