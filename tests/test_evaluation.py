@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 from numpy.typing import NDArray
 from PIL import Image
+from pycocotools import mask as coco_mask
 from scipy.stats import spearmanr
 
 from tinysam_mobile.cli.evaluate import command
@@ -21,6 +22,7 @@ from tinysam_mobile.evaluation.baselines import filled_box, grab_cut, measure_ba
 from tinysam_mobile.evaluation.coco import CocoDataset, decode_segmentation, read_coco
 from tinysam_mobile.evaluation.ideal_prompts import centre_point, tight_box
 from tinysam_mobile.evaluation.miou import Measurement, mask_iou, measure, spearman, summary
+from tinysam_mobile.masks import RunLengths
 from tinysam_mobile.spec import Contract, Label
 
 SIDE = 128
@@ -110,7 +112,19 @@ def test_segmentations_of_all_three_kinds_give_the_same_mask() -> None:
     assert (decode_segmentation([[1, 1, 3, 1, 3, 4, 1, 4]], 5, 4) == mask).all()
 
 
-def test_polygons_are_filled_by_pixel_centres_and_may_reach_outside() -> None:
+def test_polygons_are_filled_as_in_pycocotools_to_the_pixel() -> None:
+    rng = np.random.default_rng(4)
+    for corners in (3, 4, 7, 40):
+        for _ in range(25):
+            # Beyond all four borders, with corners that repeat, and self-intersecting.
+            polygon = (rng.random((corners, 2)) * (60, 50) - 10).round(rng.integers(0, 3))
+            polygon[-1] = polygon[0]
+            ours = decode_segmentation([polygon.ravel().tolist()], 31, 43)
+            (theirs,) = coco_mask.frPyObjects([polygon.ravel().tolist()], 31, 43)
+            assert (ours == RunLengths.from_coco(theirs).decode()).all()
+
+
+def test_polygons_may_reach_outside() -> None:
     y, x = np.mgrid[:40, :50] + 0.5
     angles = np.linspace(0, 2 * np.pi, 400, endpoint=False)
     circle = np.stack([45 + 12.3 * np.cos(angles), 5 + 12.3 * np.sin(angles)], axis=1)
@@ -120,7 +134,15 @@ def test_polygons_are_filled_by_pixel_centres_and_may_reach_outside() -> None:
 
 @pytest.mark.parametrize(
     "segmentation",
-    [None, 3, {"counts": [20]}, {"size": [4, 5], "counts": [20]}, {"size": [5, 4], "counts": [7]}],
+    [
+        None,
+        3,
+        [[1, 2, 3]],
+        [["x"]],
+        {"counts": [20]},
+        {"size": [4, 5], "counts": [20]},
+        {"size": [5, 4], "counts": [7]},
+    ],
 )
 def test_a_segmentation_that_fits_nothing_is_a_dataset_error(segmentation: object) -> None:
     with pytest.raises(DatasetError):
