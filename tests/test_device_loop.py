@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -17,7 +18,7 @@ from tests.fake_device import FakeDevice, zipped
 from tests.test_tflite_graph import small_model
 from tinysam_mobile.bundle import Bundle, hash_path, size_of, write_manifest
 from tinysam_mobile.cli import main
-from tinysam_mobile.converters import tflite_passes
+from tinysam_mobile.converters import tflite_metadata, tflite_passes
 from tinysam_mobile.exportable import contract_of
 from tinysam_mobile.manifest import Artifact, Manifest, contract_data
 from tinysam_mobile.modeling.checkpoint import load_checkpoint
@@ -43,6 +44,21 @@ class World:
     hashes: dict[str, str]
 
 
+def stand_in_artifact(entries: tuple[str, ...], data: dict[str, Any]) -> bytes:
+    """A file that lint finds nothing wrong with: entry points of the right names, and the contract."""
+    model = small_model()
+    (definition,) = model.signatureDefs
+    model.signatureDefs = [replace_key(definition, name) for name in entries]
+    contract = json.dumps({**data, "recipe": "fp32"}).encode()
+    return tflite_metadata.append_files(tflite_passes.save_model(model), {"contract.json": contract})
+
+
+def replace_key(definition: Any, name: str) -> Any:
+    renamed = copy(definition)
+    renamed.signatureKey = name
+    return renamed
+
+
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     """The artifacts are stand-ins, since nothing of them is run: the device is what is judged."""
@@ -51,10 +67,11 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     contract = contract_of(checkpoint.model, slots=6, batch=3)
     bundle = folder / "bundle"
     bundle.mkdir()
+    data = contract_data(checkpoint, contract)
     artifacts = []
     for component, entries in ENTRY_POINTS.items():
         path = bundle / f"{component.value}.tflite"
-        path.write_bytes(tflite_passes.save_model(small_model()) + component.value.encode())
+        path.write_bytes(stand_in_artifact(entries, data))
         artifacts.append(
             Artifact(
                 runtime="tflite",
@@ -66,7 +83,6 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
                 size_bytes=size_of(path),
             )
         )
-    data = contract_data(checkpoint, contract)
     write_manifest(bundle, Manifest(data=data, artifacts=tuple(artifacts)))
     result = call("fixtures", bundle, "-o", folder / "fixtures", "--prompts", "3", "--threads", "1", "--json")
     assert result.exit_code == 0, result.stderr

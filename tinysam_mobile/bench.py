@@ -62,10 +62,10 @@ class BenchRequest:
 class BenchResult:
     """What was measured.
 
-    `load_ms` opens and checks the artifacts, the runtime's library being there already; `first_ms` is each entry point's
-    first call, which plans memory or unpacks weights in some runtimes.  `peak_memory_bytes` is the process's
-    largest resident size, `library_memory_bytes` what it was before the artifacts were opened; both are None
-    on a system without that figure.  `not_run` or `error` is the reason if there are no figures.
+    `load_ms` opens and checks the artifacts, the runtime's library being there already; `first_ms` is each
+    entry point's first call, which plans memory or unpacks weights in some runtimes.  `peak_memory_bytes` is
+    the process's largest resident size, `library_memory_bytes` what it was before the artifacts were opened;
+    both are None on a system without that figure.  `not_run` or `error` says why there are no figures.
     """
 
     request: BenchRequest
