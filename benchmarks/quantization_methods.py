@@ -31,13 +31,14 @@ from tinysam_mobile.quant.calibration import CalibrationSet
 from tinysam_mobile.quant.graph import LayerGraph
 from tinysam_mobile.quant.observers import METHODS
 from tinysam_mobile.quant.plan import QuantPlan
-from tinysam_mobile.quant.planning import SEARCH, make_plan, trace_all
+from tinysam_mobile.quant.planning import SEARCH, SEARCH_TWO_SCALES, make_plan, trace_all
 from tinysam_mobile.quant.recipe import RECIPES
 from tinysam_mobile.quant.sensitivity import rank_layers
 from tinysam_mobile.quant.simulation import SimulatedModel, simulated
 from tinysam_mobile.spec import Contract
 
 RECIPE_IDS = ("static_w8a8", "static_w6a6")
+COMPARED = (*METHODS, SEARCH, SEARCH_TWO_SCALES)
 PHOTOS = 8
 
 
@@ -63,11 +64,11 @@ def accuracy(model: SimulatedModel, data: CocoDataset) -> dict[str, float]:
 def report(rows: list[dict[str, Any]], base: Mapping[str, float]) -> None:
     """Print mean and spread of the drop in points of mIoU."""
     for recipe in RECIPE_IDS:
-        for method in (*METHODS, SEARCH):
+        for method in COMPARED:
             found = [row for row in rows if (row["recipe"], row["method"]) == (recipe, method)]
             drops = {f: [100 * (row[f] - base[f]) for row in found] for f in FIGURES}
             text = "  ".join(f"{f} {mean(d):+.2f} ± {pstdev(d):.2f}" for f, d in drops.items())
-            click.echo(f"{recipe:12} {method:10} {text}  ({len(found)} seeds)")
+            click.echo(f"{recipe:12} {method:18} {text}  ({len(found)} seeds)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +131,7 @@ def main(
     )
     base = kept(out / "float.json", lambda: accuracy(simulate(graphs, None, contract), data))
     rows = []
-    for seed, recipe, method in product(numbers, RECIPE_IDS, (*METHODS, SEARCH)):
+    for seed, recipe, method in product(numbers, RECIPE_IDS, COMPARED):
         path = out / f"{recipe}_{method}_{seed}.json"
         rows.append(kept(path, partial(study.row, recipe, method, seed)))
         click.echo(f"{path.stem}: " + ", ".join(f"{f} {rows[-1][f]:.4f}" for f in FIGURES))

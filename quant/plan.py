@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from tinysam_mobile.quant.numerics import ActivationGrid
 from tinysam_mobile.quant.recipe import QuantRecipe
+from tinysam_mobile.quant.two_scales import TwoScales
 
 __all__ = ["LayerGrids", "QuantPlan"]
 
@@ -24,12 +25,14 @@ class LayerGrids:
     """Grids of one layer's inputs (a product of two activations has two) and of its output.
 
     `weight_clip`: for each output channel the fraction of its largest |weight| that its grid spans; empty
-    means all of it.
+    means all of it.  `two_scales`: the paper's grid of the first input, which only the simulation knows; the
+    formats take `inputs`.
     """
 
     inputs: tuple[ActivationGrid, ...]
     output: ActivationGrid
     weight_clip: tuple[float, ...] = ()
+    two_scales: TwoScales | None = None
 
     @property
     def clip(self) -> NDArray[np.float64] | float:

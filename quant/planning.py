@@ -14,12 +14,13 @@ from tinysam_mobile.quant.graph import Layer, LayerGraph, LayerKind, Visit, trac
 from tinysam_mobile.quant.observers import Observer, method_named
 from tinysam_mobile.quant.plan import LayerGrids, QuantPlan
 from tinysam_mobile.quant.recipe import QuantRecipe
-from tinysam_mobile.quant.search import collect_rows, search_layer
+from tinysam_mobile.quant.search import collect_rows, search_layer, with_two_scales
 from tinysam_mobile.spec import Contract
 
 __all__ = ["LayerObservers", "make_plan", "observe", "run_sample", "trace_all"]
 
 SEARCH = "search"
+SEARCH_TWO_SCALES = "search_two_scales"
 DEFAULT_METHOD = "mse"
 START = "minmax"
 """What the search starts from, and the grids under which it takes gradients."""
@@ -93,16 +94,18 @@ def make_plan(
     with_products: bool = False,
     progress: Callable[[str], None] = lambda _: None,
 ) -> QuantPlan:
-    """Return the grids of a static recipe by `method`: "search" or one of `observers.METHODS`.
+    """Return the grids of a static recipe by `method`: one of `observers.METHODS`, "search", or
+    "search_two_scales", whose second scales count in the simulation only.
 
     `with_products` keeps the products of two activations, which no format computes in 8 bits, for the
     simulation of the paper's recipe.
     """
     seen = observe(graphs, calibration, contract, progress=progress)
     layers = {layer.name: layer for graph in graphs.values() for layer in graph.layers.values()}
-    if method == SEARCH:
+    if method in (SEARCH, SEARCH_TWO_SCALES):
         every = {name: layer_grids(layers[name], watched, recipe, START) for name, watched in seen.items()}
-        grids = _searched(graphs, layers, every, recipe, calibration, contract, progress)
+        two_scales = method == SEARCH_TWO_SCALES
+        grids = _searched(graphs, layers, every, recipe, calibration, contract, two_scales, progress)
     else:
         grids = {name: layer_grids(layers[name], watched, recipe, method) for name, watched in seen.items()}
     if not with_products:
@@ -118,6 +121,7 @@ def _searched(
     recipe: QuantRecipe,
     calibration: CalibrationSet,
     contract: Contract,
+    two_scales: bool,
     progress: Callable[[str], None],
 ) -> dict[str, LayerGrids]:
     """Search from `start`; layers that no gradient reaches keep what they have."""
@@ -127,6 +131,8 @@ def _searched(
     for number, (name, held) in enumerate(rows.items()):
         progress(f"search: layer {number + 1} of {len(rows)}, {name}")
         found[name] = search_layer(layers[name], held, start[name], weight_bits=bits)
+        if two_scales:
+            found[name] = with_two_scales(layers[name], held, found[name], weight_bits=bits)
     return found
 
 

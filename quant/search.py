@@ -12,13 +12,13 @@ and with it every gradient is 0.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, fx
 
 from tinysam_mobile.quant.calibration import CalibrationSet, Sample
 from tinysam_mobile.quant.graph import Layer, LayerGraph, LayerKind, Visit
@@ -26,9 +26,10 @@ from tinysam_mobile.quant.numerics import ActivationGrid, grid_of_range
 from tinysam_mobile.quant.plan import LayerGrids
 from tinysam_mobile.quant.rows import Drawn, RowSampler, at_places, multiply_rows
 from tinysam_mobile.quant.simulation import round_activation, round_weight, simulated
+from tinysam_mobile.quant.two_scales import best_two_scales, round_two_scales, split_before
 from tinysam_mobile.spec import Contract
 
-__all__ = ["LayerRows", "collect_rows", "search_layer", "task_loss"]
+__all__ = ["LayerRows", "collect_rows", "search_layer", "task_loss", "with_two_scales"]
 
 CANDIDATES = 100
 LOWEST, HIGHEST = 0.01, 1.2
@@ -166,6 +167,35 @@ def search_layer(layer: Layer, rows: LayerRows, start: LayerGrids, *, weight_bit
         rounded = round_activation(first, grid)
         clip = _best_clip(layer, rounded, exact, importance, weight_bits)
     return LayerGrids(inputs=(grid,), output=start.output, weight_clip=tuple(float(c) for c in clip))
+
+
+@torch.no_grad()
+def with_two_scales(layer: Layer, rows: LayerRows, found: LayerGrids, *, weight_bits: int) -> LayerGrids:
+    """Give a layer after softmax or GELU the paper's two scales, if they beat the grid that it has."""
+    source = layer.node.args[0]
+    split = split_before(source) if isinstance(source, fx.Node) else None
+    first, second, importance = rows.joined()
+    if split is None or (layer.weight is None and (second is None or len(found.inputs) < 2)):
+        return found
+    factor: Tensor | None = second if second is not None else layer.weight
+    assert factor is not None
+    exact = multiply_rows(layer, first, factor)
+    if second is not None:
+        rounded = round_activation(second, found.inputs[1])
+    else:
+        rounded = round_weight(factor, found.clip, weight_bits)
+    importance = importance / importance.mean().clamp_min(1e-30) + IMPORTANCE_FLOOR
+    error = partial(_error, layer, exact, importance, second=rounded)
+    grid = found.inputs[0]
+    best = best_two_scales(
+        split,
+        (grid.q_max - grid.zero_point) * grid.scale,
+        grid.bits,
+        lambda scales: error(round_two_scales(first, scales)),
+    )
+    if error(round_two_scales(first, best)) >= error(round_activation(first, grid)):
+        return found
+    return replace(found, two_scales=best)
 
 
 def _search_product(

@@ -17,6 +17,7 @@ from tinysam_mobile.errors import UnknownNameError
 from tinysam_mobile.quant.graph import Layer, LayerGraph, Visit
 from tinysam_mobile.quant.numerics import ActivationGrid, weight_scales
 from tinysam_mobile.quant.plan import LayerGrids
+from tinysam_mobile.quant.two_scales import round_two_scales
 from tinysam_mobile.simulator.base import Arrays, check_inputs
 from tinysam_mobile.spec import Contract
 
@@ -50,6 +51,8 @@ def simulated(layers: Mapping[str, LayerGrids], *, weight_bits: int, round_outpu
         rounded = list(factors)
         for position, grid in zip(layer.activations, grids.inputs, strict=True):
             rounded[position] = round_activation(factors[position], grid)
+        if grids.two_scales is not None:
+            rounded[0] = round_two_scales(factors[0], grids.two_scales)
         if layer.weight is not None:
             if layer.name not in weights:
                 weights[layer.name] = round_weight(layer.weight, grids.clip, weight_bits)
