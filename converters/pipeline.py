@@ -156,8 +156,6 @@ def _plans(
     if not needy or options.calibration is None:
         return {}
     photos = CalibrationSet.from_folder(options.calibration)
-    if photos.warning:
-        progress(f"warning: {photos.warning}")
     graphs = trace_all(modules)
     plans = {}
     for recipe in needy:

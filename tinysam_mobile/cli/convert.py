@@ -22,6 +22,7 @@ from tinysam_mobile.errors import RuntimeUnavailableError
 from tinysam_mobile.manifest import Artifact
 from tinysam_mobile.modeling.checkpoint import Checkpoint, load_checkpoint
 from tinysam_mobile.parity.compare import EntryPointParity, compare_backends
+from tinysam_mobile.quant.calibration import CalibrationSet
 from tinysam_mobile.quant.recipe import RECIPES, recipe_named
 from tinysam_mobile.simulator.registry import open_bundle, open_model
 
@@ -139,6 +140,7 @@ def command(
         overwrite=overwrite,
     )
     options.check()
+    warn_about_calibration(calibration)
     with progress() as say:
         say("loading the checkpoint")
         loaded = load_checkpoint(checkpoint, image_size=image_size)
@@ -147,6 +149,13 @@ def command(
         rows = measure(bundle, loaded, threads, say)
     report(bundle, rows, as_json=as_json)
     sys.exit(exit_code([row.verdict for row in rows]))
+
+
+def warn_about_calibration(folder: Path | None) -> None:
+    """Say on stderr that there are few photos, if there are."""
+    warning = CalibrationSet.from_folder(folder).warning if folder else None
+    if warning:
+        click.echo(f"warning: {warning}", err=True)
 
 
 def warn_about_stand_in(checkpoint: Checkpoint) -> None:
