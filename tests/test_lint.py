@@ -141,6 +141,27 @@ def test_a_sound_tflite_file_has_figures_only(manifest: Manifest, tmp_path: Path
     assert facts.constant_bytes == {"float32": 12}
 
 
+def stored_in_float16(model: Any) -> None:
+    """Store the constant as float16, with the operation that unpacks it."""
+    graph = model.subgraphs[0]
+    graph.tensors[1].type = schema.TensorType.FLOAT16
+    model.buffers[1].data = np.frombuffer(np.array([1, 2, 3], np.float16).tobytes(), np.uint8)
+    graph.tensors.append(schema.TensorT(name="unpacked", shape=np.array([1, 3], np.int32), buffer=0))
+    model.operatorCodes.append(schema.OperatorCodeT(builtinCode=schema.BuiltinOperator.DEQUANTIZE, version=3))
+    unpack = schema.OperatorT(opcodeIndex=1, inputs=np.array([1], np.int32), outputs=np.array([3], np.int32))
+    graph.operators[0].inputs = np.array([0, 3], np.int32)
+    graph.operators.insert(0, unpack)
+
+
+def test_unpacked_weights_are_no_activations(manifest: Manifest, tmp_path: Path) -> None:
+    path = tflite_file(manifest, tmp_path, stored_in_float16)
+    facts = tflite_facts.read_facts(path)
+    assert facts.graphs["encode"].peak_activation_bytes == 2 * 3 * 4
+    assert facts.graphs["encode"].outside == {}
+    assert facts.constant_bytes == {"float16": 6}
+    assert serious(lint(path, "tflite", manifest)) == {}
+
+
 def gpu_graph(name: str, *inputs: GraphTensor) -> Graph:
     tensors = (*inputs, GraphTensor(name="y", shape=(1, 4, 4, 8), dtype="float32", bits=32))
     op = GraphOp(name=name, inputs=tuple(range(len(inputs))), outputs=(len(inputs),))

@@ -24,6 +24,8 @@ CONTRACT_FILE = "contract.json"
 MAX_CONTRACT_BYTES = 2**20
 ALIASES = {"RESHAPE", "EXPAND_DIMS", "SQUEEZE"}
 """LiteRT gives the output of these the memory of their input."""
+UNPACKING = "DEQUANTIZE"
+"""Of a constant, it is weights that are stored in fewer bits than they are used in."""
 
 
 def read_facts(path: Path) -> ArtifactFacts:
@@ -53,24 +55,33 @@ def _graph(name: str, subgraph: TfliteSubgraph, division: Delegation | None) -> 
         )
         for op in subgraph.ops
     )
+    unpacked = {
+        op.outputs[0]
+        for op in ops
+        if op.name == UNPACKING and subgraph.tensors[op.inputs[0]].constant is not None
+    }
+    outside = Counter(division.outside) if division else None
+    if outside:
+        # LiteRT unpacks constants once, at the first call.
+        outside -= Counter({UNPACKING: len(unpacked)})
     return Graph(
         name=name,
-        tensors=tuple(_tensor(tensor) for tensor in subgraph.tensors),
+        tensors=tuple(_tensor(t, is_unpacked=i in unpacked) for i, t in enumerate(subgraph.tensors)),
         ops=ops,
         inputs=subgraph.inputs,
         outputs=subgraph.outputs,
         pieces=division.partitions if division else None,
-        outside=Counter(division.outside) if division else None,
+        outside=outside,
     )
 
 
-def _tensor(tensor: TfliteTensor) -> GraphTensor:
+def _tensor(tensor: TfliteTensor, *, is_unpacked: bool) -> GraphTensor:
     return GraphTensor(
         name=tensor.name,
         shape=tuple(max(side, 1) if tensor.is_dynamic else side for side in tensor.shape),
         dtype=tensor.dtype.lower(),
         bits=ITEM_BITS.get(tensor.dtype, 0),
-        is_constant=tensor.constant is not None,
+        is_constant=is_unpacked or tensor.constant is not None,
         is_dynamic=tensor.is_dynamic,
     )
 
