@@ -44,6 +44,7 @@ def command() -> None:
       tinysam-mobile distill train run.toml --out runs/first
       torchrun --nproc-per-node 2 -m tinysam_mobile.cli distill train run.toml --out runs/first
       tinysam-mobile distill export runs/first --out student.safetensors
+      tinysam-mobile distill thresholds student.safetensors photos_with_masks --last 100
     """
 
 
@@ -151,3 +152,51 @@ def export(run: Path, out: Path) -> None:
 
     write_run(run, out)
     click.echo(f"{out}: {out.stat().st_size} bytes")
+
+
+@command.command()
+@click.argument("checkpoint", type=click.Path(path_type=Path, dir_okay=False, exists=True))
+@click.argument("photos", type=FOLDER)
+@click.option("--last", type=int, default=100, show_default=True, help="Photos at the end to choose among.")
+@click.option("--count", type=int, default=30, show_default=True, help="Photos of those, evenly spread.")
+@click.option("--max-masks", type=float, default=30.0, show_default=True, help="Masks per photo at most.")
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), help="Checkpoint to write; the same by default."
+)
+@click.option("--threads", type=int, help="Threads of torch.")
+@command_errors
+def thresholds(
+    checkpoint: Path,
+    photos: Path,
+    last: int,
+    count: int,
+    max_masks: float,
+    out: Path | None,
+    threads: int | None,
+) -> None:
+    """Choose everything-mode thresholds on PHOTOS (with instances.json) and store them in CHECKPOINT."""
+    from tinysam_mobile.distill.choose_thresholds import choose, collect, store_thresholds
+    from tinysam_mobile.evaluation.coco import read_coco
+    from tinysam_mobile.evaluation.miou import targets_of
+    from tinysam_mobile.exportable import contract_of
+    from tinysam_mobile.modeling.checkpoint import load_checkpoint
+    from tinysam_mobile.predictor import Predictor
+    from tinysam_mobile.simulator.registry import open_model
+
+    if checkpoint.suffix != ".safetensors":
+        raise UsageError(f"{checkpoint}: only .safetensors holds thresholds; see distill export")
+    model = load_checkpoint(checkpoint).model
+    predictor = Predictor(open_model(model, contract_of(model, slots=2), num_threads=threads))
+    held_back = list(read_coco(photos).images)[-last:]
+    chosen = [image for image in held_back[:: max(len(held_back) // count, 1)][:count] if targets_of(image)]
+    with progress() as say:
+        masks = []
+        for i, image in enumerate(chosen, start=1):
+            say(f"photo {i} of {len(chosen)}")
+            masks.append(collect(predictor, image))
+        best, _ = choose(masks, max_masks=max_masks, progress=say)
+    store_thresholds(checkpoint, best.settings(), out or checkpoint)
+    click.echo(
+        f"{out or checkpoint}: {best.settings()}: average recall {best.average_recall:.3f}, "
+        f"{best.masks_per_photo:.1f} masks and {best.prompts_per_photo:.0f} prompts per photo"
+    )
