@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from tinysam_mobile.evaluation.comparison import (
     published_rows,
     to_csv,
 )
-from tinysam_mobile.evaluation.models import checkpoint_model, is_bundle
+from tinysam_mobile.evaluation.models import bundle_models, checkpoint_model, is_bundle
 from tinysam_mobile.evaluation.speed import boxes_on, timed
 
 MODEL = "stand-in:tiny-test"
@@ -113,14 +114,41 @@ def test_a_checkpoint_by_name_knows_its_size(tmp_path: Path) -> None:
     assert not is_bundle(str(tmp_path))
 
 
-def test_command_compares_models_and_baselines(tmp_path: Path) -> None:
-    (tmp_path / "images").mkdir()
-    Image.new("RGB", (64, 64), (90, 120, 30)).save(tmp_path / "images" / "a.png")
-    runs = [[8, 8, 40, 8, 40, 40, 8, 40]]
-    entry = {"id": 1, "image_id": 1, "category_id": 1, "area": 1024, "iscrowd": 0, "segmentation": runs}
+def one_photo(folder: Path) -> Path:
+    """A data set of one grey photo with one square."""
+    (folder / "images").mkdir(parents=True)
+    Image.new("RGB", (64, 64), (90, 120, 30)).save(folder / "images" / "a.png")
+    square = [[8, 8, 40, 8, 40, 40, 8, 40]]
+    entry = {"id": 1, "image_id": 1, "category_id": 1, "area": 1024, "iscrowd": 0, "segmentation": square}
     image = {"id": 1, "file_name": "a.png", "width": 64, "height": 64}
-    (tmp_path / "instances.json").write_text(json.dumps({"images": [image], "annotations": [entry]}))
-    arguments = [str(tmp_path), "--compare", MODEL, MODEL, "--report", str(tmp_path / "report")]
+    (folder / "instances.json").write_text(json.dumps({"images": [image], "annotations": [entry]}))
+    return folder
+
+
+def test_a_bundle_stands_for_its_artifacts_and_runs_in_evaluate(
+    tmp_path: Path, tflite_bundle: tuple[Path, CompletedProcess[str]]
+) -> None:
+    folder, done = tflite_bundle
+    assert done.returncode == 0, done.stderr
+    assert is_bundle(str(folder))
+    (model,) = bundle_models(folder)
+    assert (model.name, model.runtime, model.recipe) == ("bundle", "tflite", "fp32")
+    data = str(one_photo(tmp_path / "data"))
+    answers = []
+    for options in (["--checkpoint", MODEL], ["--bundle", str(folder), "--runtime", "tflite"]):
+        result = CliRunner().invoke(command, [data, *options, "--json"])
+        assert result.exit_code == 0, result.output
+        (table,) = json.loads(result.stdout)["results"].values()
+        answers.append(table)
+    # A pixel or two at a border of noise may turn.
+    assert answers[1]["miou_box"]["all"] == pytest.approx(answers[0]["miou_box"]["all"], abs=0.01)
+    with pytest.raises(UsageError, match="fp16"):
+        bundle_models(folder, recipe="fp16")
+
+
+def test_command_compares_models_and_baselines(tmp_path: Path) -> None:
+    data = one_photo(tmp_path / "data")
+    arguments = [str(data), "--compare", MODEL, MODEL, "--report", str(tmp_path / "report")]
     result = CliRunner().invoke(command, [*arguments, "--baseline", "filled_box", "--json"])
     assert result.exit_code == 0, result.output
     rows = json.loads(result.stdout)["rows"]

@@ -26,7 +26,7 @@ COMMANDS = {
         "Judge what a device computed, by the zip that its app wrote.",
     ),
     "bench": ("tinysam_mobile.cli.bench", "Measure latency, load time and memory on this machine."),
-    "evaluate": ("tinysam_mobile.cli.evaluate", "Measure mIoU, AP and AR on annotated photos; compare models."),
+    "evaluate": ("tinysam_mobile.cli.evaluate", "Measure mIoU, AP and AR on annotated photos."),
     "distill": ("tinysam_mobile.cli.distill", "Train a small network, from masks or from a teacher."),
     "fetch": ("tinysam_mobile.cli.fetch", "Download a public checkpoint, checked and resumable."),
     "inspect": ("tinysam_mobile.cli.inspect", "Describe a checkpoint, an artifact or a bundle."),
