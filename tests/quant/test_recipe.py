@@ -9,7 +9,7 @@ import pytest
 
 from tinysam_mobile.converters.pipeline import CONVERTERS, ConversionOptions
 from tinysam_mobile.errors import ConversionError, UnknownNameError, UsageError
-from tinysam_mobile.parity.compare import MIN_SQNR_DB
+from tinysam_mobile.parity.bounds import BOUNDS
 from tinysam_mobile.quant.capability import CAPABILITIES, check_recipe, recipes_markdown
 from tinysam_mobile.quant.recipe import RECIPES, recipe_named
 
@@ -61,7 +61,7 @@ def test_the_table_is_complete_and_nearest_recipes_can_be_done() -> None:
 
 def test_every_recipe_that_a_format_has_also_has_a_bound() -> None:
     possible = {name for table in CAPABILITIES.values() for name, c in table.items() if c.nearest is None}
-    assert possible <= set(MIN_SQNR_DB)
+    assert possible <= set(BOUNDS)
 
 
 def test_the_document_is_current() -> None:

@@ -71,8 +71,8 @@ FP16 = replace(
     min_embedding_sqnr_db=Limit(
         value=50.0, reason="11 significant bits are 68 dB a rounding; some hundred in a row leave 50"
     ),
-    min_logits_sqnr_db=Limit(value=40.0, reason="as the embedding, with logits near 0 beside large ones"),
-    max_score_difference=Limit(value=0.02, reason="40 dB of a score near 1, twice over"),
+    min_logits_sqnr_db=Limit(value=45.0, reason="as the embedding, with logits near 0 beside large ones"),
+    max_score_difference=Limit(value=0.01, reason="45 dB of a score near 1, twice over"),
     min_mask_iou=Limit(value=0.95, reason="0.3 % of the embedding moves outlines by part of a pixel"),
     min_boundary_iou=Limit(value=0.85, reason="the same pixels, counted in a narrow band"),
     max_everything_unexplained=Limit(value=0.1, reason="rounding decides by more than the margin of a tie"),

@@ -6,40 +6,18 @@ The inputs are synthetic and seeded: they need no photo and exercise every label
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tinysam_mobile.parity.bounds import bounds_for
 from tinysam_mobile.parity.metrics import sqnr_db
 from tinysam_mobile.quant.recipe import QuantRecipe
 from tinysam_mobile.simulator.base import Arrays, Backend
 from tinysam_mobile.spec import Contract, Label, Signature
 
-__all__ = ["MIN_SQNR_DB", "EntryPointParity", "compare_backends", "probe_inputs"]
-
-MIN_SQNR_DB: Mapping[str, Mapping[str, float]] = {
-    # fp32: what separates two correct float32 programs is the order of their sums, about 1e-6 relative
-    # (120 dB) per layer; the golden answers of the official code allow 90 and 80.
-    "fp32": {"encode": 90.0, "decode": 80.0, "decode_batch": 80.0},
-    # fp16: 11 significant bits are 68 dB per rounding; some hundred roundings in a row leave 50.
-    "fp16": {"encode": 50.0, "decode": 45.0, "decode_batch": 45.0},
-    # Integers: a weight of 8 bits has about 40 dB, of 6 bits 28, of 4 bits 16; some fifty layers add their
-    # noise, which costs 10 to 17 dB, and int8 activations as much again.  These bounds catch what is broken;
-    # what a recipe costs in accuracy is measured on photos (benchmarks.quantization).
-    "weight_only_w8": {"encode": 25.0, "decode": 20.0, "decode_batch": 20.0},
-    "palettized_w8": {"encode": 25.0, "decode": 20.0, "decode_batch": 20.0},
-    "palettized_w6": {"encode": 12.0, "decode": 8.0, "decode_batch": 8.0},
-    "palettized_w4": {"encode": 2.0, "decode": 0.0, "decode_batch": 0.0},
-    "weight_only_w4_block32": {"encode": 5.0, "decode": 3.0, "decode_batch": 3.0},
-    "dynamic_w8": {"encode": 20.0, "decode": 15.0, "decode_batch": 15.0},
-    "static_w8a8": {"encode": 12.0, "decode": 10.0, "decode_batch": 10.0},
-    "static_w8a8_attn16": {"encode": 12.0, "decode": 10.0, "decode_batch": 10.0},
-    # XNNPACK adds up in float16 too, where a sum of some hundred terms keeps only 5 to 7 bits: 30 to 40 dB.
-    "executorch fp16": {"encode": 35.0, "decode": 30.0, "decode_batch": 30.0},
-}
-"""Lowest acceptable SQNR by recipe (or runtime and recipe) and entry point, each with its reason."""
+__all__ = ["EntryPointParity", "compare_backends", "probe_inputs"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +76,7 @@ def compare_backends(
     reference: Backend, other: Backend, *, runtime: str, recipe: QuantRecipe, seed: int = 0
 ) -> list[EntryPointParity]:
     """Run every entry point of both on the same seeded inputs; `runtime` and `recipe` choose the bounds."""
-    bounds = MIN_SQNR_DB.get(f"{runtime} {recipe.id}", MIN_SQNR_DB[recipe.id])
+    bounds = bounds_for(runtime, recipe.id)
     first = probe_inputs(reference.contract, None, seed=seed)["encode"]
     embeddings = reference.run("encode", first)["image_embeddings"]
     inputs = probe_inputs(reference.contract, embeddings, seed=seed)
@@ -106,6 +84,7 @@ def compare_backends(
     for name, arrays in inputs.items():
         expected, actual = reference.run(name, arrays), other.run(name, arrays)
         figures = [sqnr_db(expected[key], actual[key]) for key in expected]
+        limit = bounds.min_embedding_sqnr_db if name == "encode" else bounds.min_logits_sqnr_db
         worst = min(figures) if not np.isnan(figures).any() else float("nan")
-        results.append(EntryPointParity(entry_point=name, sqnr_db=worst, min_sqnr_db=bounds[name]))
+        results.append(EntryPointParity(entry_point=name, sqnr_db=worst, min_sqnr_db=limit.value))
     return results

@@ -35,7 +35,7 @@ __all__ = [
     "margin",
 ]
 
-NOISE_SPREAD = 3.0
+NOISE_SPREAD = 1.5
 """A pixel is uncertain if its logit is within this many standard deviations of the noise that is allowed."""
 
 
@@ -347,4 +347,4 @@ def _judge_prompt(
 def _allowed_noise(bounds: Bounds) -> float:
     """RMS error of the logits, as a share of their RMS, that the embedding's and the logits' bounds allow."""
     limits = (bounds.min_embedding_sqnr_db.value, bounds.min_logits_sqnr_db.value)
-    return float(sum(10 ** (-limit / 20) for limit in limits))
+    return float(np.sqrt(sum(10 ** (-limit / 10) for limit in limits)))

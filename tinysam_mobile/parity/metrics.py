@@ -50,9 +50,14 @@ def mask_iou(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
 
 def boundary_iou(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
     """IoU of the inner bands along two masks' outlines (arXiv 2103.16562); 1 if both are empty."""
-    height, width = a.shape
-    depth = max(1, round(BOUNDARY_SHARE * float(np.hypot(height, width))))
-    return mask_iou(_inner_band(a, depth), _inner_band(b, depth))
+    depth = max(1, round(BOUNDARY_SHARE * float(np.hypot(*a.shape))))
+    either = a | b
+    if np.array_equal(a, b) or not either.any():
+        return 1.0
+    # What surrounds both masks is outside of both, as what surrounds the photo is.
+    rows, columns = np.flatnonzero(either.any(axis=1)), np.flatnonzero(either.any(axis=0))
+    box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    return mask_iou(_inner_band(a[box], depth), _inner_band(b[box], depth))
 
 
 def _inner_band(mask: NDArray[np.bool_], depth: int) -> NDArray[np.bool_]:
