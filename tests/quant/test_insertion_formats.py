@@ -47,7 +47,13 @@ def encoder_only(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("encoder_only")
-@pytest.mark.parametrize(("recipe", "bound_db"), [("static_w8a8", SIMULATION_MIN_DB), ("dynamic_w8", 30.0)])
+@pytest.mark.parametrize(
+    ("recipe", "bound_db"),
+    [
+        ("static_w8a8", SIMULATION_MIN_DB),
+        pytest.param("dynamic_w8", 30.0, marks=pytest.mark.slow),
+    ],
+)
 def test_executorch(tmp_path: Path, recipe: str, bound_db: float) -> None:
     answer, plan = expected(recipe if recipe == "static_w8a8" else None, outputs=True)
     request = ConversionRequest(

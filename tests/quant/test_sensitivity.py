@@ -12,6 +12,7 @@ from tinysam_mobile.errors import ConversionError
 from tinysam_mobile.exportable import contract_of, entry_points
 from tinysam_mobile.modeling.config import CONFIGS
 from tinysam_mobile.modeling.stand_in import stand_in_model
+from tinysam_mobile.quant import search
 from tinysam_mobile.quant.calibration import CalibrationSet
 from tinysam_mobile.quant.graph import LayerGraph
 from tinysam_mobile.quant.numerics import grid_of_range
@@ -93,8 +94,13 @@ def test_mixed_precision_says_when_it_cannot(
 
 
 def test_the_search_plans_every_layer_that_the_observers_do(
-    graphs: dict[str, LayerGraph], plan: QuantPlan, photos: CalibrationSet
+    graphs: dict[str, LayerGraph],
+    plan: QuantPlan,
+    photos: CalibrationSet,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(search, "CANDIDATES", 6)
+    monkeypatch.setattr(search, "ROUNDS", 1)
     found = make_plan(RECIPES["static_w8a8"], graphs, photos, CONTRACT, method=SEARCH)
     assert found.layers.keys() == plan.layers.keys()
     searched = [name for name, grids in found.layers.items() if grids.weight_clip]
