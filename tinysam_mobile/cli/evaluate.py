@@ -220,10 +220,12 @@ def _show_comparison(
         ]
         print_json({**about, "rows": entries, "files": [str(file) for file in files]})
         return
+    # Published times of everything mode stay in the report and in JSON.
     shown = ("miou_box", "miou_point", "AP", "AR@1000", "encode_ms", "decode_ms", "size_mb", "macs_g")
     cells = [
         [r.name, r.runtime, r.recipe, *(f"{r.figures[c]:.4g}" if c in r.figures else "" for c in shown)]
         for r in rows
+        if not r.figures.keys().isdisjoint(shown)
     ]
     print_table(["model", "runtime", "recipe", *shown], cells, right=shown)
     for file in files:

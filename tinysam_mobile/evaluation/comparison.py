@@ -27,7 +27,6 @@ FIGURES = (
     "macs_g",
 )
 """Columns that come first, where there are values for them."""
-COLOURS = {True: "0.6", False: "C0"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,15 +120,30 @@ def _plot(rows: Sequence[ComparedModel], path: Path) -> None:
     figure, axes = pyplot.subplots(1, 3, figsize=(15, 4.5), layout="constrained", sharey=True)
     for axis, cost in zip(axes, ("encode_ms", "size_mb", "macs_g"), strict=True):
         axis.set(xlabel=cost, ylabel=accuracy)
-        for row in rows:
-            if accuracy in row.figures and cost in row.figures:
-                place = row.figures[cost], row.figures[accuracy]
-                label = row.name if row.is_published else f"{row.name} {row.runtime} {row.recipe}"
-                axis.plot(*place, marker="o", linestyle="", color=COLOURS[row.is_published])
-                axis.annotate(label, place, fontsize=6, xytext=(3, 3), textcoords="offset points")
+        for i, row in enumerate(rows):
+            if accuracy not in row.figures or cost not in row.figures:
+                continue
+            place = row.figures[cost], row.figures[accuracy]
+            if row.is_published:
+                axis.plot(*place, marker="x", linestyle="", color="0.6")
+                axis.annotate(row.name, place, fontsize=6, xytext=(3, 3), textcoords="offset points")
+            else:
+                label = f"{row.name} {row.runtime} {row.recipe}"
+                axis.plot(*place, marker="o", linestyle="", color=f"C{i}", label=label)
     axes[2].set_xscale("log")
+    figure.legend(*_by_label(axes), loc="outside lower center", ncols=4, fontsize=7)
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
+
+
+def _by_label(axes: Sequence[Any]) -> tuple[list[Any], list[str]]:
+    """One legend entry for each model, whichever of the plots it is in."""
+    found = {
+        label: handle
+        for axis in axes
+        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)
+    }
+    return list(found.values()), list(found)
 
 
 def comparison_files(
