@@ -115,17 +115,19 @@ def open_hand_converted(
 
     Raises `InputError` for names that are not those of the contract, and what the runtime raises.
     """
+    entries = mapping.entry_points
+    signatures = {name: _renamed(contract.signatures[name], entry) for name, entry in entries.items()}
     module = import_runtime(mapping.runtime)
-    sessions: dict[str, Session] = {}
-    for name, entry in mapping.entry_points.items():
-        signature = _renamed(contract.signatures[name], entry)
-        sessions[name] = module.open_session(
+    sessions: dict[str, Session] = {
+        name: module.open_session(
             entry.file,
-            signatures={name: signature},
+            signatures={name: signatures[name]},
             entry_points={name: entry.function},
             num_threads=num_threads,
         )
-    return _HandBackend(contract, mapping.entry_points, sessions)
+        for name, entry in entries.items()
+    }
+    return _HandBackend(contract, entries, sessions)
 
 
 def _renamed(signature: Signature, entry: EntryMapping) -> Signature:
