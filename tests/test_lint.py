@@ -1,4 +1,4 @@
-"""Lint: hand-made graphs with one defect each, for every format; and the memory that graphs need."""
+"""Lint: hand-made graphs with one defect each, for every format."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ import numpy as np
 import pytest
 import torch
 from ai_edge_litert import schema_py_generated as schema
-from hypothesis import given
-from hypothesis import strategies as st
 
 from tests.mil.builder import Program
 from tests.test_tflite_graph import small_model
@@ -364,52 +362,3 @@ def test_rules_are_those_that_findings_name(manifest: Manifest, tmp_path: Path) 
     assert [list(Severity).index(f.severity) for f in findings] == sorted(
         list(Severity).index(f.severity) for f in findings
     )
-
-
-@st.composite
-def graphs(draw: st.DrawFn) -> Graph:
-    """Random straight-line programs over at most eight values."""
-    count = draw(st.integers(2, 8))
-    sizes = draw(st.lists(st.integers(1, 50), min_size=count, max_size=count))
-    tensors = tuple(
-        GraphTensor(
-            name=str(i), shape=(size,), dtype="int8", bits=8, is_constant=draw(st.booleans()) and i < 2
-        )
-        for i, size in enumerate(sizes)
-    )
-    ops = tuple(
-        GraphOp(name="op", inputs=tuple(draw(st.sets(st.integers(0, i - 1), min_size=1))), outputs=(i,))
-        for i in range(2, count)
-    )
-    outputs = tuple(draw(st.sets(st.integers(0, count - 1), min_size=1)))
-    return Graph(name="g", tensors=tensors, ops=ops, inputs=(0, 1), outputs=outputs)
-
-
-@given(graphs())
-def test_peak_memory_is_what_must_be_held(graph: Graph) -> None:
-    """By definition: at a step, all that was made up to it and is read at it or later."""
-    steps = len(graph.ops)
-    made = dict.fromkeys(graph.inputs, -1) | {t: s for s, op in enumerate(graph.ops) for t in op.outputs}
-    needed = dict(made)
-    for step, op in enumerate(graph.ops):
-        needed |= dict.fromkeys(op.inputs, step)
-    needed |= dict.fromkeys(graph.outputs, steps)
-    computed = [t for t in made if not graph.tensors[t].is_constant]
-    held = [
-        sum(graph.tensors[t].shape[0] for t in computed if made[t] <= step <= needed[t])
-        for step in range(steps)
-    ]
-    inputs = sum(graph.tensors[t].shape[0] for t in graph.inputs if not graph.tensors[t].is_constant)
-    assert graph.peak_activation_bytes == max([*held, inputs])
-
-
-def test_aliases_take_the_memory_of_what_they_stand_for() -> None:
-    tensors = tuple(GraphTensor(name=str(i), shape=(10,), dtype="int8", bits=8) for i in range(4))
-    reshape = GraphOp(name="RESHAPE", inputs=(1,), outputs=(2,), aliases=True)
-    ops = (
-        GraphOp(name="a", inputs=(0,), outputs=(1,)),
-        reshape,
-        GraphOp(name="b", inputs=(2,), outputs=(3,)),
-    )
-    graph = Graph(name="g", tensors=tensors, ops=ops, inputs=(0,), outputs=(3,))
-    assert graph.peak_activation_bytes == 20
