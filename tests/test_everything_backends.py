@@ -25,9 +25,10 @@ SHARE = 0.99
 def parity(
     checkpoint: Checkpoint, runtime: str, folder: Path, photo: RGBImage, config: EverythingConfig
 ) -> EverythingParity:
-    options = ConversionOptions(targets=(runtime,), slots=2, batch=16)
+    options = ConversionOptions(targets=(runtime,), slots=2, batch=small_model.BATCH)
     bundle = convert_checkpoint(checkpoint, folder / "bundle", options)
-    reference = open_model(checkpoint.model, contract_of(checkpoint.model, slots=2), num_threads=1)
+    contract = contract_of(checkpoint.model, slots=2, batch=small_model.BATCH)
+    reference = open_model(checkpoint.model, contract, num_threads=1)
     return compare_everything(reference, open_bundle(bundle, runtime, num_threads=1), photo, config)
 
 
