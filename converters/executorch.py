@@ -1,9 +1,10 @@
 """ExecuTorch: encoder.pte with the method `encode`, decoder.pte with `decode` and `decode_batch`.
 
-PyTorch → torch.export → `executorch_rewrite` → torch.export → XNNPACK delegates.  Constants are stored by
-the hash of their bytes, so the two decoders share their weights.  Inputs and outputs are float32 (labels
-and sizes int32) whatever the recipe; fp16 computes the image encoder and the mask decoder in float16, and
-normalisation, point coordinates and positional encodings, whose values float16 cannot hold, in float32.
+PyTorch → torch.export → `quant.insertion` for integer recipes → `executorch_rewrite` → torch.export →
+XNNPACK delegates.  Constants are stored by the hash of their bytes, so the two decoders share their weights.
+Inputs and outputs are float32 (labels and sizes int32) whatever the recipe; fp16 computes the image encoder
+and the mask decoder in float16, and normalisation, point coordinates and positional encodings, whose values
+float16 cannot hold, in float32.
 A constant method, `contract_json`, returns contract.json.
 
 For the backends coreml and vulkan the exported graph is handed over as it is: their partitioners know
@@ -55,6 +56,11 @@ def convert(request: ConversionRequest) -> list[ConvertedFile]:
     check_recipe("executorch", request.recipe.id)
     if request.executorch_backend not in BACKENDS:
         raise UnknownNameError("ExecuTorch backend", request.executorch_backend, BACKENDS)
+    if request.recipe.scheme is not Scheme.FLOAT and request.executorch_backend != "xnnpack":
+        raise ConversionError(
+            f"recipe {request.recipe.id} is for --executorch-backend xnnpack; for "
+            f"{request.executorch_backend} take fp16"
+        )
     with quiet(), TemporaryDirectory(dir=request.folder, prefix=".executorch-") as temporary:
         files = [_convert_component(request, component, Path(temporary)) for component in Component]
         return [_moved(file, request.folder) for file in files]

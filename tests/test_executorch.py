@@ -417,6 +417,16 @@ def test_unknown_recipe_and_backend_are_named(tmp_path: Path) -> None:
     odd = RECIPES["palettized_w4"]
     with pytest.raises(ConversionError, match="nearest that it can is dynamic_w8"):
         convert(ConversionRequest(entry_points={}, recipe=odd, contract={}, folder=tmp_path))
+    with pytest.raises(ConversionError, match="dynamic_w8 is for --executorch-backend xnnpack"):
+        convert(
+            ConversionRequest(
+                entry_points={},
+                recipe=RECIPES["dynamic_w8"],
+                contract={},
+                folder=tmp_path,
+                executorch_backend="vulkan",
+            )
+        )
 
 
 @pytest.mark.slow
