@@ -169,8 +169,8 @@ def checkpoint_of(bundle: Bundle, checkpoint: str | None) -> Checkpoint:
     ours = contract_of(loaded.model, slots=contract.slots, batch=contract.batch)
     if loaded.sha256 != bundle.manifest.checkpoint_sha256 or ours != contract:
         raise UsageError(
-            f"{bundle.folder}: was made from {made_from}, not from {loaded.name}: pass the former as "
-            "--checkpoint"
+            f"{bundle.folder}: was made from {made_from} (SHA-256 {bundle.manifest.checkpoint_sha256}), not "
+            f"from {loaded.name} ({loaded.sha256}): pass the former as --checkpoint"
         )
     return loaded
 
