@@ -165,7 +165,7 @@ def _tried(
     recalls, masks, prompts = [], [], []
     for photo in photos:
         passed = (photo.scores > score) & (photo.stability[offset] >= stability)
-        open_points: NDArray[np.bool_] = ~(photo.high[passed[photo.first]] > high).any(axis=0)
+        open_points = np.all(photo.high[passed[photo.first]] <= high, axis=0)
         left = np.flatnonzero(passed & (photo.first | open_points[photo.point]))
         kept = left[non_maximum_suppression(photo.boxes[left], photo.scores[left], iou_threshold=BOX_NMS_IOU)]
         ious = photo.ious[kept].astype(np.float64)

@@ -16,40 +16,32 @@ from tinysam_mobile.distill.train import averaged_model
 from tinysam_mobile.errors import CheckpointError
 from tinysam_mobile.modeling.sam import TinySAM
 
-__all__ = ["EVERYTHING_KEY", "write_checkpoint", "write_run"]
+__all__ = ["write_checkpoint", "write_run"]
 
 CONFIG_KEY = "config"
-EVERYTHING_KEY = "everything"
-"""Metadata key of the thresholds of everything mode that suit the model, as JSON."""
-
-
-EVERYTHING_THRESHOLDS = {"pred_iou_thresh": 0.14, "stability_score_thresh": 0.0, "high_score_thresh": 0.5}
-"""What suits the shipped nano: a network at its beginning predicts low IoUs and small logits.
-
-About a third of the masks of a grid of points pass; SAM's own thresholds (0.88, 0.95, 8.5) let none pass.
-"""
 
 
 def write_run(folder: Path, path: Path) -> None:
-    """Write the averaged weights of the run in `folder` to `path`; `CheckpointError` if there is none."""
+    """Write the averaged weights of the run in `folder` to `path`; `CheckpointError` if there is none.
+
+    The thresholds of everything mode stay SAM's until `distill thresholds` chooses some for these weights.
+    """
     state = read_state(folder)
     if state is None:
         raise CheckpointError(f"{folder}: holds no training run; train one with `distill train`")
     config = config_from_data(TrainConfig, json.loads(state.config_json), where=str(folder))
     model = averaged_model(state, config)
     origin = {"run": state.config_json, "step": str(state.step)}
-    write_checkpoint(model, path, thresholds=EVERYTHING_THRESHOLDS, origin=origin)
+    write_checkpoint(model, path, origin=origin)
 
 
-def write_checkpoint(
-    model: TinySAM, path: Path, *, thresholds: Mapping[str, float], origin: Mapping[str, str]
-) -> None:
+def write_checkpoint(model: TinySAM, path: Path, *, origin: Mapping[str, str]) -> None:
     """Write `model` to `path`: matrices and kernels in fp16, vectors (norms, biases) in fp32.
 
-    The metadata hold the configuration, `thresholds` and the texts of `origin`.
+    The metadata hold the configuration and the texts of `origin`.
     """
     state = {name: _narrowed(tensor) for name, tensor in model.state_dict().items()}
-    metadata = {CONFIG_KEY: json.dumps(model.config.to_dict()), EVERYTHING_KEY: json.dumps(dict(thresholds))}
+    metadata = {CONFIG_KEY: json.dumps(model.config.to_dict())}
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     save_file(state, partial, metadata=metadata | dict(origin))
