@@ -32,7 +32,9 @@ def parity(
     return compare_everything(reference, open_bundle(bundle, runtime, num_threads=1), photo, config)
 
 
-@pytest.mark.parametrize("runtime", FORMATS)
+@pytest.mark.parametrize(
+    "runtime", ["coreml", *(pytest.param(name, marks=pytest.mark.slow) for name in ("tflite", "executorch"))]
+)
 def test_every_format_finds_the_objects_of_torch(runtime: str, tmp_path: Path) -> None:
     # Stand-in scores mean nothing, so every mask may pass and none is a duplicate: 3 x 16 points.
     config = EverythingConfig(
