@@ -160,11 +160,10 @@ def by_litert_torch(module: torch.nn.Module, inputs: tuple[Any, ...], path: Path
 
 def by_executorch(module: torch.nn.Module, inputs: tuple[Any, ...], path: Path) -> None:
     with quiet():
-        from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
         from executorch.exir import to_edge_transform_and_lower
 
-        program = torch.export.export(module, inputs)
-        lowered = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()])
+        # Portable kernels: without our rewriting, XNNPACK's partitioner makes pieces that need each other.
+        lowered = to_edge_transform_and_lower(torch.export.export(module, inputs))
         path.write_bytes(lowered.to_executorch().buffer)
 
 
