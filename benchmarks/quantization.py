@@ -13,13 +13,13 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 import click
 import numpy as np
 
 from benchmarks.record import save
+from benchmarks.timing import fastest_ms
 from tinysam_mobile.bundle import Bundle
 from tinysam_mobile.converters.pipeline import CONVERTERS, ConversionOptions, convert_checkpoint
 from tinysam_mobile.evaluation.coco import CocoDataset, read_coco
@@ -139,18 +139,6 @@ def latencies(settings: Settings, target: str, backend: Backend) -> dict[str, di
         )
         for name in ("encode", "decode")
     }
-
-
-def fastest_ms(sides: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
-    """Run the sides in turn, a warm-up first; milliseconds of the fastest run of each."""
-    best = dict.fromkeys(sides, float("inf"))
-    for number in range(rounds + 1):
-        for name, run in sides.items():
-            start = perf_counter()
-            run()
-            if number:
-                best[name] = min(best[name], 1e3 * (perf_counter() - start))
-    return best
 
 
 def kept(path: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:

@@ -8,42 +8,23 @@ Both sides run in turn in one process, so that a busy machine slows both; the fa
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 import click
-import numpy as np
 import torch
 
 from benchmarks.record import save
+from benchmarks.timing import fastest_ms
 from tinysam_mobile.converters.base import ConversionRequest
 from tinysam_mobile.converters.tflite import convert
 from tinysam_mobile.exportable import EntryPoint, contract_of, entry_points, example_inputs
 from tinysam_mobile.modeling.config import CONFIGS, config_named
 from tinysam_mobile.modeling.stand_in import stand_in_model
+from tinysam_mobile.parity.metrics import sqnr_db
 from tinysam_mobile.quant.recipe import RECIPES
 from tinysam_mobile.simulator.tflite import open_session
 from tinysam_mobile.simulator.tflite_delegates import delegation
-
-
-def sqnr_db(reference: Any, other: Any) -> float:
-    """Signal to error ratio."""
-    error = ((reference.astype(np.float64) - other) ** 2).sum()
-    return float(10 * np.log10((reference.astype(np.float64) ** 2).sum() / error))
-
-
-def fastest_ms(sides: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
-    """Run the sides in turn, `rounds` times after a warm-up each; milliseconds of the fastest run of each."""
-    best = dict.fromkeys(sides, float("inf"))
-    for number in range(rounds + 1):
-        for name, run in sides.items():
-            start = perf_counter()
-            run()
-            if number:
-                best[name] = min(best[name], 1e3 * (perf_counter() - start))
-    return best
 
 
 def noisy_example(entry: EntryPoint) -> tuple[torch.Tensor, ...]:

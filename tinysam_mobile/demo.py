@@ -2,7 +2,7 @@
 
     python -m tinysam_mobile.demo --out demo
 
-The photo is scikit-image's `chelsea`, a cat, which ships with that package.
+The photo is scikit-image's `rocket`, which ships with that package.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from tinysam_mobile.simulator.registry import open_bundle, open_model
 
 __all__ = ["main"]
 
-BOX = (120.0, 25.0, 330.0, 235.0)
-"""Around the cat's head, in pixels of the photo."""
+BOX = (300.0, 95.0, 345.0, 400.0)
+"""Around the rocket, in pixels of the photo."""
 CAPTION_HEIGHT = 28
 
 
@@ -45,10 +45,10 @@ class Shown:
 
 
 def demo_photo() -> NDArray[np.uint8]:
-    """Return the photo RGB (300, 451, 3)."""
+    """Return the photo RGB (427, 640, 3)."""
     import skimage
 
-    return load_image(Path(skimage.__file__).parent / "data" / "chelsea.png")
+    return load_image(Path(skimage.__file__).parent / "data" / "rocket.jpg")
 
 
 def answer(name: str, backend: Backend, photo: NDArray[np.uint8]) -> Shown:
