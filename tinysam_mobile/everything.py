@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from tinysam_mobile.candidates import Candidate, ExactJudge, FastJudge, Judge, Thresholds, as_box
 from tinysam_mobile.errors import UnknownNameError, UsageError
+from tinysam_mobile.everything_settings import CROP_NMS_THRESH
 from tinysam_mobile.images import RGBImage, as_rgb
 from tinysam_mobile.masks import RunLengths, mask_boxes, non_maximum_suppression, remove_small_regions
 from tinysam_mobile.point_lattice import (
@@ -69,7 +70,7 @@ class EverythingConfig:
     box_nms_thresh: float = 0.7
     crop_layers: int = 0
     crop_overlap_ratio: float = 512 / 1500
-    crop_nms_thresh: float = 0.7
+    crop_nms_thresh: float = CROP_NMS_THRESH
     crop_points_downscale: int = 1
     min_region_area: int = 0
     max_decoder_calls: int | None = None

@@ -8,10 +8,13 @@ from typing import Any
 
 from tinysam_mobile.errors import InputError
 
-__all__ = ["EVERYTHING_DEFAULTS", "EVERYTHING_KEY", "everything_settings"]
+__all__ = ["CROP_NMS_THRESH", "EVERYTHING_DEFAULTS", "EVERYTHING_KEY", "everything_settings"]
 
 EVERYTHING_KEY = "everything"
 """Metadata key of a checkpoint, and key of a manifest."""
+
+CROP_NMS_THRESH = 0.7
+"""Box IoU above which masks of different crops, and masks whose small regions were cleaned, are duplicates."""
 
 EVERYTHING_DEFAULTS: Mapping[str, float] = {
     "points_per_side": 32,

@@ -14,8 +14,9 @@ from typing import Any
 
 from tinysam_mobile import spec
 from tinysam_mobile.errors import BundleError, InputError
-from tinysam_mobile.everything_settings import EVERYTHING_KEY, everything_settings
+from tinysam_mobile.everything_settings import CROP_NMS_THRESH, EVERYTHING_KEY, everything_settings
 from tinysam_mobile.modeling.checkpoint import Checkpoint
+from tinysam_mobile.point_lattice import COARSE_FACTOR, SECOND_ROUND_OFFSETS
 from tinysam_mobile.spec import Component, Contract
 from tinysam_mobile.version import __version__
 
@@ -150,6 +151,7 @@ def contract_data(checkpoint: Checkpoint, contract: Contract) -> dict[str, Any]:
         "prompts": _prompt_data(contract),
         "postprocess": _postprocess_data(contract),
         EVERYTHING_KEY: dict(checkpoint.everything),
+        "everything_search": _search_data(),
         "calibration": None,
     }
 
@@ -195,6 +197,7 @@ def _prompt_data(contract: Contract) -> dict[str, Any]:
         "point_shift": spec.POINT_SHIFT,
         "point_shift_applied_by": "graph",
         "slots": contract.slots,
+        "label_codes": dict(spec.LABEL_CODES),
         "labels": {str(value): meaning for value, meaning in spec.LABEL_MEANINGS.items()},
         "packing": [
             "points in the order given",
@@ -208,6 +211,7 @@ def _prompt_data(contract: Contract) -> dict[str, Any]:
 def _postprocess_data(contract: Contract) -> dict[str, Any]:
     return {
         "low_res_size": contract.mask_size,
+        "masks_per_prompt": spec.NUM_MASKS,
         "steps": [
             "resize logits to image_size x image_size: bilinear, align_corners false, no antialiasing",
             "crop to valid_size",
@@ -216,4 +220,14 @@ def _postprocess_data(contract: Contract) -> dict[str, Any]:
         ],
         "mask_threshold": spec.MASK_THRESHOLD,
         "selection": "highest iou_predictions",
+    }
+
+
+def _search_data() -> dict[str, Any]:
+    """What everything mode does the same for every checkpoint, so that the apps need not know it."""
+    return {
+        "coarse_factor": COARSE_FACTOR,
+        "offsets": [list(offset) for offset in SECOND_ROUND_OFFSETS],
+        "offset_unit": "x: width // points_per_side, y: height // points_per_side, pixels of the photo",
+        "crop_nms_thresh": CROP_NMS_THRESH,
     }

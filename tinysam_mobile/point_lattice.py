@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 __all__ = [
     "COARSE_FACTOR",
+    "SECOND_ROUND_OFFSETS",
     "Lattice",
     "beside",
     "coarse_lattice",
@@ -24,6 +25,12 @@ __all__ = [
 
 COARSE_FACTOR = 4
 """Round 1 uses every fourth point of the grid in each direction (arXiv 2312.13789, section 3.4)."""
+
+SECOND_ROUND_OFFSETS = (
+    *((-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1)),
+    *((2, -1), (2, 0), (2, 1), (-1, 2), (0, 2), (1, 2), (2, 2)),
+)
+"""(x, y) in steps of the lattice around a coarse point, in the order in which the official code visits them."""
 
 CROP_EDGE_PIXELS = 20
 """A box this near to a crop's edge, and not to the photo's, is taken to be cut (segment-anything, amg)."""
@@ -64,13 +71,11 @@ def second_round(points_per_side: int, size: tuple[int, int]) -> Lattice:
     """Points of round 2 on a photo of `size` (H, W): around each coarse point, multiples of (W // n, H // n).
 
     Around a coarse point come the offsets −1, 0, +1 with x outer and y inner, without the point itself, then
-    x = +2, then y = +2, then both, these only inside the photo.  This lattice is the official code's, not
+    x = +2, then y = +2, then both, all only inside the photo.  This lattice is the official code's, not
     SAM's (i + 0.5)/n grid.
     """
     height, width = size
-    near = [(x, y) for x in (-1, 0, 1) for y in (-1, 0, 1) if (x, y) != (0, 0)]
-    far = [(2, -1), (2, 0), (2, 1), (-1, 2), (0, 2), (1, 2), (2, 2)]
-    offsets = np.array(near + far, np.int64)
+    offsets = np.array(SECOND_ROUND_OFFSETS, np.int64)
     coarse = coarse_lattice(points_per_side, size)
     step = (width // points_per_side, height // points_per_side)
     points = (coarse.points[:, None] + offsets * step).reshape(-1, 2)

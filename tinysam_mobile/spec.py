@@ -13,6 +13,7 @@ from tinysam_mobile.errors import UsageError
 
 __all__ = [
     "EMBEDDED_LABELS",
+    "LABEL_CODES",
     "LABEL_MEANINGS",
     "PIXEL_MEAN",
     "PIXEL_STD",
@@ -46,6 +47,15 @@ class Label:
     BOX_BOTTOM_RIGHT = 3
 
 
+LABEL_CODES = {
+    "unused": Label.UNUSED,
+    "pad": Label.PAD,
+    "background": Label.BACKGROUND,
+    "foreground": Label.FOREGROUND,
+    "box_top_left": Label.BOX_TOP_LEFT,
+    "box_bottom_right": Label.BOX_BOTTOM_RIGHT,
+}
+"""The names by which the apps look up the values in the manifest."""
 LABEL_MEANINGS = {
     Label.UNUSED: "unused slot: changes nothing, its coordinates are not read",
     Label.PAD: "pad point: a call without a box gets exactly one, at (0, 0)",
