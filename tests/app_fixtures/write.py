@@ -1,0 +1,77 @@
+"""Write every topic into one folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tinysam_mobile.exportable import contract_of
+from tinysam_mobile.manifest import Artifact, Manifest, contract_data
+from tinysam_mobile.modeling.checkpoint import load_checkpoint
+from tinysam_mobile.spec import Component
+
+from .everything import everything_cases
+from .masks import (
+    lattice_cases,
+    nms_cases,
+    postprocess_cases,
+    rle_cases,
+    small_region_cases,
+    stability_cases,
+)
+from .photos import geometry_cases, orientation_cases, resize_cases
+from .prompts import slot_cases
+from .store import Store
+
+FILES = {
+    ("coreml", Component.ENCODER): "coreml/fp16/encoder.mlpackage",
+    ("coreml", Component.DECODER): "coreml/fp16/decoder.mlpackage",
+    ("tflite", Component.ENCODER): "tflite/fp32/encoder.tflite",
+    ("tflite", Component.DECODER): "tflite/fp32/decoder.tflite",
+    ("executorch", Component.ENCODER): "executorch/fp32/encoder.pte",
+    ("executorch", Component.DECODER): "executorch/fp32/decoder.pte",
+}
+
+
+def write_fixtures(folder: Path) -> None:
+    """Make all files anew; equal bytes each time."""
+    store = Store(folder)
+    manifest = small_manifest()
+    text = json.dumps(manifest.to_json(), indent=1, ensure_ascii=False) + "\n"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "manifest.json").write_text(text, encoding="utf-8")
+    store.cases("geometry", geometry_cases())
+    store.cases("resize", resize_cases(store))
+    store.cases("orientation", orientation_cases(store))
+    store.cases("slots", slot_cases())
+    store.cases("postprocess", postprocess_cases(store))
+    store.cases("rle", rle_cases(store))
+    store.cases("stability", stability_cases(store))
+    store.cases("small_regions", small_region_cases(store))
+    store.cases("nms", nms_cases())
+    store.cases("lattice", lattice_cases(store))
+    store.cases("everything", everything_cases(store, manifest.contract))
+
+
+def small_manifest() -> Manifest:
+    """A bundle's manifest of the `tiny-test` network, without what differs from machine to machine."""
+    checkpoint = load_checkpoint("stand-in:tiny-test")
+    data: dict[str, Any] = contract_data(checkpoint, contract_of(checkpoint.model))
+    data["generator"] = {"name": "tinysam-mobile", "version": "fixtures", "tools": {}}
+    artifacts = tuple(
+        Artifact(
+            runtime=runtime,
+            recipe=path.split("/")[1],
+            component=component,
+            path=path,
+            entry_points={name: name for name in ENTRY_POINTS[component]},
+            sha256=f"{number:064x}",
+            size_bytes=number + 1,
+        )
+        for number, ((runtime, component), path) in enumerate(FILES.items())
+    )
+    return Manifest(data=data, artifacts=artifacts)
+
+
+ENTRY_POINTS = {Component.ENCODER: ("encode",), Component.DECODER: ("decode", "decode_batch")}
