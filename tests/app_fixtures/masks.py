@@ -85,7 +85,7 @@ def postprocess_cases(store: Store) -> Iterator[Case]:
     yield _postprocessed(
         store, "exactly_zero_is_a_tie", zero, np.float32([0.5, 0.5, 0.5]), Geometry.of((9, 7), 32)
     )
-    edges = np.where(blobs(32, 77) > 0, 30000, -30000).astype(np.float32)
+    edges = np.where(blobs(32, 77) > 0, 30000, -21234).astype(np.float32)
     yield _postprocessed(
         store, "float16_extremes", edges, np.float32([0.25, 0.75, 0.75]), Geometry.of((50, 70), 128)
     )
