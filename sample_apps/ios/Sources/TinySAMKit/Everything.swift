@@ -1,0 +1,150 @@
+/// What a caller of everything mode may choose; the thresholds are the checkpoint's, from its manifest.
+public struct EverythingOptions: Sendable {
+    /// TinySAM's two rounds (arXiv 2312.13789, section 3.4); false: Segment Anything's flat grid.
+    public var isHierarchical = true
+    /// Holes and islands of fewer pixels go; 0 leaves masks as they are.
+    public var minRegionArea = 0
+    /// The search ends with what was found before the call that would be one too many.
+    public var maxDecoderCalls: Int?
+    /// The search ends with what was found once this much time has passed.
+    public var timeBudget: Duration?
+
+    public init() {}
+}
+
+/// One mask of the photo; everything in original-image pixels.
+public struct SegmentedObject: Equatable, Sendable {
+    public let runs: RunLengths
+    public let box: PixelBox
+    /// The predicted IoU.
+    public let score: Float
+    public let stability: Float
+    /// The prompt that found it.
+    public let point: Point
+    /// Which of the prompt's masks it is.
+    public let maskIndex: Int
+}
+
+/// Objects by falling score, and what they cost.
+public struct EverythingResult: Equatable, Sendable {
+    public let objects: [SegmentedObject]
+    /// The prompts that were decoded, in order, in original-image pixels.
+    public let points: [Point]
+    public let decoderCalls: Int
+    /// Whether a budget ended the search.
+    public let stoppedEarly: Bool
+}
+
+/// How far everything mode is.
+public struct EverythingProgress: Equatable, Sendable {
+    public let decodedPoints: Int
+    /// Points of this round that wait. The second round is counted once the first has ended.
+    public let waitingPoints: Int
+    /// Masks that survived so far, before duplicates go.
+    public let candidates: Int
+}
+
+/// Finds every object of a photo, with the masks, order and survivors of the host's exact mode.
+public struct EverythingGenerator: Sendable {
+    private let predictor: Predictor
+    private let thresholds: EverythingThresholds
+    private let rules: EverythingSearchRules
+    private let options: EverythingOptions
+
+    /// Thresholds and rules are the manifest's unless others are given.
+    public init(
+        predictor: Predictor, options: EverythingOptions = .init(), thresholds: EverythingThresholds? = nil,
+        rules: EverythingSearchRules? = nil
+    ) {
+        self.predictor = predictor
+        self.options = options
+        self.rules = rules ?? predictor.manifest.everythingSearch
+        self.thresholds = thresholds ?? predictor.manifest.everything
+    }
+
+    /// Segments an encoded photo. `progress` is called between decoder calls, on any thread.
+    ///
+    /// Throws `CancellationError` soon after the task is cancelled, and what the engine throws.
+    public func generate(
+        on image: EncodedImage, progress: @Sendable (EverythingProgress) -> Void = { _ in }
+    ) async throws -> EverythingResult {
+        let lattice = PointLattice(
+            rules: rules, pointsPerSide: thresholds.pointsPerSide, size: image.geometry.originalSize
+        )
+        var search = EverythingSearch(
+            predictor: predictor, image: image, options: options,
+            judge: judge(image.geometry, watched: options.isHierarchical ? lattice.secondRound : [])
+        )
+        let found: [Candidate]
+        if options.isHierarchical {
+            found = try await hierarchical(&search, lattice, progress)
+        } else {
+            found = try await search.decode(lattice.flat, progress).candidates
+        }
+        var objects = suppressed(found)
+        if options.minRegionArea > 0 { objects = cleaned(objects) }
+        return EverythingResult(
+            objects: stableOrder(falling: objects.map(\.score)).map { objects[$0] },
+            points: search.visited, decoderCalls: search.decoderCalls, stoppedEarly: search.stoppedEarly
+        )
+    }
+
+    private func judge(_ geometry: Geometry, watched: [Point]) -> EverythingJudge {
+        EverythingJudge(
+            thresholds: thresholds, maskThreshold: predictor.manifest.postprocess.maskThreshold,
+            upscaler: MaskUpscaler(geometry: geometry, maskSize: predictor.manifest.sizes.maskSize),
+            watched: watched
+        )
+    }
+
+    /// Both rounds; survivors of the second come first, which decides ties.
+    private func hierarchical(
+        _ search: inout EverythingSearch, _ lattice: PointLattice,
+        _ progress: @Sendable (EverythingProgress) -> Void
+    ) async throws -> [Candidate] {
+        let first = try await search.decode(lattice.coarse, progress)
+        let open = lattice.secondRound.enumerated()
+            .filter { !first.covered.contains($0.offset) }
+            .map(\.element)
+        return try await search.decode(open, progress).candidates + first.candidates
+    }
+
+    /// Box NMS by predicted IoU; empty masks are dropped.
+    private func suppressed(_ found: [Candidate]) -> [SegmentedObject] {
+        nonMaximumSuppression(
+            boxes: found.map(\.box), scores: found.map(\.score), iouThreshold: thresholds.boxIoU
+        )
+        .map { found[$0] }
+        .filter { $0.runs.area > 0 }
+        .map {
+            SegmentedObject(
+                runs: $0.runs, box: $0.box, score: $0.score, stability: $0.stability, point: $0.point,
+                maskIndex: $0.maskIndex
+            )
+        }
+    }
+
+    /// Fills small holes and drops small islands, then an NMS that prefers masks which needed neither.
+    private func cleaned(_ objects: [SegmentedObject]) -> [SegmentedObject] {
+        var untouched: [Float] = []
+        let cleaned = objects.map { found -> SegmentedObject in
+            let mask = found.runs.mask
+            let filled = mask.removingSmallRegions(.holes, below: options.minRegionArea)
+            let kept = (filled ?? mask).removingSmallRegions(.islands, below: options.minRegionArea)
+            guard let changed = kept ?? filled else {
+                untouched.append(1)
+                return found
+            }
+            untouched.append(0)
+            let runs = RunLengths(changed)
+            return SegmentedObject(
+                runs: runs, box: runs.box, score: found.score, stability: found.stability,
+                point: found.point, maskIndex: found.maskIndex
+            )
+        }
+        let threshold = max(thresholds.boxIoU, rules.cropNmsThresh)
+        return nonMaximumSuppression(
+            boxes: cleaned.map(\.box), scores: untouched, iouThreshold: threshold
+        ).map { cleaned[$0] }
+    }
+}

@@ -1,0 +1,49 @@
+/// What of everything mode suits one checkpoint; read from its manifest only.
+public struct EverythingThresholds: Equatable, Sendable {
+    /// Points of the full grid along each side of the photo.
+    public let pointsPerSide: Int
+    /// A mask survives if its predicted IoU is above this …
+    public let predictedIoU: Float
+    /// … and its stability is at least this.
+    public let stability: Float
+    /// Logits above and below the mask threshold at which stability compares two cuts of a mask.
+    public let stabilityOffset: Float
+    /// τ: a second-round point on a surviving mask with a logit above this is skipped.
+    public let highScore: Float
+    /// Box IoU above which of two masks the one of the lower score goes.
+    public let boxIoU: Float
+
+    /// Keys that the host's fast mode reads and this library does not.
+    private static let unused: Set = ["near_iou_slack", "near_stability_slack"]
+
+    /// From the manifest's object `everything`. Throws `TinySAMError.manifest`.
+    public init(_ named: [String: Double]) throws {
+        var left = named
+        func take(_ name: String) throws -> Double {
+            guard let value = left.removeValue(forKey: name), value.isFinite else {
+                throw TinySAMError.manifest(field: "everything.\(name)", reason: "must be a number")
+            }
+            return value
+        }
+        let side = try take("points_per_side")
+        guard let pointsPerSide = Int(exactly: side), pointsPerSide > 0,
+            pointsPerSide <= Int(UInt16.max)
+        else {
+            throw TinySAMError.manifest(
+                field: "everything.points_per_side",
+                reason: "must be a positive integer, not \(side)"
+            )
+        }
+        self.pointsPerSide = pointsPerSide
+        predictedIoU = Float(try take("pred_iou_thresh"))
+        stability = Float(try take("stability_score_thresh"))
+        stabilityOffset = Float(try take("stability_score_offset"))
+        highScore = Float(try take("high_score_thresh"))
+        boxIoU = Float(try take("box_nms_thresh"))
+        if let unknown = left.keys.filter({ !Self.unused.contains($0) }).min() {
+            throw TinySAMError.manifest(
+                field: "everything.\(unknown)", reason: "is no threshold that this library knows; update it"
+            )
+        }
+    }
+}

@@ -1,0 +1,170 @@
+/// A photo as the decoder sees it. Keep it to come back to the photo without encoding it again.
+public struct EncodedImage: Sendable {
+    /// f32 (1, C, S/16, S/16).
+    public let embedding: FloatTensor
+    /// Where the photo lies in the S frame.
+    public let geometry: Geometry
+
+    public init(embedding: FloatTensor, geometry: Geometry) {
+        self.embedding = embedding
+        self.geometry = geometry
+    }
+}
+
+/// The decoder's answer to one prompt.
+public struct LowResolution: Sendable, Equatable {
+    /// f32 (masks, m, m) over the S frame.
+    public let logits: FloatTensor
+    /// The IoU that the model predicts for each mask.
+    public let scores: [Float]
+
+    public init(logits: FloatTensor, scores: [Float]) {
+        self.logits = logits
+        self.scores = scores
+    }
+
+    /// Index of the mask to show: the highest predicted IoU, the first of equal ones.
+    public var best: Int { stableOrder(falling: scores).first ?? 0 }
+
+    /// Mask `index` as a mask prompt, f32 (1, 1, m, m), for `Predictor.predict(refining:)`.
+    public func maskPrompt(_ index: Int) -> FloatTensor {
+        let side = logits.shape[logits.shape.count - 1]
+        let mask = logits.item(index)
+        return FloatTensor(shape: [1, 1, side, side]) { values in
+            mask.withUnsafeValues { _ = values.update(fromContentsOf: $0) }
+        }
+    }
+}
+
+/// The masks of one prompt. Full-size masks are made when asked for.
+public struct Prediction: Sendable {
+    public let lowResolution: LowResolution
+    private let upscaler: MaskUpscaler
+    private let threshold: Float
+
+    init(lowResolution: LowResolution, upscaler: MaskUpscaler, threshold: Float) {
+        self.lowResolution = lowResolution
+        self.upscaler = upscaler
+        self.threshold = threshold
+    }
+
+    /// Index of the mask to show.
+    public var best: Int { lowResolution.best }
+
+    /// Mask `index` in original-image pixels.
+    public func mask(_ index: Int) -> Mask {
+        upscaler.mask(lowResolution.logits, at: index, above: threshold)
+    }
+}
+
+/// Masks for prompts on any engine: a photo is encoded once, then each prompt is a quick decode.
+public struct Predictor: Sendable {
+    public let manifest: Manifest
+    private let engine: any SegmentationEngine
+    private let preprocess: Preprocessor
+    private let packer: PromptPacker
+
+    public init(manifest: Manifest, engine: any SegmentationEngine) {
+        self.manifest = manifest
+        self.engine = engine
+        preprocess = Preprocessor(manifest: manifest)
+        packer = PromptPacker(manifest: manifest)
+    }
+
+    /// Throws what the engine throws, and `TinySAMError.engine` for an answer of another shape.
+    public func encode(_ image: RGBImage) async throws -> EncodedImage {
+        try await encode(preprocess(image))
+    }
+
+    /// The same after a preprocessing of one's own.
+    public func encode(_ prepared: PreparedImage) async throws -> EncodedImage {
+        let embedding = try await engine.encode(
+            image: prepared.image, validSize: prepared.geometry.validSize
+        )
+        try check(embedding, .encode, 0)
+        return EncodedImage(embedding: embedding, geometry: prepared.geometry)
+    }
+
+    /// The masks of one prompt; `maskPrompt` f32 (1, 1, m, m) refines an earlier answer.
+    ///
+    /// Throws `TinySAMError.prompt` if there is nothing to predict from, the prompt is outside the photo or
+    /// takes too many slots, or the mask prompt has another shape or is not finite.
+    public func predict(
+        _ prompt: Prompt, on image: EncodedImage, refining maskPrompt: FloatTensor? = nil
+    ) async throws -> Prediction {
+        let packed = try pack([prompt], on: image, rows: 1, hasMaskPrompt: maskPrompt != nil)
+        let low = try await decode(packed, on: image, refining: maskPrompt)
+        let upscaler = MaskUpscaler(geometry: image.geometry, maskSize: manifest.sizes.maskSize)
+        return Prediction(
+            lowResolution: low, upscaler: upscaler, threshold: manifest.postprocess.maskThreshold
+        )
+    }
+
+    /// The decoder's answer to one packed prompt (1, N).
+    func decode(
+        _ prompt: PackedPrompts, on image: EncodedImage, refining maskPrompt: FloatTensor?
+    ) async throws -> LowResolution {
+        if let maskPrompt { try check(maskPrompt: maskPrompt) }
+        let answer = try await engine.decode(
+            embedding: image.embedding, prompt: prompt, maskInput: maskPrompt
+        )
+        return try rows(of: answer, .decode, count: 1)[0]
+    }
+
+    /// The decoder's answers to at most K prompts, in one call. Throws as `predict`.
+    public func decodeBatch(_ prompts: [Prompt], on image: EncodedImage) async throws -> [LowResolution] {
+        let packed = try pack(prompts, on: image, rows: manifest.sizes.batch, hasMaskPrompt: false)
+        return try await decodeBatch(packed, count: prompts.count, on: image)
+    }
+
+    /// The answers to the first `count` of K packed prompts.
+    func decodeBatch(
+        _ prompts: PackedPrompts, count: Int, on image: EncodedImage
+    ) async throws -> [LowResolution] {
+        let answer = try await engine.decodeBatch(embedding: image.embedding, prompts: prompts)
+        return try rows(of: answer, .decodeBatch, count: count)
+    }
+
+    private func pack(
+        _ prompts: [Prompt], on image: EncodedImage, rows: Int, hasMaskPrompt: Bool
+    ) throws -> PackedPrompts {
+        guard prompts.count <= rows else {
+            throw TinySAMError.prompt(reason: "one call takes \(rows) prompts, not \(prompts.count)")
+        }
+        try prompts.forEach { try $0.check(hasMaskPrompt: hasMaskPrompt) }
+        return try packer.pack(prompts, geometry: image.geometry, rows: rows)
+    }
+
+    private func check(maskPrompt: FloatTensor) throws {
+        let side = manifest.sizes.maskSize
+        guard maskPrompt.shape == [1, 1, side, side] else {
+            throw TinySAMError.prompt(
+                reason: "a mask prompt is low-resolution logits (1, 1, \(side), \(side)), not \(maskPrompt.shape)"
+            )
+        }
+        guard maskPrompt.withUnsafeValues({ $0.allSatisfy(\.isFinite) }) else {
+            throw TinySAMError.prompt(reason: "the mask prompt holds NaN or infinity")
+        }
+    }
+
+    private func rows(of answer: DecoderAnswer, _ entry: EntryPoint, count: Int) throws -> [LowResolution] {
+        try check(answer.lowResMasks, entry, 0)
+        try check(answer.iouPredictions, entry, 1)
+        return (0..<count).map { row in
+            LowResolution(
+                logits: answer.lowResMasks.item(row), scores: answer.iouPredictions.item(row).values
+            )
+        }
+    }
+
+    /// An engine is not trusted: what it answers must be what the manifest says.
+    private func check(_ tensor: FloatTensor, _ entry: EntryPoint, _ output: Int) throws {
+        guard let wanted = manifest.entryPoints[entry]?.outputs[output], wanted.shape != tensor.shape else {
+            return
+        }
+        throw TinySAMError.engine(
+            reason: "'\(entry.rawValue)' gave \(wanted.name) of shape \(tensor.shape) instead of "
+                + "\(wanted.shape); take the model that belongs to this manifest"
+        )
+    }
+}

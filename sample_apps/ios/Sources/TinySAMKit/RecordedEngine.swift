@@ -1,0 +1,101 @@
+/// An engine that answers from a recording and refuses what was not recorded: for tests, and to prove that
+/// everything around a model is right.
+public struct RecordedEngine: SegmentationEngine {
+    /// One photo that was encoded.
+    public struct Photo: Sendable {
+        /// f32 (1, 3, S, S) as `encode` took it; none if the photo is not encoded again.
+        public let image: FloatTensor?
+        /// f32 (1, C, S/16, S/16).
+        public let embedding: FloatTensor
+        public let answers: [Question: LowResolution]
+
+        public init(image: FloatTensor?, embedding: FloatTensor, answers: [Question: LowResolution]) {
+            self.image = image
+            self.embedding = embedding
+            self.answers = answers
+        }
+    }
+
+    /// What the decoder was asked about one photo.
+    public struct Question: Hashable, Sendable {
+        /// x, y in the S frame and label of each slot that is used.
+        let slots: [Float]
+        /// Values of the mask prompt.
+        let mask: [Float]?
+
+        /// `rows` f32 (N, 3) as a dump holds a packed prompt.
+        public init(rows: FloatTensor, mask: FloatTensor? = nil) {
+            let values = rows.values
+            slots = stride(from: 0, to: values.count, by: 3)
+                .filter { values[$0 + 2] != Float(SlotLabel.unused.rawValue) }
+                .flatMap { values[$0..<$0 + 3] }
+            self.mask = mask?.values
+        }
+    }
+
+    private let photos: [Photo]
+    private let masksPerPrompt: Int
+    private let maskSize: Int
+
+    public init(manifest: Manifest, photos: [Photo]) {
+        self.photos = photos
+        masksPerPrompt = manifest.masksPerPrompt
+        maskSize = manifest.sizes.maskSize
+    }
+
+    public func encode(image: FloatTensor, validSize: PixelSize) async throws -> FloatTensor {
+        guard let photo = photos.first(where: { $0.image == image }) else {
+            throw TinySAMError.engine(reason: "this image was not recorded: preprocessing gave other values")
+        }
+        return photo.embedding
+    }
+
+    public func decode(
+        embedding: FloatTensor, prompt: PackedPrompts, maskInput: FloatTensor?
+    ) async throws -> DecoderAnswer {
+        try answer(Question(rows: prompt.rows(of: 0), mask: maskInput), to: embedding)
+            .map { batched([$0]) } ?? batched([empty])
+    }
+
+    public func decodeBatch(embedding: FloatTensor, prompts: PackedPrompts) async throws -> DecoderAnswer {
+        batched(
+            try (0..<prompts.count).map { row in
+                try answer(Question(rows: prompts.rows(of: row)), to: embedding) ?? empty
+            })
+    }
+
+    /// Nil for a row of unused slots.
+    private func answer(_ question: Question, to embedding: FloatTensor) throws -> LowResolution? {
+        if question.slots.isEmpty, question.mask == nil { return nil }
+        guard let photo = photos.first(where: { $0.embedding == embedding }) else {
+            throw TinySAMError.engine(reason: "this embedding was not recorded")
+        }
+        guard let answer = photo.answers[question] else {
+            throw TinySAMError.engine(reason: "a prompt with the slots \(question.slots) was not recorded")
+        }
+        return answer
+    }
+
+    private var empty: LowResolution {
+        LowResolution(
+            logits: FloatTensor(shape: [masksPerPrompt, maskSize, maskSize]) { $0.update(repeating: 0) },
+            scores: Array(repeating: 0, count: masksPerPrompt)
+        )
+    }
+
+    private func batched(_ answers: [LowResolution]) -> DecoderAnswer {
+        let length = masksPerPrompt * maskSize * maskSize
+        let masks = FloatTensor(shape: [answers.count, masksPerPrompt, maskSize, maskSize]) { target in
+            for (row, answer) in answers.enumerated() {
+                answer.logits.withUnsafeValues { values in
+                    _ = UnsafeMutableBufferPointer(rebasing: target[row * length..<(row + 1) * length])
+                        .update(fromContentsOf: values)
+                }
+            }
+        }
+        let scores = FloatTensor(shape: [answers.count, masksPerPrompt]) { target in
+            _ = target.update(fromContentsOf: answers.flatMap(\.scores))
+        }
+        return DecoderAnswer(lowResMasks: masks, iouPredictions: scores)
+    }
+}

@@ -1,0 +1,119 @@
+import Foundation
+import TinySAMKit
+
+/// Times the core on a photo of 12 megapixels and on masks of it; medians, one thread.
+struct Benchmark {
+    private static let photoSize = PixelSize(height: 3024, width: 4032)
+    private static let runs = 9
+
+    let manifest: Manifest
+
+    func run() async throws -> String {
+        let photo = try Self.photo()
+        let preprocess = Preprocessor(manifest: manifest)
+        let geometry = preprocess(photo).geometry
+        let logits = discs(geometry)
+        let upscaler = MaskUpscaler(geometry: geometry, maskSize: manifest.sizes.maskSize)
+        let threshold = manifest.postprocess.maskThreshold
+        let preprocessMs = Self.median { _ = preprocess(photo) }
+        let maskMs = Self.median { _ = upscaler.mask(logits, at: 0, above: threshold) }
+        let (candidates, everythingMs) = try await everything(logits, geometry)
+        let size = "\(Self.photoSize.width) x \(Self.photoSize.height)"
+        return """
+            preprocess \(size) to \(manifest.sizes.imageSize): \(Self.text(preprocessMs)) ms
+            postprocess one mask of \(manifest.sizes.maskSize) to \(size): \(Self.text(maskMs)) ms
+            everything mode, \(candidates) candidates of \(size): \(Self.text(everythingMs)) ms each
+            """
+    }
+
+    /// Smooth colours with noise, which no step can take a short cut on.
+    private static func photo() throws -> RGBImage {
+        var state: UInt32 = 1
+        let pixels = (0..<photoSize.area * RGBImage.channels).map { index -> UInt8 in
+            state = state &* 1_664_525 &+ 1_013_904_223
+            return UInt8(truncatingIfNeeded: (index / 977) ^ Int(state >> 28))
+        }
+        return try RGBImage(size: photoSize, pixels: pixels)
+    }
+
+    /// Logits f32 (masks, m, m) of discs in the middle of the photo that cover a half, a sixth and a
+    /// thirtieth of it.
+    private func discs(_ geometry: Geometry) -> FloatTensor {
+        let side = manifest.sizes.maskSize
+        let cells = Double(side) / Double(geometry.imageSize)
+        let (height, width) = (
+            Double(geometry.validSize.height) * cells, Double(geometry.validSize.width) * cells
+        )
+        return FloatTensor(shape: [manifest.masksPerPrompt, side, side]) { values in
+            for mask in 0..<manifest.masksPerPrompt {
+                let share = [2.0, 6.0, 30.0][mask % 3]
+                let radius = (height * width / share / Double.pi).squareRoot()
+                for place in 0..<side * side {
+                    let (x, y) = (Double(place % side) - width / 2, Double(place / side) - height / 2)
+                    // Steep enough to be stable, as the outlines of objects are.
+                    values[mask * side * side + place] = Float(8 * (radius - (x * x + y * y).squareRoot()))
+                }
+            }
+        }
+    }
+
+    /// Milliseconds per candidate of everything mode without duplicates' decoding: an engine that answers the
+    /// discs to each point.
+    private func everything(_ logits: FloatTensor, _ geometry: Geometry) async throws -> (Int, Double) {
+        let engine = SameAnswer(manifest: manifest, logits: logits)
+        let predictor = Predictor(manifest: manifest, engine: engine)
+        let image = EncodedImage(
+            embedding: FloatTensor(shape: [1]) { $0[0] = 0 }, geometry: geometry
+        )
+        var options = EverythingOptions()
+        options.isHierarchical = false
+        options.maxDecoderCalls = 2
+        let generator = EverythingGenerator(predictor: predictor, options: options)
+        let start = ContinuousClock.now
+        let points = try await generator.generate(on: image).points.count
+        let candidates = points * manifest.masksPerPrompt
+        return (candidates, (ContinuousClock.now - start).milliseconds / Double(candidates))
+    }
+
+    private static func median(_ body: () -> Void) -> Double {
+        body()
+        let times = (0..<runs).map { _ in
+            let start = ContinuousClock.now
+            body()
+            return (ContinuousClock.now - start).milliseconds
+        }
+        return times.sorted()[runs / 2]
+    }
+
+    private static func text(_ milliseconds: Double) -> String { String(format: "%.1f", milliseconds) }
+}
+
+/// Answers the same masks to every prompt, with scores that all pass.
+private struct SameAnswer: SegmentationEngine {
+    let manifest: Manifest
+    let logits: FloatTensor
+
+    func encode(image: FloatTensor, validSize: PixelSize) async throws -> FloatTensor {
+        FloatTensor(shape: [1]) { $0[0] = 0 }
+    }
+
+    func decode(
+        embedding: FloatTensor, prompt: PackedPrompts, maskInput: FloatTensor?
+    ) async throws -> DecoderAnswer {
+        try await decodeBatch(embedding: embedding, prompts: prompt)
+    }
+
+    func decodeBatch(embedding: FloatTensor, prompts: PackedPrompts) async throws -> DecoderAnswer {
+        let values = logits.values
+        let masks = FloatTensor(shape: [prompts.count] + logits.shape) { target in
+            for row in 0..<prompts.count {
+                _ = UnsafeMutableBufferPointer(rebasing: target[(row * values.count)...])
+                    .update(fromContentsOf: values)
+            }
+        }
+        let scores = FloatTensor(shape: [prompts.count, manifest.masksPerPrompt]) {
+            $0.update(repeating: 1)
+        }
+        return DecoderAnswer(lowResMasks: masks, iouPredictions: scores)
+    }
+}

@@ -1,0 +1,61 @@
+import TinySAMFixtures
+import XCTest
+
+@testable import TinySAMKit
+
+/// One test per case of `everything.json`: the whole exact mode on recorded decoder answers.
+final class EverythingTests: XCTestCase {
+    func testHierarchicalLandscape() async throws { try await check("hierarchical_landscape") }
+    func testHierarchicalPortrait() async throws { try await check("hierarchical_portrait") }
+    func testHierarchicalSquare() async throws { try await check("hierarchical_square") }
+    func testHierarchicalTiedScores() async throws { try await check("hierarchical_tied_scores") }
+    func testHierarchicalSmallPhoto() async throws { try await check("hierarchical_small_photo") }
+    func testHierarchicalLargerPhoto() async throws { try await check("hierarchical_larger_photo") }
+    func testHierarchicalStrictNMS() async throws { try await check("hierarchical_strict_nms") }
+    func testHierarchicalHighScoreNever() async throws { try await check("hierarchical_high_score_never") }
+    func testHierarchicalSoftOutlines() async throws { try await check("hierarchical_soft_outlines") }
+    func testHierarchicalWideOffset() async throws { try await check("hierarchical_wide_offset") }
+    func testHierarchicalTenPerSide() async throws { try await check("hierarchical_ten_per_side") }
+    func testHierarchicalBudget() async throws { try await check("hierarchical_budget") }
+    func testHierarchicalBudgetRound1() async throws { try await check("hierarchical_budget_round_1") }
+    func testNoBudgetAtAll() async throws { try await check("no_budget_at_all") }
+    func testHierarchicalSmallRegions() async throws { try await check("hierarchical_small_regions") }
+    func testFlatLandscape() async throws { try await check("flat_landscape") }
+    func testFlatPortrait() async throws { try await check("flat_portrait") }
+    func testFlatTiedScores() async throws { try await check("flat_tied_scores") }
+    func testFlatBudget() async throws { try await check("flat_budget") }
+    func testFlatSmallRegions() async throws { try await check("flat_small_regions") }
+    func testFlatOnePoint() async throws { try await check("flat_one_point") }
+    func testFullyCovered() async throws { try await check("fully_covered") }
+    func testFullyCoveredFlat() async throws { try await check("fully_covered_flat") }
+    func testNoSurvivor() async throws { try await check("no_survivor") }
+    func testNoSurvivorFlat() async throws { try await check("no_survivor_flat") }
+    func testOnePixel() async throws { try await check("one_pixel") }
+    func testOnePixelWithoutObject() async throws { try await check("one_pixel_without_object") }
+    func testOneRow() async throws { try await check("one_row") }
+    func testOneColumnFlat() async throws { try await check("one_column_flat") }
+
+    func testEveryCaseHasATest() throws {
+        let cases: [EverythingCase] = try cases("everything")
+        XCTAssertEqual(cases.count, 29, "a case was added: give it a test here")
+    }
+
+    private func check(_ name: String) async throws {
+        let all: [EverythingCase] = try cases("everything")
+        let expected = try XCTUnwrap(all.first { $0.name == name })
+        let found = try await expected.generate(fixtures)
+        XCTAssertEqual(flat(found.points), expected.visited)
+        XCTAssertEqual(found.decoderCalls, expected.decoderCalls)
+        XCTAssertEqual(found.stoppedEarly, expected.stoppedEarly)
+        XCTAssertEqual(found.objects.count, expected.objects.count)
+        for (index, (object, wanted)) in zip(found.objects, expected.objects).enumerated() {
+            let box = PixelBox(x0: wanted.box[0], y0: wanted.box[1], x1: wanted.box[2], y1: wanted.box[3])
+            XCTAssertEqual(flat([object.point]), wanted.point, "object \(index)")
+            XCTAssertEqual(object.maskIndex, wanted.maskIndex, "object \(index)")
+            XCTAssertEqual(object.score, wanted.score, "object \(index)")
+            XCTAssertEqual(object.stability, wanted.stability, "object \(index)")
+            XCTAssertEqual(object.box, box, "object \(index)")
+            XCTAssertEqual(object.runs.counts, wanted.counts, "object \(index)")
+        }
+    }
+}
