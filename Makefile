@@ -1,5 +1,6 @@
 # make demo   environment, install, main job, a picture at the end
 # make test   the test suite
+# make docs   the documentation, in site/index.html
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
@@ -8,12 +9,12 @@ export MALLOC_MMAP_THRESHOLD_ = 4294967296
 export MALLOC_TRIM_THRESHOLD_ = 8589934592
 export MALLOC_TOP_PAD_ = 1073741824
 
-.PHONY: demo test test-slow test-conformance lint bench clean
+.PHONY: demo test test-slow test-conformance lint docs bench clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet -c constraints.txt torch
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[all,dev]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[all,dev,docs]'
 	touch $@
 
 demo: $(VENV)/.installed
@@ -33,9 +34,12 @@ test-slow: $(VENV)/.installed
 test-conformance: $(VENV)/.installed
 	$(BIN)/python -m pytest -m conformance
 
+docs: $(VENV)/.installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 bench: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.conversion
 	$(BIN)/python -m benchmarks.decoding
 
 clean:
-	rm -rf $(VENV) demo build dist *.egg-info
+	rm -rf $(VENV) demo site build dist *.egg-info

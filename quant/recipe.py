@@ -159,6 +159,7 @@ RECIPES = {
         ),
     )
 }
+"""Recipe id → recipe; which format has which says `quant.capability`."""
 
 
 def recipe_named(name: str) -> QuantRecipe:

@@ -23,6 +23,7 @@ from tinysam_mobile.version import __version__
 __all__ = ["SCHEMA_VERSION", "Artifact", "Manifest", "contract_data"]
 
 SCHEMA_VERSION = 1
+"""Of `manifest.json`; another one is refused."""
 LICENCE = "Apache-2.0"
 TOOLS = ("torch", "coremltools", "litert-torch", "ai-edge-litert", "ai-edge-quantizer", "executorch", "numpy")
 

@@ -64,6 +64,7 @@ LABEL_MEANINGS = {
     Label.BOX_TOP_LEFT: "top-left corner of the box",
     Label.BOX_BOTTOM_RIGHT: "bottom-right corner of the box",
 }
+"""Value of a label → what it says, for the manifest."""
 EMBEDDED_LABELS = (Label.PAD, Label.BACKGROUND, Label.FOREGROUND, Label.BOX_TOP_LEFT, Label.BOX_BOTTOM_RIGHT)
 """Labels that have a learned embedding."""
 

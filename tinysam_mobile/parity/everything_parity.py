@@ -40,6 +40,7 @@ __all__ = [
 ]
 
 IOU_LEVELS = (0.5, 0.75, 0.9)
+"""Mask IoUs at which two sets of objects are matched."""
 TIE_MARGIN = 0.01
 """A score, stability or box IoU this near to what decides over it counts as a tie: a rounding may turn it."""
 

@@ -14,6 +14,7 @@ from tinysam_mobile.spec import Contract, Signature
 __all__ = ["Arrays", "Backend", "Session", "check_inputs"]
 
 Arrays = dict[str, NDArray[Any]]
+"""Tensor name of the contract → array."""
 
 
 class Session(Protocol):

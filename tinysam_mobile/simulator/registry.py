@@ -69,6 +69,7 @@ RUNTIMES = {
         description=".mlpackage through Apple's own predictor, on macOS only",
     ),
 }
+"""Name of a runtime, as `--runtime` takes it → where it lives and what it needs."""
 
 
 def runtime_named(name: str) -> RuntimeInfo:
