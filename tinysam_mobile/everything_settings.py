@@ -14,7 +14,7 @@ EVERYTHING_KEY = "everything"
 """Metadata key of a checkpoint, and key of a manifest."""
 
 CROP_NMS_THRESH = 0.7
-"""Box IoU above which masks of different crops, and masks whose small regions were cleaned, are duplicates."""
+"""Box IoU above which masks of different crops, or whose small regions were cleaned, are duplicates."""
 
 EVERYTHING_DEFAULTS: Mapping[str, float] = {
     "points_per_side": 32,

@@ -1,6 +1,6 @@
 """Where everything mode puts its points: SAM's grids, TinySAM's second round, SAM's crops.
 
-Points are (x, y) in pixels of the photo or crop, f64, in the order in which the official code visits them.
+Points are (x, y) in pixels of the photo or crop, f64, in the order of the official code.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SECOND_ROUND_OFFSETS = (
     *((-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1)),
     *((2, -1), (2, 0), (2, 1), (-1, 2), (0, 2), (1, 2), (2, 2)),
 )
-"""(x, y) in steps of the lattice around a coarse point, in the order in which the official code visits them."""
+"""(x, y) in steps of the lattice around a coarse point, in the order of the official code."""
 
 CROP_EDGE_PIXELS = 20
 """A box this near to a crop's edge, and not to the photo's, is taken to be cut (segment-anything, amg)."""

@@ -25,6 +25,10 @@ COMMANDS = {
         "tinysam_mobile.cli.compare_dump",
         "Judge what a device computed, by the zip that its app wrote.",
     ),
+    "bundle-for-app": (
+        "tinysam_mobile.cli.bundle_for_app",
+        "Put a bundle where the iOS or Android sample app expects it.",
+    ),
     "bench": ("tinysam_mobile.cli.bench", "Measure latency, load time and memory on this machine."),
     "evaluate": ("tinysam_mobile.cli.evaluate", "Measure mIoU, AP and AR on annotated photos."),
     "distill": ("tinysam_mobile.cli.distill", "Train a small network, from masks or from a teacher."),
