@@ -1,5 +1,6 @@
 # make demo   environment, install, main job, a picture at the end
 # make test   the test suite
+# make test-apps   the Swift and Kotlin libraries and the sample apps, as far as Linux can test them
 # make docs   the documentation, in site/index.html
 PYTHON ?= python3
 VENV ?= .venv
@@ -9,7 +10,7 @@ export MALLOC_MMAP_THRESHOLD_ = 4294967296
 export MALLOC_TRIM_THRESHOLD_ = 8589934592
 export MALLOC_TOP_PAD_ = 1073741824
 
-.PHONY: demo test test-slow test-conformance lint docs bench clean
+.PHONY: demo test test-slow test-conformance test-apps lint docs bench clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -33,6 +34,9 @@ test-slow: $(VENV)/.installed
 
 test-conformance: $(VENV)/.installed
 	$(BIN)/python -m pytest -m conformance
+
+test-apps:
+	sample_apps/test-apps
 
 docs: $(VENV)/.installed
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
