@@ -1,0 +1,133 @@
+package mobile.tinysam.core
+
+/** A click, in pixels of the photo: on the object, or off it. */
+data class PromptPoint(val x: Double, val y: Double, val isOnObject: Boolean = true)
+
+/** A box around the object, in pixels of the photo; (`x0`, `y0`) is its top left. */
+data class PromptBox(val x0: Double, val y0: Double, val x1: Double, val y1: Double)
+
+/**
+ * Points and at most one box for one object.
+ *
+ * Nothing at all is a prompt beside a mask prompt only.  Throws [PromptException] for coordinates that are not
+ * finite, and for a box whose first corner is not its top left.
+ */
+data class Prompt(val points: List<PromptPoint> = emptyList(), val box: PromptBox? = null) {
+    init {
+        val numbers = points.flatMap { listOf(it.x, it.y) } + boxNumbers(box)
+        if (!numbers.all { it.isFinite() }) {
+            throw PromptException(PromptFault.NOT_FINITE, "a prompt's coordinates must be finite, not $numbers")
+        }
+        if (box != null && (box.x0 > box.x1 || box.y0 > box.y1)) {
+            throw PromptException(PromptFault.BOX_ORDER, "a box must have x0 <= x1 and y0 <= y1: $box")
+        }
+    }
+
+    /** Whether there is neither a point nor a box. */
+    val isEmpty: Boolean get() = points.isEmpty() && box == null
+
+    /** Slots that the prompt takes, with the pad point that a prompt without a box gets. */
+    val slots: Int get() = points.size + if (box != null) 2 else minOf(points.size, 1)
+
+    /** Throws [PromptException] if there is nothing to answer. */
+    fun requireContent(hasMaskInput: Boolean) {
+        if (isEmpty && !hasMaskInput) {
+            throw PromptException(PromptFault.EMPTY, "nothing to predict: give a point, a box or a mask prompt")
+        }
+    }
+
+    companion object {
+        /**
+         * Makes a prompt of flat lists, as files have them: `points` x0, y0, x1, y1, …, one of `labels` per point
+         * as the manifest numbers them, `box` x0, y0, x1, y1.  Throws [PromptException] for anything else.
+         */
+        fun of(points: DoubleArray, labels: IntArray, box: DoubleArray?, codes: PromptLabels): Prompt {
+            if (points.size != 2 * labels.size || (box != null && box.size != 2 * 2)) {
+                throw PromptException(
+                    PromptFault.LABEL_COUNT,
+                    "a prompt needs x and y for each of its ${labels.size} labels, not ${points.size} numbers, " +
+                        "and four numbers for a box",
+                )
+            }
+            if (labels.any { it != codes.foreground && it != codes.background }) {
+                throw PromptException(
+                    PromptFault.BAD_LABEL,
+                    "labels must be ${codes.foreground} (on the object) or ${codes.background} (off it)",
+                )
+            }
+            return Prompt(
+                points = labels.mapIndexed { i, label ->
+                    PromptPoint(points[2 * i], points[2 * i + 1], label == codes.foreground)
+                },
+                box = box?.let { PromptBox(it[0], it[1], it[2], it[3]) },
+            )
+        }
+
+        private fun boxNumbers(box: PromptBox?) = box?.let { listOf(it.x0, it.y0, it.x1, it.y1) }.orEmpty()
+    }
+}
+
+/** Inputs of the decoder: `coords` float32 (K, N, 2), x, y in the S frame; `labels` int32 (K, N); flat. */
+class PackedPrompts(val prompts: Int, val slots: Int, val coords: FloatArray, val labels: IntArray)
+
+/**
+ * Packs at most `batch` prompts into (`batch`, `slots`), as the official predictor does: the points, then the
+ * two corners of the box; a prompt with points and no box gets one pad point.  What is left over, prompts
+ * beyond the last included, is unused slots.
+ *
+ * Throws [PromptException] if a prompt needs more slots or lies outside the photo.
+ */
+fun packPrompts(
+    prompts: List<Prompt>,
+    geometry: Geometry,
+    codes: PromptLabels,
+    slots: Int,
+    batch: Int,
+): PackedPrompts {
+    require(prompts.size <= batch) { "${prompts.size} prompts do not fit into a batch of $batch" }
+    val packed = PackedPrompts(batch, slots, FloatArray(batch * slots * 2), IntArray(batch * slots))
+    packed.labels.fill(codes.unused)
+    prompts.forEachIndexed { row, prompt ->
+        requireFits(prompt, geometry, slots)
+        var slot = row * slots
+        for (point in prompt.points) {
+            val label = if (point.isOnObject) codes.foreground else codes.background
+            packed.set(slot++, geometry.toModelX(point.x), geometry.toModelY(point.y), label)
+        }
+        if (prompt.box != null) {
+            val (x0, y0, x1, y1) = prompt.box
+            packed.set(slot++, geometry.toModelX(x0), geometry.toModelY(y0), codes.boxTopLeft)
+            packed.set(slot, geometry.toModelX(x1), geometry.toModelY(y1), codes.boxBottomRight)
+        } else if (prompt.points.isNotEmpty()) {
+            packed.labels[slot] = codes.pad
+        }
+    }
+    return packed
+}
+
+private fun PackedPrompts.set(slot: Int, x: Double, y: Double, label: Int) {
+    coords[2 * slot] = x.toFloat()
+    coords[2 * slot + 1] = y.toFloat()
+    labels[slot] = label
+}
+
+private fun requireFits(prompt: Prompt, geometry: Geometry, slots: Int) {
+    if (prompt.slots > slots) {
+        throw PromptException(
+            PromptFault.TOO_MANY_SLOTS,
+            "the prompt takes ${prompt.slots} slots, this model has $slots: give fewer points or convert with " +
+                "--slots ${prompt.slots}",
+        )
+    }
+    val frame = "the photo of width ${geometry.width} and height ${geometry.height}"
+    // SAM answers such prompts too, with noise; the usual cause is pixels of a resized copy.
+    prompt.points.firstOrNull {
+        it.x !in 0.0..geometry.width.toDouble() || it.y !in 0.0..geometry.height.toDouble()
+    }
+        ?.let { throw PromptException(PromptFault.POINT_OUTSIDE, "point ${it.x},${it.y} (x,y) is outside $frame") }
+    val box = prompt.box ?: return
+    // A detector's box may reach over the border, as long as part of it is in the photo.
+    if (box.x0 > geometry.width || box.y0 > geometry.height || box.x1 < 0 || box.y1 < 0) {
+        throw PromptException(PromptFault.BOX_OUTSIDE, "$box is outside $frame")
+    }
+}
