@@ -134,9 +134,9 @@ def _lower(request: ConversionRequest, programs: Mapping[str, ExportedProgram], 
 
 
 def _xnnpack(_: ConversionRequest) -> Sequence[Any]:
-    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+    from tinysam_mobile.converters.executorch_partitioner import xnnpack_partitioner
 
-    return [XnnpackPartitioner()]
+    return [xnnpack_partitioner()]
 
 
 def _coreml(request: ConversionRequest) -> Sequence[Any]:

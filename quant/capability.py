@@ -54,7 +54,8 @@ CAPABILITIES: Mapping[str, Mapping[str, Capability]] = {
         "palettized_w4": _has("as `palettized_w8`, 16 values"),
         "dynamic_w8": _lacks("measures no ranges while it runs", "static_w8a8"),
         "static_w8a8": _has(
-            "`quantize`/`dequantize` around conv and linear with our ranges, int8 weights", min_ios="iOS17"
+            "`quantize`/`dequantize` around conv and linear with our ranges, int8 weights; products float16",
+            min_ios="iOS17",
         ),
         "static_w8a8_attn16": _has(
             "as `static_w8a8`, attention in float16 with int8 weights", min_ios="iOS17"
@@ -71,7 +72,8 @@ CAPABILITIES: Mapping[str, Mapping[str, Capability]] = {
         "palettized_w4": _NO_PALETTE,
         "dynamic_w8": _has("hybrid CONV_2D and FULLY_CONNECTED; depthwise convolutions as `weight_only_w8`"),
         "static_w8a8": _has(
-            "int8 CONV_2D, DEPTHWISE_CONV_2D and FULLY_CONNECTED between QUANTIZE and DEQUANTIZE"
+            "int8 CONV_2D, DEPTHWISE_CONV_2D, FULLY_CONNECTED and, in the encoder, BATCH_MATMUL between "
+            "QUANTIZE and DEQUANTIZE"
         ),
         "static_w8a8_attn16": _has("as `static_w8a8`; attention's linear layers and products in int16"),
         "static_w6a6": _SIMULATED,
@@ -85,7 +87,7 @@ CAPABILITIES: Mapping[str, Mapping[str, Capability]] = {
         "palettized_w6": _lacks("has no table of weights", "dynamic_w8"),
         "palettized_w4": _lacks("has no table of weights", "dynamic_w8"),
         "dynamic_w8": _has("XNNPACK's dynamic conv and linear; depthwise convolutions float32"),
-        "static_w8a8": _has("XNNPACK's int8 conv and linear"),
+        "static_w8a8": _has("XNNPACK's int8 conv, linear and, in the encoder, products of attention"),
         "static_w8a8_attn16": _lacks("XNNPACK has no 16-bit integers", "static_w8a8"),
         "static_w6a6": _SIMULATED,
     },

@@ -33,16 +33,19 @@ def insert_static(graph: LayerGraph, plan: QuantPlan, *, quantize_outputs: bool)
     """Put the plan's grids into `graph`, which is changed, and return it as a module.
 
     Layers of the plan with 8-bit grids get integer weights and inputs and, with `quantize_outputs`, outputs;
-    layers of the plan with wider grids, which neither format has, get integer weights only.
+    layers of the plan with wider grids, which neither format has, get integer weights only.  Products of two
+    activations are integers only with `quantize_outputs`: Core ML, which leaves outputs float, has none.
     """
     writer = _Writer(graph)
     for layer in graph.layers.values():
         grids = plan.layers.get(layer.name)
-        if grids is None or layer.weight is None:
+        if grids is None or (layer.weight is None and not quantize_outputs):
             continue
-        writer.quantize_weight(layer, grids)
+        if layer.weight is not None:
+            writer.quantize_weight(layer, grids)
         if grids.output.bits == 8:
-            writer.quantize_input(layer, grids.inputs[0])
+            for position, grid in zip(layer.activations, grids.inputs, strict=True):
+                writer.quantize_input(layer, position, grid)
             if quantize_outputs:
                 writer.quantize_output(layer, grids.output)
     return writer.finish()
@@ -88,8 +91,8 @@ class _Writer:
             factor = self._call(_Q.dequantize_per_channel.default, *arguments, 0, *INT8)
         layer.node.update_arg(1, factor)
 
-    def quantize_input(self, layer: Layer, grid: ActivationGrid) -> None:
-        source = layer.node.args[0]
+    def quantize_input(self, layer: Layer, position: int, grid: ActivationGrid) -> None:
+        source = layer.node.args[position]
         assert isinstance(source, fx.Node)
         if (source, grid) not in self._integers:
             with self._graph.inserting_after(source):
@@ -97,7 +100,7 @@ class _Writer:
         # Each layer has a dequantize of its own: XNNPACK takes it into the layer's kernel, and whoever else
         # read it would find integers.
         with self._graph.inserting_before(layer.node):
-            layer.node.update_arg(0, self._dequantize(self._integers[source, grid], grid))
+            layer.node.update_arg(position, self._dequantize(self._integers[source, grid], grid))
 
     def quantize_output(self, layer: Layer, grid: ActivationGrid) -> None:
         readers = list(layer.output.users)

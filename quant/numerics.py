@@ -14,7 +14,15 @@ from numpy.typing import NDArray
 
 from tinysam_mobile.errors import UsageError
 
-__all__ = ["ActivationGrid", "dequantize", "grid_of_range", "quantize", "quantize_weight", "weight_scales"]
+__all__ = [
+    "ActivationGrid",
+    "dequantize",
+    "grid_of_range",
+    "quantize",
+    "quantize_weight",
+    "symmetric_grid",
+    "weight_scales",
+]
 
 SMALLEST_SCALE = 1e-9
 """Of an all-zero tensor, which needs some scale."""
@@ -52,6 +60,12 @@ def grid_of_range(low: float, high: float, *, bits: int = 8) -> ActivationGrid:
         np.clip(-(2 ** (bits - 1)) - round(low / scale), -(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
     )
     return ActivationGrid(scale=scale, zero_point=zero_point, bits=bits)
+
+
+def symmetric_grid(grid: ActivationGrid) -> ActivationGrid:
+    """Return the grid with zero point 0 that spans the range of `grid`."""
+    reach = max(grid.zero_point - grid.q_min, grid.q_max - grid.zero_point)
+    return ActivationGrid(scale=grid.scale * reach / grid.q_max, zero_point=0, bits=grid.bits)
 
 
 def quantize(values: NDArray[np.floating], grid: ActivationGrid) -> NDArray[np.int32]:

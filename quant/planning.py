@@ -11,6 +11,7 @@ from torch import Tensor
 from tinysam_mobile.exportable import EntryPoint
 from tinysam_mobile.quant.calibration import CalibrationSet, Sample
 from tinysam_mobile.quant.graph import Layer, LayerGraph, LayerKind, Visit, trace_layers
+from tinysam_mobile.quant.numerics import symmetric_grid
 from tinysam_mobile.quant.observers import Observer, method_named
 from tinysam_mobile.quant.plan import LayerGrids, QuantPlan
 from tinysam_mobile.quant.recipe import QuantRecipe
@@ -97,8 +98,8 @@ def make_plan(
     """Return the grids of a static recipe by `method`: one of `observers.METHODS`, "search", or
     "search_two_scales", whose second scales count in the simulation only.
 
-    `with_products` keeps the products of two activations, which no format computes in 8 bits, for the
-    simulation of the paper's recipe.
+    `with_products` keeps the decoder's products of two activations too, which no format computes in 8 bits,
+    for the simulation of the paper's recipe.
     """
     seen = observe(graphs, calibration, contract, progress=progress)
     layers = {layer.name: layer for graph in graphs.values() for layer in graph.layers.values()}
@@ -109,7 +110,12 @@ def make_plan(
     else:
         grids = {name: layer_grids(layers[name], watched, recipe, method) for name, watched in seen.items()}
     if not with_products:
-        grids = {name: chosen for name, chosen in grids.items() if has_kernel(layers[name], recipe)}
+        encoder = graphs["encode"].order
+        grids = {
+            name: chosen
+            for name, chosen in grids.items()
+            if has_kernel(layers[name], recipe, in_encoder=name in encoder)
+        }
     order = {name: graph.order for name, graph in graphs.items()}
     return QuantPlan(recipe=recipe, method=method, layers=grids, order=order)
 
@@ -136,22 +142,29 @@ def _searched(
     return found
 
 
-def has_kernel(layer: Layer, recipe: QuantRecipe) -> bool:
+def has_kernel(layer: Layer, recipe: QuantRecipe, *, in_encoder: bool) -> bool:
     """Whether the formats compute `layer` in integers under a static recipe.
 
-    Products of two activations stay float at 8 bits: XNNPACK has no kernel for them, and they are under a
-    tenth of the published encoder's multiplications.  With 16-bit attention they are 16-bit.
+    Products of two activations are 8-bit in the encoder; the decoder's, a hundredth of the multiplications,
+    stay float, since masked logits and mask logits do not survive 8 bits.  With 16-bit attention those of
+    attention are 16-bit in both.
     """
     if layer.kind is not LayerKind.PRODUCT:
         return layer.is_quantizable
-    return recipe.attention_bits is not None and layer.in_attention and len(layer.activations) == 2
+    if len(layer.activations) < 2:
+        return False
+    return layer.in_attention if recipe.attention_bits else in_encoder
 
 
 def layer_grids(layer: Layer, watched: LayerObservers, recipe: QuantRecipe, method: str) -> LayerGrids:
-    """Return the grids of one layer from what was seen of it."""
+    """Return the grids of one layer from what was seen of it.
+
+    The second factor of a product has zero point 0, as XNNPACK's int8 kernel wants it, which takes it for
+    weights; with any other TFLite falls back to a kernel that is a hundred times slower.
+    """
     bits = recipe.attention_bits if recipe.attention_bits and layer.in_attention else recipe.activation_bits
     choose = method_named(method)
-    return LayerGrids(
-        inputs=tuple(choose(watched.inputs[position], bits) for position in layer.activations),
-        output=choose(watched.output, bits),
-    )
+    inputs = [choose(watched.inputs[position], bits) for position in layer.activations]
+    if len(inputs) == 2:
+        inputs[1] = symmetric_grid(inputs[1])
+    return LayerGrids(inputs=tuple(inputs), output=choose(watched.output, bits))

@@ -84,7 +84,8 @@ def test_static_against_the_simulation(float_model: bytes, tmp_path: Path) -> No
     (simulation,) = traced.run((image,), simulated(plan.layers, weight_bits=8, round_outputs=True))
     for reference_kernels in (False, True):
         assert sqnr_db(simulation.numpy(), run(path, reference_kernels=reference_kernels)) > SIMULATION_MIN_DB
-    assert left == ["attn:bmm_0", "attn:bmm_1"]
+    assert left == []
+    # XNNPACK takes products only if the second factor has zero point 0.
     assert delegation(path, "encode").outside == ()
     for name, specs in (("inputs", SIGNATURE.inputs), ("outputs", SIGNATURE.outputs)):
         numbers = getattr(graph.signatures["encode"], name)
