@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import os
 import sys
 from pathlib import Path
 from subprocess import CompletedProcess, run
 
 import pytest
+from filelock import FileLock
 from hypothesis import settings
 
 # No deadline: how long an example takes says nothing on a busy machine.
@@ -17,7 +20,15 @@ settings.load_profile("tinysam")
 @pytest.fixture(scope="session")
 def tflite_bundle(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, CompletedProcess[str]]:
     """The bundle that `convert stand-in:tiny-test --target tflite --json` wrote, and what it printed."""
-    out = tmp_path_factory.mktemp("bundle") / "bundle"
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        # The workers' folders lie side by side, and one conversion serves them all.
+        folder = folder.parent
+    out, printed = folder / "tflite_bundle", folder / "tflite_bundle.json"
     options = ["--target", "tflite", "--batch", "2", "--out", str(out), "--json"]
     command = [sys.executable, "-m", "tinysam_mobile", "convert", "stand-in:tiny-test", *options]
-    return out, run(command, capture_output=True, text=True, check=False)
+    with FileLock(folder / "tflite_bundle.lock"):
+        if not printed.exists():
+            done = run(command, capture_output=True, text=True, check=False)
+            printed.write_text(json.dumps([done.returncode, done.stdout, done.stderr]))
+    return out, CompletedProcess(command, *json.loads(printed.read_text()))
