@@ -1,4 +1,4 @@
-"""Runs over a data set: what is measured on a photo, resuming, several processes, files that do not fit."""
+"""Runs over a data set: what is measured on a photo, resuming, several processes, the options."""
 
 from __future__ import annotations
 
@@ -6,19 +6,17 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from numpy.typing import NDArray
-from PIL import Image
 
+from tests.drawn_data import SIDE, BoxFiller, draw
 from tinysam_mobile.cli.evaluate import command
-from tinysam_mobile.errors import DatasetError, ImageError, UnknownNameError, UsageError
-from tinysam_mobile.evaluation.coco import check_photos, read_annotations, read_coco
+from tinysam_mobile.errors import DatasetError, UnknownNameError, UsageError
+from tinysam_mobile.evaluation.coco import read_coco
 from tinysam_mobile.evaluation.detections import DetectedBox, read_boxes
 from tinysam_mobile.evaluation.ideal_prompts import next_click, random_points
 from tinysam_mobile.evaluation.photo import EvaluationPlan, PhotoResult, evaluate_photo
@@ -26,65 +24,11 @@ from tinysam_mobile.evaluation.prompt_kinds import KINDS, check_kinds, clicked
 from tinysam_mobile.evaluation.results import open_results
 from tinysam_mobile.evaluation.run import figures, measure_photos
 from tinysam_mobile.everything import EverythingConfig
-from tinysam_mobile.masks import RunLengths
 from tinysam_mobile.predictor import Predictor
-from tinysam_mobile.spec import Contract, Label
+from tinysam_mobile.spec import Label
 
-SIDE = 128
 MODEL = "stand-in:tiny-test"
 EXACT = 1e-12
-
-
-class BoxFiller:
-    """A backend that fills the box it is asked for, and for points everything left of x = 64.
-
-    Its contract has S = 128 with masks of 32, so a box on multiples of 4 is filled but for its edges.
-    """
-
-    contract = Contract(image_size=SIDE, grid_size=8, mask_size=32, channels=4, slots=10, batch=4)
-
-    def __init__(self) -> None:
-        self.images = 0
-
-    def run(self, entry_point: str, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        if entry_point == "encode":
-            self.images += 1
-            return {"image_embeddings": np.zeros((1, 4, 8, 8), np.float32)}
-        masks = np.full((4, 3, 32, 32), -20.0, np.float32)
-        for row, labels in enumerate(inputs["point_labels"]):
-            if labels[0] == Label.BOX_TOP_LEFT:
-                (x0, y0), (x1, y1) = (inputs["point_coords"][row, :2] / 4).astype(int)
-                masks[row, :, y0:y1, x0:x1] = 20
-            elif labels[0] == Label.FOREGROUND:
-                masks[row, :, :, :16] = 20
-        return {"low_res_masks": masks, "iou_predictions": np.tile(np.float32([0.99, 0.5, 0.1]), (4, 1))}
-
-
-def rectangle(x0: float, y0: float, x1: float, y1: float) -> list[list[float]]:
-    return [[x0, y0, x1, y0, x1, y1, x0, y1]]
-
-
-def draw(folder: Path, count: int = 4) -> Path:
-    """`count` photos with two rectangles each, of two categories, and a detector's boxes."""
-    (folder / "images").mkdir(parents=True)
-    annotations, boxes = [], []
-    for i in range(1, count + 1):
-        pixels = np.full((SIDE, SIDE, 3), 40 * i, np.uint8)
-        pixels[32:96, 16:64] = 200
-        Image.fromarray(pixels).save(folder / "images" / f"{i}.png")
-        for part, (x0, y0, x1, y1) in enumerate([(16, 32, 64, 96), (72, 8 * i, 120, 8 * i + 40)]):
-            area = (x1 - x0) * (y1 - y0)
-            entry = {"image_id": i, "category_id": part + 1, "area": area, "iscrowd": 0}
-            segmentation = rectangle(x0, y0, x1, y1)
-            annotations.append({**entry, "id": 10 * i + part, "segmentation": segmentation})
-            box = [x0, y0, x1 - x0, y1 - y0]
-            boxes.append({"image_id": i, "category_id": part + 1, "bbox": box, "score": 0.9 - 0.01 * i})
-    images = [{"id": i, "file_name": f"{i}.png", "width": SIDE, "height": SIDE} for i in range(1, count + 1)]
-    categories = [{"id": 1, "name": "left"}, {"id": 2, "name": "right"}]
-    document = {"images": images, "annotations": annotations, "categories": categories}
-    (folder / "instances.json").write_text(json.dumps(document))
-    (folder / "boxes.json").write_text(json.dumps(boxes))
-    return folder
 
 
 @pytest.fixture
@@ -268,7 +212,7 @@ def test_two_processes_of_torchrun_print_what_one_prints(drawn: Path) -> None:
     assert json.loads(done.stdout) == run_command(*options, "--threads", "1")
 
 
-# Data sets that do not fit
+# The command line
 
 
 def test_annotations_and_images_may_lie_apart(drawn: Path, tmp_path: Path) -> None:
@@ -297,134 +241,3 @@ def test_options_that_do_not_go_together_exit_with_2(drawn: Path, arguments: lis
     result = CliRunner().invoke(command, [argument.format(drawn) for argument in arguments])
     assert result.exit_code == 2
     assert message in result.stderr
-
-
-def test_missing_photos_are_counted_before_anything_runs(drawn: Path) -> None:
-    (drawn / "images" / "2.png").unlink()
-    (drawn / "images" / "4.png").unlink()
-    with pytest.raises(DatasetError, match=r"2 of 4 photos are missing, the first is .*2\.png"):
-        check_photos(read_coco(drawn))
-
-
-def test_a_truncated_photo_and_one_of_another_size_are_named(drawn: Path) -> None:
-    data = read_coco(drawn)
-    Image.new("RGB", (64, 128)).save(drawn / "images" / "1.png")
-    with pytest.raises(DatasetError, match=r"1\.png: is 64 x 128 pixels"):
-        evaluate_photo(Predictor(BoxFiller()), data.images[0], EvaluationPlan())
-    (drawn / "images" / "2.png").write_bytes((drawn / "images" / "3.png").read_bytes()[:60])
-    with pytest.raises(ImageError, match=r"2\.png"):
-        evaluate_photo(Predictor(BoxFiller()), data.images[1], EvaluationPlan())
-
-
-@pytest.mark.parametrize("kind", ["crowds", "tiny", "empty mask", "nothing"])
-def test_data_without_an_instance_that_counts_is_one_clear_error(drawn: Path, kind: str) -> None:
-    document = json.loads((drawn / "instances.json").read_text())
-    empty = RunLengths.encode(np.zeros((SIDE, SIDE), np.bool_)).to_coco()
-    change = {"crowds": {"iscrowd": 1}, "tiny": {"area": 99}, "empty mask": {"segmentation": empty}}
-    document["annotations"] = (
-        [] if kind == "nothing" else [{**a, **change[kind]} for a in document["annotations"]]
-    )
-    (drawn / "instances.json").write_text(json.dumps(document))
-    data = read_coco(drawn)
-    results = open_results(drawn / "out", "filler", {})
-    measure_photos(BoxFiller(), data, EvaluationPlan(), results)
-    with pytest.raises(DatasetError, match="no instance counts in 4 photos"):
-        figures(data, EvaluationPlan(), results)
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("", "not valid JSON"),
-        ('{"images": [', "not valid JSON"),
-        ("[]", "no list 'images'"),
-        ('{"images": []}', "no list 'annotations'"),
-        ('{"images": {}, "annotations": []}', "no list 'images'"),
-        ('{"images": [], "annotations": [{"id": 1}]}', "image_id"),
-        ('{"images": [3], "annotations": []}', "COCO's format"),
-        (
-            '{"images": [{"id": 1, "file_name": "a", "height": 1, "width": 1},'
-            ' {"id": 1, "file_name": "b", "height": 1, "width": 1}], "annotations": []}',
-            "UNIQUE",
-        ),
-        ('{"images": [], "annotations": [{"image_id": 1, "id": 1, "area": 5}]}', "segmentation"),
-    ],
-)
-def test_annotation_files_that_are_none_are_one_clear_error(tmp_path: Path, text: str, message: str) -> None:
-    (tmp_path / "instances.json").write_text(text)
-    with pytest.raises(DatasetError, match=message):
-        read_coco(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("{}", "no list at its top"),
-        ('{"annotations": []}', "no list at its top"),
-        ("[1, 2]", "results format"),
-        ('[{"image_id": 1, "category_id": 1, "bbox": [1, 2, 3], "score": 1}]', "results format"),
-        ('[{"image_id": 1, "category_id": 1, "bbox": [1, 2, -3, 4], "score": 1}]', "negative side"),
-        ('[{"image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4]}]', "score"),
-        ('[{"image_id": 1, "category_id": 1, "bbox": [1, 2, 3, NaN], "score": 1}]', "not valid JSON"),
-    ],
-)
-def test_box_files_that_are_none_are_one_clear_error(tmp_path: Path, text: str, message: str) -> None:
-    (tmp_path / "boxes.json").write_text(text)
-    with pytest.raises(DatasetError, match=message):
-        read_boxes(tmp_path / "boxes.json")
-
-
-def test_lvis_files_have_urls_for_names_and_federated_categories(tmp_path: Path) -> None:
-    image = {"id": 7, "coco_url": "http://images.cocodataset.org/val2017/000000000007.jpg"}
-    image |= {"height": 9, "width": 8, "neg_category_ids": [3], "not_exhaustive_category_ids": [4]}
-    categories = [{"id": 3, "frequency": "r"}, {"id": 4, "frequency": "f"}]
-    document = {"annotations": [], "categories": categories, "images": [image]}
-    (tmp_path / "lvis.json").write_text(json.dumps(document))
-    data = read_annotations(tmp_path / "lvis.json", tmp_path, federated=True)
-    assert data.images[0].path == tmp_path / "val2017" / "000000000007.jpg"
-    (tmp_path / "000000000007.jpg").touch()
-    assert data.images[0].path == tmp_path / "000000000007.jpg"
-    assert data.images[0].negative_categories == (3,)
-    assert data.images[0].partial_categories == (4,)
-    assert [category.frequency for category in data.categories] == ["r", "f"]
-
-
-def test_slices_of_a_data_set_are_views_of_the_same_index(drawn: Path) -> None:
-    images = read_coco(drawn).images
-    assert [image.id for image in images[-3:][1:]] == [3, 4]
-    assert images[-1].id == 4
-    with pytest.raises(IndexError):
-        images[4]
-
-
-def test_a_large_annotation_file_takes_no_memory_of_its_size(tmp_path: Path) -> None:
-    # 13 MB of polygons; Python objects of them would take several times that.
-    polygon = json.dumps([[float(i % 97) for i in range(2000)]])
-    images = ",".join(f'{{"id":{i},"file_name":"{i}.png","height":99,"width":99}}' for i in range(40))
-    with (tmp_path / "instances.json").open("w") as file:
-        file.write(f'{{"images":[{images}],"annotations":[')
-        for i in range(1200):
-            comma = "," if i else ""
-            entry = f'{{"id":{i},"image_id":{i % 40},"category_id":1,"area":500,"segmentation":{polygon}}}'
-            file.write(comma + entry)
-        file.write("]}")
-    code = (
-        "import resource, sys\n"
-        "from pathlib import Path\n"
-        "from tinysam_mobile.evaluation.coco import read_coco\n"
-        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024\n"
-        "before = peak()\n"
-        "data = read_coco(Path(sys.argv[1]))\n"
-        "assert sum(len(image.instances) for image in data.images) == 1200\n"
-        "print(peak() - before)\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code, str(tmp_path)],
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    size_mb = (tmp_path / "instances.json").stat().st_size / 2**20
-    assert size_mb > 10
-    # One photo's 30 polygons and SQLite's page cache.
-    assert float(done.stdout) < size_mb / 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os.path
 import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
@@ -18,6 +19,7 @@ TABLES = (
     "CREATE TABLE images (number INTEGER PRIMARY KEY, id UNIQUE, path, height, width, negative, partial)",
     "CREATE TABLE annotations (image_id, id, category_id, area, is_crowd, segmentation)",
 )
+MAX_SIDE_PX = 2**16
 INDEX = "CREATE INDEX annotations_by_image ON annotations (image_id)"
 
 
@@ -75,7 +77,8 @@ def _existing(folder: Path, path: str) -> Path:
     """LVIS names the COCO folder as well (val2017/0001.jpg), which `folder` may be already."""
     full = folder / path
     inside = folder / PurePosixPath(path).name
-    return inside if not full.exists() and inside.exists() else full
+    # os.path says no, where pathlib raises, of a name that is too long.
+    return inside if not os.path.exists(full) and os.path.exists(inside) else full  # noqa: PTH110
 
 
 def read_images(file: Path, folder: Path) -> IndexedImages:
@@ -94,7 +97,7 @@ def read_images(file: Path, folder: Path) -> IndexedImages:
             "INSERT INTO annotations VALUES (?, ?, ?, ?, ?, ?)",
             (_annotation_row(entry) for entry in stream_items(file, "annotations")),
         )
-    except (KeyError, TypeError, ValueError, AttributeError, sqlite3.Error) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError, sqlite3.Error) as error:
         raise DatasetError(
             f"{file}: no instance annotations in COCO's format ({error!r}); check the file"
         ) from error
@@ -108,12 +111,25 @@ def _image_row(number: int, entry: Any) -> tuple[Any, ...]:
     return (
         number,
         entry["id"],
-        entry["file_name"] if "file_name" in entry else _name_in_url(entry["coco_url"]),
-        int(entry["height"]),
-        int(entry["width"]),
+        _text(entry["file_name"]) if "file_name" in entry else _name_in_url(entry["coco_url"]),
+        _side(entry["height"]),
+        _side(entry["width"]),
         json.dumps(entry.get("neg_category_ids", [])),
         json.dumps(entry.get("not_exhaustive_category_ids", [])),
     )
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"a file name must be text, not {value!r}")
+    return value
+
+
+def _side(value: Any) -> int:
+    side = int(value)
+    if not 0 < side <= MAX_SIDE_PX:
+        raise ValueError(f"height and width must be 1 to {MAX_SIDE_PX} pixels, not {side}")
+    return side
 
 
 def _name_in_url(url: str) -> str:

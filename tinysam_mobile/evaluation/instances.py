@@ -21,6 +21,8 @@ __all__ = ["Category", "CocoDataset", "CocoImage", "Instance", "decode_segmentat
 BoolMask = NDArray[np.bool_]
 POLYGON_STEPS = 5
 """Per pixel, of the walk around a polygon."""
+POLYGON_REACH_PX = 2**20
+"""Corners farther out are no polygon of a photo, and the walk would take memory for each pixel on the way."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,8 +62,13 @@ class CocoImage:
     partial_categories: tuple[int, ...] = ()
 
     def mask(self, instance: Instance) -> BoolMask:
-        """Return the instance's mask, bool (height, width); raises `DatasetError`."""
-        return decode_segmentation(instance.segmentation, self.height, self.width)
+        """Return the instance's mask, bool (height, width); raises `DatasetError` that names both."""
+        try:
+            return decode_segmentation(instance.segmentation, self.height, self.width)
+        except DatasetError as error:
+            raise DatasetError(
+                f"annotation {instance.id} of {self.path.name}: {error}; check the annotations"
+            ) from error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +103,8 @@ def _fill_polygons(polygons: Sequence[Sequence[float]], height: int, width: int)
             corners = np.asarray(polygon, np.float64).reshape(-1, 2)
         except (TypeError, ValueError) as error:
             raise DatasetError(f"a polygon must be numbers x0, y0, x1, y1, …: {error}") from error
+        if not (np.abs(corners) <= POLYGON_REACH_PX).all():
+            raise DatasetError(f"a polygon has a corner more than {POLYGON_REACH_PX} pixels away")
         toggles = np.bincount(_toggles(corners, height, width), minlength=height * width + 1)
         mask |= (np.cumsum(toggles[:-1]) % 2 == 1).reshape((height, width), order="F")
     return mask

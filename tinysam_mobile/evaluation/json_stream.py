@@ -35,8 +35,16 @@ def stream_items(file: Path, key: str | None = None) -> Iterator[Any]:
     except OSError as error:
         raise DatasetError(f"{file}: cannot be read ({error.strerror}); check the path") from error
     except ijson.JSONError as error:
-        reason = str(error).splitlines()[0] if str(error) else "it ends in the middle"
-        raise DatasetError(f"{file}: is not valid JSON ({reason}); download or write it again") from error
+        raise DatasetError(
+            f"{file}: is not valid JSON ({_reason(error)}); download or write it again"
+        ) from error
+
+
+def _reason(error: ijson.JSONError) -> str:
+    """The first line of what ijson says, which is bytes where it quotes bytes that are no UTF-8."""
+    (said, *_) = error.args or ("",)
+    text = said.decode(errors="replace") if isinstance(said, bytes) else str(said)
+    return text.splitlines()[0] if text else "it ends in the middle"
 
 
 def _has_list(file: Path, prefix: str) -> bool:
