@@ -17,10 +17,15 @@ import click
 import torch
 
 from benchmarks.record import save
-from tinysam_mobile.everything import EverythingConfig, EverythingGenerator, EverythingResult
+from tinysam_mobile.everything import (
+    POINTS_PER_BATCH,
+    EverythingConfig,
+    EverythingGenerator,
+    EverythingResult,
+)
 from tinysam_mobile.exportable import contract_of
 from tinysam_mobile.images import RGBImage, load_image
-from tinysam_mobile.modeling.checkpoint import load_checkpoint
+from tinysam_mobile.modeling.checkpoint import Checkpoint, load_checkpoint
 from tinysam_mobile.parity.everything_parity import EverythingParity, compare_results, summary
 from tinysam_mobile.predictor import Predictor
 from tinysam_mobile.simulator.registry import open_model
@@ -33,6 +38,12 @@ def spread(folder: Path, count: int) -> list[Path]:
     photos = sorted(path for path in folder.iterdir() if path.is_file())
     step = max(len(photos) / count, 1)
     return [photos[int(i * step)] for i in range(min(count, len(photos)))]
+
+
+def everything_predictor(loaded: Checkpoint, threads: int) -> Predictor:
+    """A predictor on torch with the batch of everything mode."""
+    contract = contract_of(loaded.model, slots=2, batch=POINTS_PER_BATCH)
+    return Predictor(open_model(loaded.model, contract, num_threads=threads))
 
 
 def timed(predictor: Predictor, photo: RGBImage, config: EverythingConfig) -> tuple[EverythingResult, float]:
@@ -75,7 +86,7 @@ def main(folders: tuple[Path, ...], count: int, checkpoint: str | None, threads:
     """Measure, print the totals and save everything."""
     torch.set_num_threads(threads)
     loaded = load_checkpoint(checkpoint)
-    predictor = Predictor(open_model(loaded.model, contract_of(loaded.model, slots=2), num_threads=threads))
+    predictor = everything_predictor(loaded, threads)
     photos = [path for folder in folders for path in spread(folder, count)]
     parities, seconds = measure(predictor, photos, dict(loaded.everything))
     totals = {mode: sum(times[mode] for times in seconds.values()) for mode in MODES}

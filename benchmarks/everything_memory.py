@@ -19,14 +19,12 @@ import click
 import numpy as np
 from PIL import Image
 
+from benchmarks.everything_fast import everything_predictor
 from benchmarks.record import save
 from tinysam_mobile.everything import EverythingConfig, EverythingGenerator
-from tinysam_mobile.exportable import contract_of
 from tinysam_mobile.images import RGBImage
 from tinysam_mobile.modeling.checkpoint import load_checkpoint
-from tinysam_mobile.predictor import Predictor
 from tinysam_mobile.prompts import make_prompt
-from tinysam_mobile.simulator.registry import open_model
 
 SIZE = (3072, 4096)
 POINTS_PER_SIDE = 64
@@ -54,7 +52,7 @@ def run_here(mode: str, checkpoint: str | None) -> dict[str, Any]:
     """One mode in this process."""
     photo = drawn_photo()
     loaded = load_checkpoint(checkpoint)
-    predictor = Predictor(open_model(loaded.model, contract_of(loaded.model, slots=2), num_threads=1))
+    predictor = everything_predictor(loaded, threads=1)
     predictor.set_image(photo[::8, ::8])
     list(predictor.decode_many([make_prompt([(i, i)], [1]) for i in range(predictor.batch)]))
     settings = {**loaded.everything, "points_per_side": POINTS_PER_SIDE}

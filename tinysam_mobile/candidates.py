@@ -15,7 +15,7 @@ from tinysam_mobile.predictor import LowResolution
 from tinysam_mobile.preprocess import Geometry, upscale_at, upscale_blocks, window_above
 from tinysam_mobile.spec import MASK_THRESHOLD
 
-__all__ = ["Candidate", "ExactJudge", "FastJudge", "Judge", "Thresholds", "Verdict", "as_box", "suppress"]
+__all__ = ["Candidate", "ExactJudge", "FastJudge", "Judge", "Thresholds", "as_box", "suppress"]
 
 EMPTY = RunLengths(size=(0, 0), counts=())
 Point = tuple[float, float]
@@ -77,14 +77,6 @@ class Candidate:
     logits: LogitWindow | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Verdict:
-    """A point's surviving masks, and whether one of the three `came_near` to surviving (or survived)."""
-
-    candidates: list[Candidate]
-    came_near: bool
-
-
 class Judge(Protocol):
     """Decides which masks of a point survive, and remembers what the survivors cover with high score.
 
@@ -94,8 +86,8 @@ class Judge(Protocol):
 
     covered: NDArray[np.bool_]
 
-    def verdict(self, low: LowResolution, point: Point) -> Verdict:
-        """Judge a point's three masks."""
+    def survivors(self, low: LowResolution, point: Point) -> list[Candidate]:
+        """Those of a point's three masks that pass the thresholds."""
 
     def thin(self, found: list[Candidate]) -> list[Candidate]:
         """Drop duplicates if the candidates take too much memory to wait for the end."""
@@ -121,8 +113,6 @@ class Thresholds:
     stability_score_thresh: float
     stability_score_offset: float
     high_score_thresh: float
-    near_score: float
-    near_stability: float
 
 
 class ExactJudge:
@@ -138,11 +128,11 @@ class ExactJudge:
         self._thresholds = thresholds
         self._watched = watched.astype(np.int64)
 
-    def verdict(self, low: LowResolution, point: Point) -> Verdict:
+    def survivors(self, low: LowResolution, point: Point) -> list[Candidate]:
         t = self._thresholds
         promising = np.flatnonzero(low.scores > t.pred_iou_thresh)
         if not len(promising):
-            return Verdict(candidates=[], came_near=True)
+            return []
         cuts = (MASK_THRESHOLD + t.stability_score_offset, MASK_THRESHOLD - t.stability_score_offset)
         masks = np.empty((len(promising), *self._geometry.original_size), np.bool_)
         high = np.empty_like(masks)
@@ -157,7 +147,7 @@ class ExactJudge:
             x, y = self._watched.T
             self.covered |= high[stable][:, y, x].any(axis=0)
         boxes = mask_boxes(masks[stable])
-        candidates = [
+        return [
             Candidate(
                 box=as_box(box),
                 score=float(low.scores[promising[i]]),
@@ -168,7 +158,6 @@ class ExactJudge:
             )
             for box, i in zip(boxes, stable, strict=True)
         ]
-        return Verdict(candidates=candidates, came_near=True)
 
     def thin(self, found: list[Candidate]) -> list[Candidate]:
         return found
@@ -208,13 +197,15 @@ class FastJudge:
         self._thresholds = thresholds
         self._watched = watched.astype(np.int64)
 
-    def verdict(self, low: LowResolution, point: Point) -> Verdict:
+    def survivors(self, low: LowResolution, point: Point) -> list[Candidate]:
         t = self._thresholds
-        near = np.flatnonzero(low.scores > t.near_score)
-        stability = self._stability(low.logits[near])
-        survives = (low.scores[near] > t.pred_iou_thresh) & (stability >= t.stability_score_thresh)
-        self._cover(low.logits[near[survives]])
-        candidates = [
+        promising = np.flatnonzero(low.scores > t.pred_iou_thresh)
+        if not len(promising):
+            return []
+        stability = self._stability(low.logits[promising])
+        stable = stability >= t.stability_score_thresh
+        self._cover(low.logits[promising[stable]])
+        return [
             Candidate(
                 box=self._rough_box(low.logits[i]),
                 score=float(low.scores[i]),
@@ -223,9 +214,8 @@ class FastJudge:
                 mask_index=int(i),
                 logits=LogitWindow.of(low.logits[i]),
             )
-            for i, value in zip(near[survives], stability[survives], strict=True)
+            for i, value in zip(promising[stable], stability[stable], strict=True)
         ]
-        return Verdict(candidates=candidates, came_near=bool((stability >= t.near_stability).any()))
 
     def thin(self, found: list[Candidate]) -> list[Candidate]:
         for iou_threshold in DUPLICATE_IOUS:

@@ -4,10 +4,11 @@ Points are decoded K at a time; of each point's three masks those with a high pr
 outline survive, and box NMS leaves one of each.  The hierarchical mode decodes a quarter of the grid in each
 direction first and skips, in its second round, every point on a mask of high score.
 
-`mode="exact"` replays the official generator: same points, same order, same survivors.  `mode="fast"` judges
-masks on the low-resolution logits, drops duplicates as it goes and takes only what is left to full size.  In
-its second round it first decodes every other point in each direction, and of the others only those beside a
-point of which a mask came near to surviving: scores change little from point to point.
+`mode="exact"` replays the official generator: same points, same order, same survivors.  `mode="fast"` asks
+for the predicted IoU before the masks where the backend can tell it, judges masks on the low-resolution
+logits, drops duplicates as it goes and takes only what is left to full size.  Its second round is a
+chessboard: first the white points, then of the black ones those beside a point whose score came near to the
+threshold, since scores change little from point to point.
 """
 
 from __future__ import annotations
@@ -41,10 +42,19 @@ from tinysam_mobile.predictor import LowResolution, Predictor
 from tinysam_mobile.preprocess import Geometry
 from tinysam_mobile.prompts import make_prompt
 
-PROGRESS_CALLS = 16
-"""Decoder calls between two lines of progress."""
+PROGRESS_POINTS = 256
+"""Points between two lines of progress."""
 
-__all__ = ["EverythingConfig", "EverythingGenerator", "EverythingResult", "SegmentedObject"]
+POINTS_PER_BATCH = 64
+"""Prompts K of one call where the backend leaves the choice, as in the official code."""
+
+__all__ = [
+    "POINTS_PER_BATCH",
+    "EverythingConfig",
+    "EverythingGenerator",
+    "EverythingResult",
+    "SegmentedObject",
+]
 
 JUDGES: dict[str, Callable[[Geometry, Thresholds, Points], Judge]] = {"exact": ExactJudge, "fast": FastJudge}
 
@@ -54,8 +64,8 @@ class EverythingConfig:
     """Thresholds and grid; the defaults are the official ones.
 
     `high_score_thresh` is the paper's τ, a mask logit; `stability_score_offset` is a logit too.  Crops apply
-    to the flat mode only.  In fast mode a mask came near to surviving if it lacks at most `near_iou_slack`
-    and `near_stability_slack`.  `max_decoder_calls` and `budget_ms` end the search early with what was found.
+    to the flat mode only.  In fast mode a score came near to its threshold if it lacks at most
+    `near_iou_slack`.  `max_decoder_calls` and `budget_ms` end the search early with what was found.
     """
 
     hierarchical: bool = True
@@ -65,8 +75,7 @@ class EverythingConfig:
     stability_score_thresh: float = 0.95
     stability_score_offset: float = 1.0
     high_score_thresh: float = 8.5
-    near_iou_slack: float = 0.1
-    near_stability_slack: float = 0.3
+    near_iou_slack: float = 0.05
     box_nms_thresh: float = 0.7
     crop_layers: int = 0
     crop_overlap_ratio: float = 512 / 1500
@@ -151,10 +160,10 @@ class EverythingGenerator:
 
 
 class _Found(NamedTuple):
-    """The survivors of some points, and for each point (P,) whether one of its masks came near to it."""
+    """The survivors of some points, and for each point (P,) the best predicted IoU of its masks."""
 
     candidates: list[Candidate]
-    came_near: NDArray[np.bool_]
+    best_scores: NDArray[np.float32]
 
 
 class _Search:
@@ -189,20 +198,17 @@ class _Search:
         return self._finish(judge, second + first.candidates, box, size)
 
     def _refine(self, judge: Judge, coarse: Lattice, first: _Found, fine: Lattice) -> list[Candidate]:
-        """Decode every other point of `fine`, then again and again those beside one that came near."""
+        """Decode the white points of `fine`, then the black ones that may have a mask."""
+        is_white = fine.cells.sum(axis=1) % 2 == 0
+        white, black = fine[is_white], fine[~is_white]
+        second = self._decode(judge, white.points)
+        decoded = np.concatenate([coarse.cells, white.cells])
+        scores = np.concatenate([first.best_scores, second.best_scores])
+        near = decoded[scores > self.config.pred_iou_thresh - self.config.near_iou_slack]
+        # Nothing is known of a point whose neighbours are all covered.
         side = self.config.points_per_side
-        decoded, near = coarse.cells, coarse.cells[first.came_near]
-        found: list[Candidate] = []
-        chosen = (fine.cells % 2 == 0).all(axis=1)
-        while chosen.any():
-            batch, fine = fine[chosen], fine[~chosen]
-            answers = self._decode(judge, batch.points)
-            found += answers.candidates
-            decoded = np.concatenate([decoded, batch.cells])
-            near = np.concatenate([near, batch.cells[answers.came_near]])
-            # Nothing is known of a point whose neighbours are all covered.
-            chosen = beside(fine.cells, near, side) | ~beside(fine.cells, decoded, side)
-        return found
+        black = black[beside(black.cells, near, side) | ~beside(black.cells, decoded, side)]
+        return second.candidates + self._decode(judge, black.points).candidates
 
     def flat(self, photo: RGBImage, crop: Box, layer: int) -> list[SegmentedObject]:
         """SAM's grid on one crop xyxy of the photo."""
@@ -221,14 +227,12 @@ class _Search:
             stability_score_thresh=config.stability_score_thresh,
             stability_score_offset=config.stability_score_offset,
             high_score_thresh=config.high_score_thresh,
-            near_score=config.pred_iou_thresh - config.near_iou_slack,
-            near_stability=config.stability_score_thresh - config.near_stability_slack,
         )
         return JUDGES[config.mode](encoded.geometry, thresholds, watched)
 
     def _decode(self, judge: Judge, points: Points, *, offset: tuple[int, int] = (0, 0)) -> _Found:
         found: list[Candidate] = []
-        came_near = np.zeros(len(points), np.bool_)
+        best_scores = np.zeros(len(points), np.float32)
         waiting = [(float(x), float(y)) for x, y in points]
         while waiting and not self._must_stop():
             batch, waiting = waiting[: self.predictor.batch], waiting[self.predictor.batch :]
@@ -236,17 +240,19 @@ class _Search:
             for i, (point, low) in enumerate(zip(batch, self._answers(batch), strict=True), start=done):
                 where = (point[0] + offset[0], point[1] + offset[1])
                 self.visited.append(where)
-                verdict = judge.verdict(low, where)
-                found += verdict.candidates
-                came_near[i] = verdict.came_near
+                found += judge.survivors(low, where)
+                best_scores[i] = low.scores.max()
             found = judge.thin(found)
-            if self.decoder_calls % PROGRESS_CALLS == 0 and waiting:
+            if waiting and len(self.visited) % PROGRESS_POINTS < len(batch):
                 self.progress(f"{len(self.visited)} points decoded, {len(waiting)} to go")
-        return _Found(candidates=found, came_near=came_near)
+        return _Found(candidates=found, best_scores=best_scores)
 
     def _answers(self, batch: list[tuple[float, float]]) -> Iterator[LowResolution]:
         self.decoder_calls += 1
-        return self.predictor.decode_many([make_prompt([point], [1]) for point in batch])
+        prompts = [make_prompt([point], [1]) for point in batch]
+        if self.config.mode == "exact":
+            return self.predictor.decode_many(prompts)
+        return self.predictor.decode_promising(prompts, self.config.pred_iou_thresh)
 
     def _must_stop(self) -> bool:
         calls, milliseconds = self.config.max_decoder_calls, self.config.budget_ms

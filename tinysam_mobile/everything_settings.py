@@ -23,11 +23,8 @@ EVERYTHING_DEFAULTS: Mapping[str, float] = {
     "stability_score_offset": 1.0,
     "high_score_thresh": 8.5,
     "box_nms_thresh": 0.7,
-    "near_iou_slack": 0.1,
-    "near_stability_slack": 0.3,
 }
-"""Of the paper's everything mode (arXiv 2312.13789, section 3.4), and the slacks of our fast mode; fields of
-`EverythingConfig`."""
+"""Of the paper's everything mode (arXiv 2312.13789, section 3.4); fields of `EverythingConfig`."""
 
 
 def everything_settings(stored: Any) -> dict[str, Any]:

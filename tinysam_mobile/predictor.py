@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from tinysam_mobile.errors import UsageError
 from tinysam_mobile.images import RGBImage
 from tinysam_mobile.preprocess import Geometry, preprocess, upscale_masks
 from tinysam_mobile.prompts import Prompt, make_prompt, pack_prompts
-from tinysam_mobile.simulator.base import Arrays, Backend
+from tinysam_mobile.simulator.base import Arrays, Backend, ScoringBackend
 
 __all__ = ["EncodedImage", "LowResolution", "Prediction", "Predictor"]
 
@@ -37,7 +38,10 @@ class EncodedImage:
 
 @dataclass(frozen=True, kw_only=True)
 class LowResolution:
-    """The decoder's answer to one prompt: `logits` f32 (3, S/4, S/4) over the S frame, `scores` f32 (3,)."""
+    """The decoder's answer to one prompt: `logits` f32 (3, S/4, S/4) over the S frame, `scores` f32 (3,).
+
+    `decode_promising` leaves `logits` empty, (0, S/4, S/4), where no score is above its floor.
+    """
 
     logits: NDArray[np.float32]
     scores: NDArray[np.float32]
@@ -135,25 +139,39 @@ class Predictor:
 
     def decode_many(self, prompts: Sequence[Prompt]) -> Iterator[LowResolution]:
         """Yield the decoder's low-resolution answer to each prompt, in order; see `predict_batch`."""
+        return (
+            _low_resolution(answer, row)
+            for count, inputs in self._batches(prompts)
+            for answer in (self._backend.run("decode_batch", inputs),)
+            for row in range(count)
+        )
+
+    def decode_promising(self, prompts: Sequence[Prompt], floor: float) -> Iterator[LowResolution]:
+        """As `decode_many`, but a prompt with no score above `floor` may come without its masks.
+
+        That saves much of the work on a backend which knows the scores first (`ScoringBackend`).
+        """
+        backend = self._backend
+        if not isinstance(backend, ScoringBackend):
+            return self.decode_many(prompts)
+        return (
+            low
+            for count, inputs in self._batches(prompts)
+            for low in islice(_with_masks_where_promising(backend.decode_promising(inputs, floor)), count)
+        )
+
+    def _batches(self, prompts: Sequence[Prompt]) -> list[tuple[int, Arrays]]:
+        """Inputs of `decode_batch`, and how many of its K prompts are in use."""
         image, contract = self.image, self._backend.contract
         if any(prompt.is_empty for prompt in prompts):
             raise UsageError("each prompt of a batch needs a point or a box")
         chunks = [prompts[i : i + contract.batch] for i in range(0, len(prompts), contract.batch)]
-        packed = [pack_prompts(c, image.geometry, slots=contract.slots, batch=contract.batch) for c in chunks]
-
-        def answers() -> Iterator[LowResolution]:
-            for chunk, inputs in zip(chunks, packed, strict=True):
-                answer = self._backend.run(
-                    "decode_batch",
-                    {
-                        "image_embeddings": image.embeddings,
-                        "point_coords": inputs.point_coords,
-                        "point_labels": inputs.point_labels,
-                    },
-                )
-                yield from (_low_resolution(answer, row) for row in range(len(chunk)))
-
-        return answers()
+        batches: list[tuple[int, Arrays]] = []
+        for chunk in chunks:
+            packed = pack_prompts(chunk, image.geometry, slots=contract.slots, batch=contract.batch)
+            points = {"point_coords": packed.point_coords, "point_labels": packed.point_labels}
+            batches.append((len(chunk), {"image_embeddings": image.embeddings, **points}))
+        return batches
 
     def _decode(self, image: EncodedImage, prompt: Prompt, mask_input: ArrayLike | None) -> LowResolution:
         if prompt.is_empty and mask_input is None:
@@ -186,6 +204,13 @@ def _checked_mask(mask_input: ArrayLike | None, size: int) -> NDArray[np.float32
 
 def _low_resolution(answer: Arrays, row: int) -> LowResolution:
     return LowResolution(logits=answer["low_res_masks"][row], scores=answer["iou_predictions"][row])
+
+
+def _with_masks_where_promising(answer: Arrays) -> Iterator[LowResolution]:
+    masks = iter(answer["low_res_masks"])
+    none = answer["low_res_masks"][:0, 0]
+    for scores, promising in zip(answer["iou_predictions"], answer["promising"], strict=True):
+        yield LowResolution(logits=next(masks) if promising else none, scores=scores)
 
 
 def _full_size(low: LowResolution, geometry: Geometry) -> Prediction:

@@ -22,6 +22,7 @@ from tinysam_mobile.cli.segment_everything import (
     segment_everything,
 )
 from tinysam_mobile.errors import UsageError
+from tinysam_mobile.everything import POINTS_PER_BATCH
 from tinysam_mobile.exportable import contract_of
 from tinysam_mobile.images import load_image
 from tinysam_mobile.masks import RunLengths, mask_boxes
@@ -79,8 +80,8 @@ class ModelSource:
                 raise UsageError("--bundle holds no torch model: pass --checkpoint, or another --runtime")
             loaded = load_checkpoint(self.checkpoint)
             warn_about_stand_in(loaded)
-            backend = open_model(loaded.model, contract_of(loaded.model), num_threads=self.threads)
-            return Predictor(backend), loaded.everything
+            contract = contract_of(loaded.model, batch=POINTS_PER_BATCH)
+            return Predictor(open_model(loaded.model, contract, num_threads=self.threads)), loaded.everything
         if self.checkpoint is not None:
             raise UsageError(
                 f"--checkpoint goes with --runtime torch; {self.runtime} runs a bundle: pass --bundle"

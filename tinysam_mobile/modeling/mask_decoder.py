@@ -93,17 +93,31 @@ class MaskDecoder(nn.Module):
         `image` (G, P, D) embedding plus dense prompt; `image_pe` (1, P, D); `prompt_tokens` (K, N, D);
         `prompt_bias` (K, 1, N) added to the attention scores of each slot.
         """
-        prompts = prompt_tokens.shape[0]
-        own = torch.cat([self.iou_token.weight, self.mask_tokens.weight])
-        tokens = torch.cat([own.unsqueeze(0).expand(prompts, -1, -1), prompt_tokens], dim=1)
-        key_bias = F.pad(prompt_bias, (own.shape[0], 0))
+        tokens, key_bias = self.with_own_tokens(prompt_tokens, prompt_bias)
         tokens, image = self.transformer(image=image, image_pe=image_pe, tokens=tokens, key_bias=key_bias)
+        masks = self.masks(tokens, image)
+        return DecoderOutput(masks=masks, iou=self.predicted_iou(tokens), tokens=tokens)
+
+    def with_own_tokens(self, prompt_tokens: Tensor, prompt_bias: Tensor) -> tuple[Tensor, Tensor]:
+        """Put the decoder's tokens, of IoU and of four masks, before the prompt's; T = 5 + N.
+
+        `prompt_tokens` (K, N, D), `prompt_bias` (K, 1, N) → (K, T, D), (K, 1, T).
+        """
+        own = torch.cat([self.iou_token.weight, self.mask_tokens.weight])
+        tokens = torch.cat([own.unsqueeze(0).expand(prompt_tokens.shape[0], -1, -1), prompt_tokens], dim=1)
+        return tokens, F.pad(prompt_bias, (own.shape[0], 0))
+
+    def masks(self, tokens: Tensor, image: Tensor) -> Tensor:
+        """Tokens (K, T, D) and image (K, P, D) after the transformer → logits (K, 3, S/4, S/4)."""
         weights = torch.stack(
             [self.output_hypernetworks_mlps[i](tokens[:, 1 + i]) for i in range(1, self.num_masks + 1)], dim=1
         )
-        masks = raster_order(torch.bmm(weights, self._upscale(image).transpose(1, 2)), self.grid_size)
-        iou = self.iou_prediction_head(tokens[:, 0])[:, 1:]
-        return DecoderOutput(masks=masks, iou=iou, tokens=tokens)
+        return raster_order(torch.bmm(weights, self._upscale(image).transpose(1, 2)), self.grid_size)
+
+    def predicted_iou(self, tokens: Tensor) -> Tensor:
+        """Tokens (K, T, D) after the transformer → (K, 3)."""
+        out: Tensor = self.iou_prediction_head(tokens[:, 0])[:, 1:]
+        return out
 
     def _upscale(self, image: Tensor) -> Tensor:
         """(K, P, D) → (K, 16·P, D/8)."""

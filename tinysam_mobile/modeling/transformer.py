@@ -72,14 +72,23 @@ class TokenToImageAttention(_Projections):
 
     def forward(self, *, tokens: Tensor, image_key: Tensor, image_value: Tensor) -> Tensor:
         """`tokens` (K, T, D), images (G, P, D) → (K, T, D)."""
-        prompts, length, dim = tokens.shape
-        groups = image_key.shape[0]
+        groups, _, dim = image_key.shape
+        query = self.queries(tokens).reshape(groups, -1, dim)
+        weights = torch.softmax(torch.bmm(query, image_key.transpose(1, 2)), dim=-1)
+        return self.answer(torch.bmm(weights, image_value), prompts=tokens.shape[0])
+
+    def queries(self, tokens: Tensor) -> Tensor:
+        """`tokens` (K, T, D) → (K, h·T, D), whose products with the image's positions are the scores."""
         query = torch.bmm(
             self._per_head(self.q_proj(tokens) * self.scale), self._head_rows(self.k_proj.weight)
         )
-        query = self._stack_heads(query, prompts).reshape(groups, -1, dim)
-        weights = torch.softmax(torch.bmm(query, image_key.transpose(1, 2)), dim=-1)
-        context = torch.bmm(weights, image_value).view(prompts, self.num_heads, length, dim)
+        return self._stack_heads(query, tokens.shape[0])
+
+    def answer(self, context: Tensor, *, prompts: int) -> Tensor:
+        """Weighted sums of the image, K·h·T rows of D → (K, T, D)."""
+        dim = context.shape[-1]
+        context = context.view(prompts, self.num_heads, -1, dim)
+        length = context.shape[2]
         context = context.permute(1, 0, 2, 3).reshape(self.num_heads, prompts * length, dim)
         values = torch.bmm(context, self._head_rows(self.v_proj.weight).transpose(1, 2))
         merged = values.permute(1, 0, 2).reshape(prompts, length, -1) + self.v_proj.bias
@@ -96,20 +105,28 @@ class ImageToTokenAttention(_Projections):
         """`image_query` (G, P, D), tokens (K, T, D), `key_bias` (K, 1, T) → (K, P, D)."""
         prompts, length, dim = tokens_key.shape
         groups, positions, _ = image_query.shape
-        key = self._per_head(self.k_proj(tokens_key) * self.scale)
-        query_bias = torch.bmm(key, self.q_proj.bias.view(self.num_heads, -1, 1))
-        bias = self._stack_heads(query_bias, prompts).view(prompts, self.num_heads, length) + key_bias
-        key = self._stack_heads(torch.bmm(key, self._head_rows(self.q_proj.weight)), prompts)
+        key, bias = self.keys(tokens_key, key_bias)
         scores = torch.bmm(key.view(groups, -1, dim), image_query.transpose(1, 2)).view(
             prompts, -1, positions
         )
         scores = scores.transpose(1, 2) + bias.view(prompts, 1, -1)
         weights = torch.softmax(scores.reshape(prompts, positions, self.num_heads, length), dim=-1)
-        value = self._per_head(self.v_proj(tokens_value))
+        return torch.bmm(weights.view(prompts, positions, -1), self.values(tokens_value))
+
+    def keys(self, tokens: Tensor, key_bias: Tensor) -> tuple[Tensor, Tensor]:
+        """`tokens` (K, T, D) → keys (K, h·T, D) and what to add to their scores (K, h, T)."""
+        prompts, length, _ = tokens.shape
+        key = self._per_head(self.k_proj(tokens) * self.scale)
+        query_bias = torch.bmm(key, self.q_proj.bias.view(self.num_heads, -1, 1))
+        bias = self._stack_heads(query_bias, prompts).view(prompts, self.num_heads, length) + key_bias
+        return self._stack_heads(torch.bmm(key, self._head_rows(self.q_proj.weight)), prompts), bias
+
+    def values(self, tokens: Tensor) -> Tensor:
+        """`tokens` (K, T, D) → (K, h·T, D), of which each position of the image takes a weighted sum."""
         # Weights of a head sum to 1, so its share of the bias may join the values, of which there are few.
-        value = torch.bmm(value, self._head_rows(self.out_proj.weight.t()))
+        value = torch.bmm(self._per_head(self.v_proj(tokens)), self._head_rows(self.out_proj.weight.t()))
         value = value + self.out_proj.bias * (1 / self.num_heads)
-        return torch.bmm(weights.view(prompts, positions, -1), self._stack_heads(value, prompts))
+        return self._stack_heads(value, tokens.shape[0])
 
 
 class TokenMLP(nn.Module):
@@ -151,23 +168,31 @@ class TwoWayBlock(nn.Module):
 
         Returns the tokens (K, T, D) and the image (K, P, D).
         """
-        if self.is_first:
-            tokens = self.self_attn(query=tokens, value=tokens, key_bias=key_bias)
-        else:
-            tokens = tokens + self.self_attn(query=tokens + token_pe, value=tokens, key_bias=key_bias)
-        tokens = self.norm1(tokens)
+        tokens = self.among_tokens(tokens, token_pe, key_bias)
         # torch gives a sum its first operand's memory order, and layer norm copies what is not row-major:
         # an image fresh from the encoder is not, so it comes second here and below.
         placed = image_pe + image
-        tokens = tokens + self.cross_attn_token_to_image(
-            tokens=tokens + token_pe, image_key=placed, image_value=image
-        )
-        tokens = self.norm2(tokens)
-        tokens = self.norm3(tokens + self.mlp(tokens))
+        look = self.cross_attn_token_to_image(tokens=tokens + token_pe, image_key=placed, image_value=image)
+        tokens = self.after_look(tokens, look)
         update = self.cross_attn_image_to_token(
             image_query=placed, tokens_key=tokens + token_pe, tokens_value=tokens, key_bias=key_bias
         )
         return tokens, self.norm4(update + _per_prompt(image, update))
+
+    def among_tokens(self, tokens: Tensor, token_pe: Tensor, key_bias: Tensor) -> Tensor:
+        """Self-attention: (K, T, D) → (K, T, D)."""
+        if self.is_first:
+            update = self.self_attn(query=tokens, value=tokens, key_bias=key_bias)
+        else:
+            update = tokens + self.self_attn(query=tokens + token_pe, value=tokens, key_bias=key_bias)
+        out: Tensor = self.norm1(update)
+        return out
+
+    def after_look(self, tokens: Tensor, look: Tensor) -> Tensor:
+        """Tokens (K, T, D) with what they saw in the image (K, T, D) → (K, T, D)."""
+        tokens = self.norm2(tokens + look)
+        out: Tensor = self.norm3(tokens + self.mlp(tokens))
+        return out
 
 
 def _per_prompt(image: Tensor, update: Tensor) -> Tensor:

@@ -15,7 +15,15 @@ from tinysam_mobile.modeling.sam import TinySAM
 from tinysam_mobile.simulator.base import Arrays, Session, check_inputs
 from tinysam_mobile.spec import Contract
 
-__all__ = ["RUNTIMES", "LoadedModel", "RuntimeInfo", "open_bundle", "open_model", "runtime_named"]
+__all__ = [
+    "RUNTIMES",
+    "LoadedModel",
+    "RuntimeInfo",
+    "TorchModel",
+    "open_bundle",
+    "open_model",
+    "runtime_named",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,10 +116,23 @@ class LoadedModel:
         )
 
 
-def open_model(model: TinySAM, contract: Contract, *, num_threads: int | None = None) -> LoadedModel:
+@dataclass(frozen=True, kw_only=True)
+class TorchModel(LoadedModel):
+    """The torch backend, which can tell scores before it makes masks."""
+
+    scorer: Any
+
+    def decode_promising(self, inputs: Mapping[str, NDArray[Any]], floor: float) -> Arrays:
+        """See `ScoringBackend`."""
+        answer: Arrays = self.scorer.decode_promising(inputs, floor)
+        return answer
+
+
+def open_model(model: TinySAM, contract: Contract, *, num_threads: int | None = None) -> TorchModel:
     """Return the torch backend of `model`."""
     session = import_runtime("torch").open_session(model, contract, num_threads=num_threads)
-    return LoadedModel(contract=contract, sessions=dict.fromkeys(contract.signatures, session))
+    sessions = dict.fromkeys(contract.signatures, session)
+    return TorchModel(contract=contract, sessions=sessions, scorer=session)
 
 
 def open_bundle(

@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
 from tinysam_mobile.errors import UnknownNameError
-from tinysam_mobile.exportable import EntryPoint, entry_points
+from tinysam_mobile.exportable import BatchDecoder, EntryPoint, entry_points
+from tinysam_mobile.modeling.implicit_image import score_prompts
 from tinysam_mobile.modeling.sam import TinySAM
 from tinysam_mobile.simulator.base import Arrays, check_inputs
 from tinysam_mobile.spec import Contract, Label
@@ -23,6 +25,9 @@ PROMPTS_PER_CALL = 16
 """Prompts of one internal call of `decode_batch`: fewer leave the matrix products small, more fall out of the
 caches and take up to 2 GB.  64 points at 1024 took 0.40 of the published decoder's time with 4 of them and
 0.33 with 16 (`benchmarks.decoding`, 2 threads)."""
+
+SCORED_POSITIONS_PER_CALL = 2**16
+"""Prompts times image positions of one internal call of `decode_promising`: 64 prompts at 512, 16 at 1024."""
 
 
 class TorchSession:
@@ -46,8 +51,7 @@ class TorchSession:
         if entry_point not in self._points:
             raise UnknownNameError("entry point", entry_point, self._points)
         point = self._points[entry_point]
-        arrays = check_inputs(point.signature, inputs)
-        tensors = [torch.from_numpy(np.require(array, requirements="W")) for array in arrays.values()]
+        tensors = _tensors(check_inputs(point.signature, inputs))
         with _threads(self._num_threads), torch.inference_mode():
             outputs = self._answer(point, tensors)
         specs = point.signature.outputs
@@ -59,15 +63,56 @@ class TorchSession:
         answer: Tensor | tuple[Tensor, ...] = point.module(*tensors)
         return answer if isinstance(answer, tuple) else (answer,)
 
+    def decode_promising(self, inputs: Mapping[str, NDArray[Any]], floor: float) -> Arrays:
+        """As `ScoringBackend.decode_promising` says."""
+        point = self._points["decode_batch"]
+        assert isinstance(point.module, BatchDecoder)
+        model = point.module.model
+        tensors = _tensors(check_inputs(point.signature, inputs))
+        names = ("iou_predictions", "promising", "low_res_masks")
+        with _threads(self._num_threads), torch.inference_mode():
+            prompts = max(1, SCORED_POSITIONS_PER_CALL // self.contract.grid_size**2)
+            chunks = _chunks(*_used_prompts(*tensors[1:]), prompts)
+            parts = [_promising(model, tensors[0], *chunk, floor) for chunk in chunks]
+            scores, promising, masks = (torch.cat(column) for column in zip(*parts, strict=True))
+        spare = self.contract.batch - len(scores)
+        columns = (F.pad(scores, (0, 0, 0, spare)), F.pad(promising, (0, spare)), masks)
+        return {name: column.numpy() for name, column in zip(names, columns, strict=True)}
+
     def _decode_in_chunks(self, point: EntryPoint, tensors: list[Tensor]) -> tuple[Tensor, ...]:
-        embeddings, coords, labels = tensors
-        used = (labels != Label.UNUSED).any(dim=0)
-        if used.any():
-            # Slots that no prompt uses change nothing, and torch's shapes are free.
-            coords, labels = coords[:, used], labels[:, used]
-        chunks = zip(coords.split(self._prompts_per_call), labels.split(self._prompts_per_call), strict=True)
-        parts = [point.module(embeddings, *chunk) for chunk in chunks]
+        chunks = _chunks(*tensors[1:], self._prompts_per_call)
+        parts = [point.module(tensors[0], *chunk) for chunk in chunks]
         return tuple(torch.cat(column) for column in zip(*parts, strict=True))
+
+
+def _chunks(coords: Tensor, labels: Tensor, prompts: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Coordinates and labels of `prompts` prompts at a time, without slots that no prompt uses.
+
+    Such slots change nothing, and torch's shapes are free.
+    """
+    used = (labels != Label.UNUSED).any(dim=0)
+    if used.any():
+        coords, labels = coords[:, used], labels[:, used]
+    return zip(coords.split(prompts), labels.split(prompts), strict=True)
+
+
+def _used_prompts(coords: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Leave out the empty prompts that fill up a batch; a batch of nothing else keeps one."""
+    count = max(1, int((labels != Label.UNUSED).any(dim=1).sum()))
+    return coords[:count], labels[:count]
+
+
+def _tensors(arrays: Arrays) -> list[Tensor]:
+    return [torch.from_numpy(np.require(array, requirements="W")) for array in arrays.values()]
+
+
+def _promising(
+    model: TinySAM, embeddings: Tensor, coords: Tensor, labels: Tensor, floor: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Scores (K, 3), which prompts have one above `floor` (K,), and the masks of those (k, 3, S/4, S/4)."""
+    scored = score_prompts(model, embeddings, coords, labels)
+    chosen = (scored.iou > floor).any(dim=1)
+    return scored.iou, chosen, scored.masks(model, chosen)
 
 
 @contextmanager
