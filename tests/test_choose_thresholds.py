@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from tinysam_mobile.distill import choose_thresholds
 from tinysam_mobile.distill.choose_thresholds import STABILITY_OFFSETS, PhotoMasks, choose, store_thresholds
 from tinysam_mobile.errors import UsageError
 from tinysam_mobile.modeling.checkpoint import load_checkpoint
@@ -62,6 +63,14 @@ def test_a_tau_that_loses_objects_is_not_chosen() -> None:
     best, _ = choose([covered], max_masks=GOOD)
     assert best.average_recall == 1
     assert best.high_score_thresh >= 7  # a logit at τ itself does not cover
+
+
+def test_a_tau_is_chosen_that_skips_enough_points(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Five of ten points may be skipped: 64 + 10 prompts are too many, 64 + 5 are not.
+    monkeypatch.setattr(choose_thresholds, "MAX_PROMPT_SHARE", 70 / 32**2)
+    best, tried = choose([photo()], max_masks=GOOD)
+    assert best.prompts_per_photo == 64 + POINTS // 2
+    assert max(choice.prompts_per_photo for choice in tried) == 64 + POINTS
 
 
 def test_too_small_a_budget_is_an_error() -> None:

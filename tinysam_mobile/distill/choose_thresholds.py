@@ -35,14 +35,17 @@ __all__ = ["Choice", "PhotoMasks", "choose", "collect", "store_thresholds"]
 POINTS_PER_SIDE = 32
 BOX_NMS_IOU = 0.7
 RECALL_LEVELS = np.arange(0.5, 0.96, 0.05)
-SCORE_PERCENTILES = (50, 70, 80, 87, 92, 95, 97, 99)
+SCORE_PERCENTILES = (50, 70, 80, 84, 87, 90, 92, 95, 97)
 STABILITIES = (0.0, 0.3, 0.5, 0.7, 0.85, 0.95)
 STABILITY_OFFSETS = (0.3, 1.0)
 """SAM's 1.0, and one for a network whose logits are small."""
-HIGH_SCORE_PERCENTILES = (20, 35, 50, 65, 80, 95)
+HIGH_SCORE_PERCENTILES = (5, 10, 20, 35, 50, 65, 80, 95)
 """Of the largest logits of the masks: candidates for τ."""
-MAX_RECALL_LOSS = 0.01
-"""Average recall that τ may cost (one point, as the hierarchical mode against the flat one)."""
+MAX_PROMPT_SHARE = 0.45
+"""Prompts of both rounds, as a share of the flat grid's.  The paper saves half; these photos are filled by one
+person, and on others less is covered."""
+COMBINATIONS_WITH_TAU = 16
+"""Of the thresholds that are good without skipping points, how many are tried with every τ."""
 
 Floats = NDArray[np.float32]
 
@@ -138,25 +141,32 @@ def choose(
 ) -> tuple[Choice, list[Choice]]:
     """The best combination, and all that were tried.
 
-    First the score thresholds with the highest average recall among those that leave at most
-    `max_masks` masks per photo, no point skipped; then the lowest τ that costs at most `MAX_RECALL_LOSS`.
-    Raises `UsageError` if nothing stays below `max_masks`.
+    The highest average recall among those that leave at most `max_masks` masks per photo and take at most
+    `MAX_PROMPT_SHARE` of the flat grid's prompts.  Raises `UsageError` if there are none.
     """
     scores = np.percentile(np.concatenate([photo.scores for photo in photos]), SCORE_PERCENTILES)
     peaks = np.percentile(np.concatenate([photo.peaks for photo in photos]), HIGH_SCORE_PERCENTILES)
-
     grid = list(product(np.round(scores, 3).tolist(), STABILITIES, STABILITY_OFFSETS))
     progress(f"{len(grid)} combinations on {len(photos)} photos")
     tried = [_tried(photos, score, stability, offset, np.inf) for score, stability, offset in grid]
-    allowed = [choice for choice in tried if choice.masks_per_photo <= max_masks]
+    # Masks that τ keeps from being found number fewer than those that it leaves.
+    good = [choice for choice in tried if choice.masks_per_photo <= 2 * max_masks]
+    good = sorted(good, key=lambda choice: -choice.average_recall)[:COMBINATIONS_WITH_TAU]
+    progress(f"{len(good) * len(peaks)} combinations with τ")
+    tried += [
+        _tried(photos, c.pred_iou_thresh, c.stability_score_thresh, c.stability_score_offset, high)
+        for c in good
+        for high in np.round(peaks, 2).tolist()
+    ]
+    allowed = [
+        choice
+        for choice in tried
+        if choice.masks_per_photo <= max_masks
+        and choice.prompts_per_photo <= MAX_PROMPT_SHARE * POINTS_PER_SIDE**2
+    ]
     if not allowed:
         raise UsageError(f"no thresholds leave at most {max_masks:g} masks per photo: allow more")
-    best = max(allowed, key=lambda choice: choice.average_recall)
-    kept = (best.pred_iou_thresh, best.stability_score_thresh, best.stability_score_offset)
-    highs = [_tried(photos, *kept, high) for high in np.round(peaks, 2).tolist()]
-    enough = [c for c in highs if c.average_recall >= best.average_recall - MAX_RECALL_LOSS]
-    chosen = min(enough or highs[-1:], key=lambda choice: choice.prompts_per_photo)
-    return chosen, tried + highs
+    return max(allowed, key=lambda c: (c.average_recall, -c.prompts_per_photo)), tried
 
 
 def _tried(

@@ -80,8 +80,9 @@ class TorchSession:
         return {name: column.numpy() for name, column in zip(names, columns, strict=True)}
 
     def _decode_in_chunks(self, point: EntryPoint, tensors: list[Tensor]) -> tuple[Tensor, ...]:
-        chunks = _chunks(*tensors[1:], self._prompts_per_call)
-        parts = [point.module(tensors[0], *chunk) for chunk in chunks]
+        embeddings, coords, labels = tensors
+        chunks = _chunks(coords, labels, self._prompts_per_call)
+        parts = [point.module(embeddings, *chunk) for chunk in chunks]
         return tuple(torch.cat(column) for column in zip(*parts, strict=True))
 
 
