@@ -1,0 +1,85 @@
+"""A photo with the shipped checkpoint's recorded answers, for the apps' `overlay` tools to draw.
+
+python -m tests.app_fixtures.overlay FOLDER [PHOTO]       of scikit-image: astronaut, coffee, chelsea …
+
+FOLDER gets `manifest.json`, `everything.json` with one case, and its tensors.  It is too large to commit; the
+pictures of the READMEs are made from it.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import skimage.data
+
+from tinysam_mobile.everything import EverythingConfig, EverythingGenerator
+from tinysam_mobile.exportable import contract_of
+from tinysam_mobile.manifest import Manifest, contract_data
+from tinysam_mobile.modeling.checkpoint import load_checkpoint
+from tinysam_mobile.predictor import Predictor
+from tinysam_mobile.simulator.base import Arrays, Backend
+from tinysam_mobile.simulator.registry import open_model
+from tinysam_mobile.spec import Contract, Label
+
+from .everything import SCALE, Recording, Scene, case_of
+from .store import Array, Store
+
+POINTS_PER_SIDE = 32
+
+
+class Recorder:
+    """A backend that notes each answer of `decode_batch`, rounded to the int8 in which it is stored."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.contract: Contract = backend.contract
+        self._backend = backend
+        self._points: list[Array] = []
+        self._logits: list[Array] = []
+        self._scores: list[Array] = []
+
+    def run(self, entry_point: str, inputs: Mapping[str, Array]) -> Arrays:
+        answer = self._backend.run(entry_point, inputs)
+        if entry_point != "decode_batch":
+            return answer
+        logits = np.clip(np.round(answer["low_res_masks"] / SCALE), -127, 127).astype(np.int8)
+        for row in np.flatnonzero(inputs["point_labels"][:, 0] != Label.UNUSED):
+            self._points.append(inputs["point_coords"][row, 0])
+            self._logits.append(logits[row])
+            self._scores.append(answer["iou_predictions"][row])
+        return {**answer, "low_res_masks": logits.astype(np.float32) * np.float32(SCALE)}
+
+    def recording(self) -> Recording:
+        return Recording(
+            points=np.array(self._points),
+            answers=np.arange(len(self._points)),
+            logits=np.array(self._logits),
+            scores=np.array(self._scores),
+            scale=SCALE,
+        )
+
+
+def write_overlay_inputs(folder: Path, name: str) -> None:
+    """Segment everything in a photo with the shipped checkpoint, and write the recording and the answer."""
+    checkpoint = load_checkpoint()
+    contract = contract_of(checkpoint.model)
+    photo = np.ascontiguousarray(getattr(skimage.data, name)()[:, :, :3])
+    recorder = Recorder(open_model(checkpoint.model, contract))
+    settings = {**checkpoint.everything, "points_per_side": POINTS_PER_SIDE}
+    config = EverythingConfig(mode="exact", **settings)
+    result = EverythingGenerator(Predictor(recorder), config).generate(photo)
+    store = Store(folder)
+    scene = Scene(size=photo.shape[:2], settings=settings)
+    case = case_of(store, name, name, scene, recorder.recording(), result)
+    store.cases("everything", [{**case, "pixels": store.tensor(f"everything/{name}_pixels", photo)}])
+    manifest = Manifest(data=contract_data(checkpoint, contract), artifacts=())
+    text = json.dumps(manifest.to_json(), indent=1, ensure_ascii=False)
+    (folder / "manifest.json").write_text(text, encoding="utf-8")
+    print(f"{folder}: {len(result.objects)} objects of {name}, {result.decoder_calls} decoder calls")
+
+
+if __name__ == "__main__":
+    write_overlay_inputs(Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else "coffee")
