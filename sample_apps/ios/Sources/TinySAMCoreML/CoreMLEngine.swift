@@ -1,3 +1,85 @@
 #if canImport(CoreML)
 import CoreML
+import Foundation
+import TinySAMKit
+
+/// The Core ML artifacts of a bundle behind the contract.
+///
+/// Predictions block, so they run on a queue of their own and not on a thread of the cooperative pool.
+public actor CoreMLEngine: SegmentationEngine {
+    private let queue = DispatchSerialQueue(label: "tinysam.coreml")
+    public nonisolated var unownedExecutor: UnownedSerialExecutor { queue.asUnownedSerialExecutor() }
+
+    private let functions: [EntryPoint: CoreMLFunction]
+
+    /// Loads the `recipe` of the bundle in `folder`, whose manifest is `manifest`.
+    ///
+    /// Packages are compiled at the first start and kept in `cache`. Throws `TinySAMError.manifest` if the
+    /// bundle has no such artifacts, `.engine` if a model is not the manifest's, and Core ML's own errors.
+    public static func load(
+        bundle folder: URL, manifest: Manifest, recipe: String, computeUnits: MLComputeUnits = .all,
+        cache: URL = .cachesDirectory
+    ) async throws -> CoreMLEngine {
+        var compiled: [(Artifact, URL)] = []
+        for artifact in try manifest.artifacts(runtime: "coreml", recipe: recipe) {
+            compiled.append((artifact, try await CompiledModels(cache: cache).url(of: artifact, in: folder)))
+        }
+        return try CoreMLEngine(manifest: manifest, compiled: compiled, computeUnits: computeUnits)
+    }
+
+    private init(
+        manifest: Manifest, compiled: [(Artifact, URL)], computeUnits: MLComputeUnits
+    ) throws {
+        var functions: [EntryPoint: CoreMLFunction] = [:]
+        for (artifact, url) in compiled {
+            for (name, function) in artifact.entryPoints {
+                guard let entry = EntryPoint(rawValue: name), let signature = manifest.entryPoints[entry] else {
+                    continue
+                }
+                functions[entry] = try CoreMLFunction(
+                    url, function: function, signature: signature, computeUnits: computeUnits
+                )
+            }
+        }
+        self.functions = functions
+    }
+
+    public func encode(image: FloatTensor, validSize: PixelSize) throws -> FloatTensor {
+        let size = try MLMultiArray([validSize.height, validSize.width].map(Int32.init), shape: [2])
+        return try function(.encode).run([MLMultiArray(lending: image), size])[0]
+    }
+
+    public func decode(
+        embedding: FloatTensor, prompt: PackedPrompts, maskInput: FloatTensor?
+    ) throws -> DecoderAnswer {
+        let function = try function(.decode)
+        let mask = maskInput ?? FloatTensor(shape: function.inputs[3].shape) { $0.update(repeating: 0) }
+        let hasMask = FloatTensor(shape: [1]) { $0[0] = maskInput == nil ? 0 : 1 }
+        return try answer(
+            function.run([
+                MLMultiArray(lending: embedding), MLMultiArray(lending: prompt.coords),
+                MLMultiArray(prompt.labels, shape: [prompt.count, prompt.slots]),
+                MLMultiArray(lending: mask), MLMultiArray(lending: hasMask),
+            ]))
+    }
+
+    public func decodeBatch(embedding: FloatTensor, prompts: PackedPrompts) throws -> DecoderAnswer {
+        try answer(
+            function(.decodeBatch).run([
+                MLMultiArray(lending: embedding), MLMultiArray(lending: prompts.coords),
+                MLMultiArray(prompts.labels, shape: [prompts.count, prompts.slots]),
+            ]))
+    }
+
+    private func answer(_ outputs: [FloatTensor]) -> DecoderAnswer {
+        DecoderAnswer(lowResMasks: outputs[0], iouPredictions: outputs[1])
+    }
+
+    private func function(_ entry: EntryPoint) throws -> CoreMLFunction {
+        guard let function = functions[entry] else {
+            throw TinySAMError.engine(reason: "no Core ML package has '\(entry.rawValue)'")
+        }
+        return function
+    }
+}
 #endif

@@ -27,6 +27,18 @@ public struct Preprocessor: Sendable {
         return PreparedImage(image: padded(resized, geometry.validSize), geometry: geometry)
     }
 
+    /// The same for a photo that another resize brought to `geometry.validSize`.
+    ///
+    /// Throws `TinySAMError.image` if it has another size. Masks are the host's only with this library's resize.
+    public func prepared(_ resized: RGBImage, geometry: Geometry) throws -> PreparedImage {
+        guard resized.size == geometry.validSize, geometry.imageSize == imageSize else {
+            throw TinySAMError.image(
+                reason: "a resized photo must be \(geometry.validSize.height) x \(geometry.validSize.width)"
+            )
+        }
+        return PreparedImage(image: padded(resized.pixels, resized.size), geometry: geometry)
+    }
+
     /// u8 (h, w, 3) → f32 (1, 3, S, S).
     private func padded(_ pixels: [UInt8], _ size: PixelSize) -> FloatTensor {
         let channels = RGBImage.channels

@@ -39,7 +39,12 @@ public struct RGBImage: Equatable, Sendable {
 
     /// A grey photo u8 (H, W), repeated over the channels. Throws as the other initializer.
     public init(size: PixelSize, grey: [UInt8]) throws {
-        try self.init(size: size, pixels: grey.flatMap { [$0, $0, $0] })
+        let samples = grey.count * Self.channels
+        let pixels = [UInt8](unsafeUninitializedCapacity: samples) { pixels, count in
+            for place in 0..<samples { pixels[place] = grey[place / Self.channels] }
+            count = samples
+        }
+        try self.init(size: size, pixels: pixels)
     }
 
     /// For pixels that this library made, whose number is right.

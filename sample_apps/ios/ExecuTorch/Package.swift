@@ -1,0 +1,28 @@
+// swift-tools-version: 6.0
+import PackageDescription
+
+// A package of its own, so that an app with Core ML alone does not download ExecuTorch.
+let package = Package(
+    name: "TinySAMExecuTorch",
+    platforms: [.iOS(.v17), .macOS(.v14)],
+    products: [.library(name: "TinySAMExecuTorch", targets: ["TinySAMExecuTorch"])],
+    dependencies: [
+        .package(name: "TinySAMKit", path: ".."),
+        // The version that makes the .pte files: a runtime reads those of its own release and before.
+        .package(url: "https://github.com/pytorch/executorch.git", branch: "swiftpm-1.5.1"),
+    ],
+    targets: [
+        .target(
+            name: "TinySAMExecuTorch",
+            dependencies: [
+                "TinySAMKit",
+                .product(name: "executorch", package: "executorch"),
+                .product(name: "backend_xnnpack", package: "executorch"),
+                .product(name: "backend_coreml", package: "executorch"),
+                .product(name: "kernels_optimized", package: "executorch"),
+                .product(name: "kernels_quantized", package: "executorch"),
+            ]
+        )
+    ],
+    swiftLanguageModes: [.v6]
+)

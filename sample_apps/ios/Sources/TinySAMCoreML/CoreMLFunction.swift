@@ -1,0 +1,121 @@
+#if canImport(CoreML)
+import CoreML
+import Foundation
+import TinySAMKit
+
+/// One function of a compiled model, called with arrays in the order of its signature.
+struct CoreMLFunction {
+    let inputs: [TensorSpec]
+    private let outputs: [TensorSpec]
+    private let model: MLModel
+
+    /// Before iOS 18 a package holds one function of this name, which is not asked for.
+    private static let onlyFunction = "main"
+
+    /// Throws `TinySAMError.engine` if the model's own inputs and outputs are not those of `signature`.
+    init(_ url: URL, function: String, signature: Signature, computeUnits: MLComputeUnits) throws {
+        let configuration = MLModelConfiguration()
+        configuration.computeUnits = computeUnits
+        if function != Self.onlyFunction {
+            guard #available(iOS 18, macOS 15, *) else {
+                throw TinySAMError.engine(
+                    reason: "'\(function)' shares a package, which takes iOS 18; convert with "
+                        + "--deployment-target iOS17"
+                )
+            }
+            configuration.functionName = function
+        }
+        inputs = signature.inputs
+        outputs = signature.outputs
+        model = try MLModel(contentsOf: url, configuration: configuration)
+        try Self.check(model.modelDescription.inputDescriptionsByName, inputs, function)
+        try Self.check(model.modelDescription.outputDescriptionsByName, outputs, function)
+    }
+
+    /// `arrays` in the order of `inputs`, lent to Core ML; copies of the outputs in their order.
+    func run(_ arrays: [MLMultiArray]) throws -> [FloatTensor] {
+        let named = Dictionary(uniqueKeysWithValues: zip(inputs.map(\.name), arrays))
+        let answer = try model.prediction(from: MLDictionaryFeatureProvider(dictionary: named))
+        return try outputs.map { output in
+            guard let array = answer.featureValue(for: output.name)?.multiArrayValue else {
+                throw TinySAMError.engine(reason: "Core ML gave no array '\(output.name)'")
+            }
+            return try FloatTensor(copying: array)
+        }
+    }
+
+    private static func check(
+        _ found: [String: MLFeatureDescription], _ wanted: [TensorSpec], _ function: String
+    ) throws {
+        for tensor in wanted {
+            let shape = found[tensor.name]?.multiArrayConstraint?.shape.map(\.intValue)
+            // Core ML does not know the shapes of all outputs: those are checked as they come.
+            guard let shape, shape.isEmpty || shape == tensor.shape else {
+                throw TinySAMError.engine(
+                    reason: "'\(function)' has \(tensor.name) of shape \(shape ?? []) instead of "
+                        + "\(tensor.shape); take the package that belongs to this manifest"
+                )
+            }
+        }
+    }
+}
+
+extension MLMultiArray {
+    /// A view of a tensor's memory, which lives as long as the array.
+    convenience init(lending tensor: FloatTensor) throws {
+        let storage = tensor.storage
+        var strides: [NSNumber] = []
+        var stride = 1
+        for length in tensor.shape.reversed() {
+            strides.insert(NSNumber(value: stride), at: 0)
+            stride *= length
+        }
+        try self.init(
+            dataPointer: UnsafeMutableRawPointer(storage.start), shape: tensor.shape.map(NSNumber.init),
+            dataType: .float32, strides: strides, deallocator: { _ in withExtendedLifetime(storage) {} }
+        )
+    }
+
+    convenience init(_ values: [Int32], shape: [Int]) throws {
+        try self.init(shape: shape.map(NSNumber.init), dataType: .int32)
+        withUnsafeMutableBytes { bytes, _ in
+            values.withUnsafeBytes { bytes.copyMemory(from: $0) }
+        }
+    }
+}
+
+extension FloatTensor {
+    /// The values of a float32 or float16 array in C order, whatever its strides are.
+    fileprivate init(copying array: MLMultiArray) throws {
+        let shape = array.shape.map(\.intValue)
+        switch array.dataType {
+        case .float32:
+            self = array.withUnsafeBufferPointer(ofType: Float.self) { values in
+                FloatTensor(shape: shape, strides: array.strides.map(\.intValue)) { values[$0] }
+            }
+        #if !(os(macOS) && arch(x86_64))
+        case .float16:
+            self = array.withUnsafeBufferPointer(ofType: Float16.self) { values in
+                FloatTensor(shape: shape, strides: array.strides.map(\.intValue)) { Float(values[$0]) }
+            }
+        #endif
+        default:
+            throw TinySAMError.engine(reason: "Core ML gave an array of type \(array.dataType), not float")
+        }
+    }
+
+    private init(shape: [Int], strides: [Int], value: (Int) -> Float) {
+        let (length, step) = (shape.last ?? 1, strides.last ?? 1)
+        self.init(shape: shape) { target in
+            for row in 0..<target.count / max(length, 1) {
+                var (rest, offset) = (row, 0)
+                for axis in shape.indices.dropLast().reversed() {
+                    offset += rest % shape[axis] * strides[axis]
+                    rest /= shape[axis]
+                }
+                for i in 0..<length { target[row * length + i] = value(offset + i * step) }
+            }
+        }
+    }
+}
+#endif

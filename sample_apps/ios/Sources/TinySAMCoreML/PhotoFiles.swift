@@ -1,0 +1,65 @@
+#if canImport(CoreGraphics) && canImport(ImageIO)
+import CoreGraphics
+import Foundation
+import ImageIO
+import TinySAMKit
+
+extension RGBImage {
+    /// A photo file (JPEG, HEIC, PNG, …), upright, in sRGB, transparency laid over white.
+    ///
+    /// Throws `TinySAMError.image` if ImageIO cannot read it.
+    public init(photo data: Data) throws {
+        guard let source = CGImageSourceCreateWithData(data as CFData, nil),
+            let image = CGImageSourceCreateImageAtIndex(source, 0, nil)
+        else {
+            throw TinySAMError.image(reason: "this file is no picture that iOS can read")
+        }
+        let properties = CGImageSourceCopyPropertiesAtIndex(source, 0, nil) as? [CFString: Any]
+        let orientation = properties?[kCGImagePropertyOrientation] as? Int ?? 1
+        self = try RGBImage(image).upright(from: EXIFOrientation(exif: orientation))
+    }
+
+    /// Throws `TinySAMError.image` if there is not enough memory to draw it.
+    public init(_ image: CGImage) throws {
+        let size = PixelSize(height: image.height, width: image.width)
+        let bytesPerPixel = 4
+        var rgbx = [UInt8](repeating: .max, count: size.area * bytesPerPixel)
+        let isDrawn = rgbx.withUnsafeMutableBytes { bytes in
+            guard
+                let context = CGContext(
+                    data: bytes.baseAddress, width: size.width, height: size.height,
+                    bitsPerComponent: UInt8.bitWidth, bytesPerRow: size.width * bytesPerPixel,
+                    space: CGColorSpace(name: CGColorSpace.sRGB) ?? CGColorSpaceCreateDeviceRGB(),
+                    bitmapInfo: CGImageAlphaInfo.noneSkipLast.rawValue
+                )
+            else { return false }
+            context.draw(image, in: CGRect(x: 0, y: 0, width: size.width, height: size.height))
+            return true
+        }
+        guard isDrawn else { throw TinySAMError.image(reason: "it is too large to draw; take a smaller one") }
+        let samples = size.area * Self.channels
+        let pixels = [UInt8](unsafeUninitializedCapacity: samples) { pixels, count in
+            for pixel in 0..<size.area {
+                for channel in 0..<Self.channels {
+                    pixels[pixel * Self.channels + channel] = rgbx[pixel * bytesPerPixel + channel]
+                }
+            }
+            count = samples
+        }
+        try self.init(size: size, pixels: pixels)
+    }
+
+    /// The picture for UIKit and SwiftUI; nil if there is not enough memory.
+    public var cgImage: CGImage? {
+        guard let provider = CGDataProvider(data: Data(pixels) as CFData),
+            let space = CGColorSpace(name: CGColorSpace.sRGB)
+        else { return nil }
+        return CGImage(
+            width: size.width, height: size.height, bitsPerComponent: UInt8.bitWidth,
+            bitsPerPixel: UInt8.bitWidth * Self.channels, bytesPerRow: size.width * Self.channels, space: space,
+            bitmapInfo: CGBitmapInfo(rawValue: CGImageAlphaInfo.none.rawValue), provider: provider, decode: nil,
+            shouldInterpolate: true, intent: .defaultIntent
+        )
+    }
+}
+#endif
