@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import sys
+from argparse import ArgumentParser
 from pathlib import Path
 
 from .store import GOLDEN
 from .write import write_fixtures
 
 if __name__ == "__main__":
-    write_fixtures(Path(sys.argv[1]) if len(sys.argv) > 1 else GOLDEN)
+    parser = ArgumentParser(prog="python -m tests.app_fixtures", description=__doc__)
+    parser.add_argument("folder", type=Path, nargs="?", default=GOLDEN)
+    write_fixtures(parser.parse_args().folder)

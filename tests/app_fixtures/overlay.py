@@ -9,7 +9,7 @@ pictures of the READMEs are made from it.
 from __future__ import annotations
 
 import json
-import sys
+from argparse import ArgumentParser
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -82,4 +82,8 @@ def write_overlay_inputs(folder: Path, name: str) -> None:
 
 
 if __name__ == "__main__":
-    write_overlay_inputs(Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else "coffee")
+    parser = ArgumentParser(prog="python -m tests.app_fixtures.overlay", description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("photo", nargs="?", default="coffee")
+    arguments = parser.parse_args()
+    write_overlay_inputs(arguments.folder, arguments.photo)
