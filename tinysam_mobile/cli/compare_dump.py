@@ -9,6 +9,7 @@ import click
 
 from tinysam_mobile.bench import summarise
 from tinysam_mobile.bundle import Bundle
+from tinysam_mobile.cli.bound_options import bound_options, given_bounds
 from tinysam_mobile.cli.output import command_errors, exit_code, print_json, print_table, progress
 from tinysam_mobile.cli.validate import checkpoint_of, print_sides
 from tinysam_mobile.parity.device import check_fixtures, judge_dump
@@ -32,11 +33,7 @@ __all__ = ["command", "print_device"]
     help="What the app replayed.",
 )
 @click.option("--checkpoint", help="The float model that BUNDLE was made from; the shipped one by default.")
-@click.option("--min-mask-iou", type=float, help="Replaces the recipe's bound, for every prompt.")
-@click.option("--min-boundary-iou", type=float, help="Replaces the recipe's bound, for every prompt.")
-@click.option("--min-embedding-sqnr", type=float, help="In dB; replaces the recipe's bound.")
-@click.option("--min-logits-sqnr", type=float, help="In dB; replaces the recipe's bound.")
-@click.option("--max-score-difference", type=float, help="Replaces the recipe's bound.")
+@bound_options
 @click.option("--threads", type=click.IntRange(1), help="Threads of PyTorch.")
 @click.option(
     "--out",
@@ -52,11 +49,6 @@ def command(
     dump_path: Path,
     fixtures_path: Path,
     checkpoint: str | None,
-    min_mask_iou: float | None,
-    min_boundary_iou: float | None,
-    min_embedding_sqnr: float | None,
-    min_logits_sqnr: float | None,
-    max_score_difference: float | None,
     threads: int | None,
     out: Path,
     as_json: bool,
@@ -72,21 +64,15 @@ def command(
 
     Exit codes: 0 passed; 1 failed; 2 wrong usage, or a dump that cannot be judged.
     """
-    limits = {
-        "min_mask_iou": min_mask_iou,
-        "min_boundary_iou": min_boundary_iou,
-        "min_embedding_sqnr_db": min_embedding_sqnr,
-        "min_logits_sqnr_db": min_logits_sqnr,
-        "max_score_difference": max_score_difference,
-    }
-    chosen = {name: value for name, value in limits.items() if value is not None}
     bundle, fixtures = Bundle.open(bundle_path), read_fixtures(fixtures_path)
     check_fixtures(bundle, fixtures)
     with progress() as say:
         say("loading the checkpoint")
         loaded = checkpoint_of(bundle, checkpoint)
         reference = open_model(loaded.model, bundle.manifest.contract, num_threads=threads)
-        info, side = judge_dump(reference, bundle, fixtures, dump_path, overrides=chosen, progress=say)
+        info, side = judge_dump(
+            reference, bundle, fixtures, dump_path, overrides=given_bounds(), progress=say
+        )
     report = ParityReport(
         title=f"{bundle_path.name} on {info.device_model}",
         reference={"name": loaded.name, "sha256": loaded.sha256},

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from tinysam_mobile.bundle import Bundle
+from tinysam_mobile.cli.bound_options import bound_options, given_bounds
 from tinysam_mobile.cli.output import command_errors, exit_code, print_json, print_table, progress
 from tinysam_mobile.errors import UsageError
 from tinysam_mobile.everything import EverythingConfig
@@ -57,11 +58,7 @@ __all__ = ["checkpoint_of", "command", "print_sides"]
     show_default=True,
     help="Grid of everything mode.",
 )
-@click.option("--min-mask-iou", type=float, help="Replaces the recipe's bound, for every prompt.")
-@click.option("--min-boundary-iou", type=float, help="Replaces the recipe's bound, for every prompt.")
-@click.option("--min-embedding-sqnr", type=float, help="In dB; replaces the recipe's bound.")
-@click.option("--min-logits-sqnr", type=float, help="In dB; replaces the recipe's bound.")
-@click.option("--max-score-difference", type=float, help="Replaces the recipe's bound.")
+@bound_options
 @click.option("--threads", type=click.IntRange(1), help="Threads of every runtime.")
 @click.option(
     "--out",
@@ -84,11 +81,6 @@ def command(
     max_photos: int | None,
     everything: int,
     points_per_side: int,
-    min_mask_iou: float | None,
-    min_boundary_iou: float | None,
-    min_embedding_sqnr: float | None,
-    min_logits_sqnr: float | None,
-    max_score_difference: float | None,
     threads: int | None,
     out: Path,
     as_json: bool,
@@ -107,19 +99,11 @@ def command(
 
     Exit codes: 0 all passed; 1 something failed; 3 something was not run; 2 wrong usage or bad input.
     """
-    limits = {
-        "min_mask_iou": min_mask_iou,
-        "min_boundary_iou": min_boundary_iou,
-        "min_embedding_sqnr_db": min_embedding_sqnr,
-        "min_logits_sqnr_db": min_logits_sqnr,
-        "max_score_difference": max_score_difference,
-    }
-    chosen = {name: value for name, value in limits.items() if value is not None}
     photos = PhotoSet.find(images, own_prompts, max_photos=max_photos, prompts=prompts, seed=seed)
     with progress() as say:
         say("loading the checkpoint")
         open_subject = open_mapping if bundle_path.is_file() else open_converted
-        subject = open_subject(bundle_path, checkpoint, runtimes, recipes, chosen, threads)
+        subject = open_subject(bundle_path, checkpoint, runtimes, recipes, given_bounds(), threads)
         results = validate(
             open_model(subject.checkpoint.model, subject.contract, num_threads=threads),
             subject.sides,

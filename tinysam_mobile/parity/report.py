@@ -16,6 +16,8 @@ from xml.etree import ElementTree
 import numpy as np
 
 from tinysam_mobile.manifest import TOOLS
+from tinysam_mobile.parity.everything_section import EverythingCheck
+from tinysam_mobile.parity.judge import PhotoJudgement
 from tinysam_mobile.parity.report_page import render_page
 from tinysam_mobile.parity.sides import SideResult
 from tinysam_mobile.version import __version__
@@ -90,32 +92,34 @@ def _side_data(side: SideResult) -> dict[str, Any]:
         "first_fault": side.first_fault,
         "explanation": _plain(side.explanation),
         "stages": [_plain(judgement) for judgement in side.stages.values()],
-        "photos": [
-            {
-                "name": photo.name,
-                "first_fault": photo.first_fault,
-                "stages": [_plain(judgement) for judgement in photo.stages.values()],
-                "prompts": [
-                    {**_plain(prompt), "argmax_agrees": prompt.argmax_agrees, "passed": prompt.passed}
-                    for prompt in photo.prompts
-                ],
-            }
-            for photo in side.photos
-        ],
-        "everything": [
-            {
-                "photo": check.photo,
-                "mode": check.mode,
-                "passed": check.passed,
-                "unexplained": check.unexplained,
-                "limit": check.limit,
-                **_plain(check.parity.to_dict()),
-            }
-            for check in side.everything
-        ],
+        "photos": [_photo_data(photo) for photo in side.photos],
+        "everything": [_everything_data(check) for check in side.everything],
         "lint": [_plain(finding) for finding in side.lint],
         "bounds": _plain(side.bounds),
         "details": _plain(side.details),
+    }
+
+
+def _photo_data(photo: PhotoJudgement) -> dict[str, Any]:
+    return {
+        "name": photo.name,
+        "first_fault": photo.first_fault,
+        "stages": [_plain(judgement) for judgement in photo.stages.values()],
+        "prompts": [
+            {**_plain(prompt), "argmax_agrees": prompt.argmax_agrees, "passed": prompt.passed}
+            for prompt in photo.prompts
+        ],
+    }
+
+
+def _everything_data(check: EverythingCheck) -> dict[str, Any]:
+    return {
+        "photo": check.photo,
+        "mode": check.mode,
+        "passed": check.passed,
+        "unexplained": check.unexplained,
+        "limit": check.limit,
+        **_plain(check.parity.to_dict()),
     }
 
 

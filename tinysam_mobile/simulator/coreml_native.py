@@ -15,7 +15,7 @@ from tinysam_mobile.simulator.base import Arrays
 from tinysam_mobile.simulator.coreml_sdk import import_coremltools, quiet
 from tinysam_mobile.spec import Signature
 
-__all__ = ["NativeSession", "open_session"]
+__all__ = ["NativeSession", "open_session", "unavailable_reason"]
 
 
 class NativeSession:
@@ -37,6 +37,13 @@ class NativeSession:
         }
 
 
+def unavailable_reason() -> str | None:
+    """Why Apple's predictor cannot run here; None on macOS."""
+    if platform.system() == "Darwin":
+        return None
+    return "coreml-native is Apple's own predictor and exists on macOS only; here use --runtime coreml"
+
+
 def open_session(
     path: Path,
     *,
@@ -51,10 +58,9 @@ def open_session(
     arguments have no effect.  Raises `RuntimeUnavailableError` off macOS, `BundleError` for a package that
     Core ML does not load.
     """
-    if platform.system() != "Darwin":
-        raise RuntimeUnavailableError(
-            "coreml-native is Apple's own predictor and exists on macOS only; here use --runtime coreml"
-        )
+    reason = unavailable_reason()
+    if reason:
+        raise RuntimeUnavailableError(reason)
     return NativeSession(signatures, {name: _load(path, function) for name, function in entry_points.items()})
 
 
