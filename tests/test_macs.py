@@ -13,7 +13,7 @@ from tinysam_mobile.modeling.sam import TinySAM
 PAPER_MACS = 42.0e9
 """Image and one prompt, METHOD.md section 5 (arXiv 2312.13789, Table 1)."""
 COUNTERS_DIFFER = 0.06
-"""The paper does not say what its counter counts; SAM's own form of the attention is 2 % more than ours."""
+"""The paper counts SAM's own form of the decoder, and its transposed convolutions four times (below)."""
 
 
 def test_every_kind_of_layer() -> None:
@@ -67,3 +67,37 @@ def test_the_published_network() -> None:
     assert decoder == pytest.approx(4.06e6, rel=2e-3)
     # Nothing of the image is projected, so prompts share no product.
     assert cost.further_prompt_macs == cost.decode_macs
+
+
+SAM_MACS = {(768, 12): 487e9, (1024, 24): 1491e9, (1280, 32): 2976e9}
+"""Width and depth of SAM-B, L and H → METHOD.md section 5, rounded to 1 G."""
+NORMS = 0.25e9
+"""What the paper's counter may add for norms and activations, which are no MACs here."""
+
+
+def sam_encoder_macs(dim: int, depth: int) -> int:
+    """SAM's ViT at 1024: 4 global layers, the others in 25 padded windows of 14; no relative positions."""
+    tokens, padded = 64**2, 70**2
+    layers = depth * 12 * dim * dim * tokens + (depth - 4) * 4 * dim * dim * (padded - tokens)
+    attention = 4 * 2 * tokens**2 * dim + (depth - 4) * 25 * 2 * 14**4 * dim
+    return layers + attention + tokens * (768 * dim + dim * 256 + 9 * 256 * 256)
+
+
+def sam_decoder_macs(*, per_output_pixel: bool) -> int:
+    """SAM's decoder for 5 output and 2 prompt tokens, which projects the image in every attention."""
+    image, tokens = 64**2, 7
+    projections = 5 * 2 * image * 256 * 128 + 5 * 2 * tokens * 256 * 128
+    products = 5 * 2 * tokens * image * 128 + 2 * 2 * tokens**2 * 256
+    token_layers = 2 * tokens * (4 * 256 * 256 + 2 * 256 * 2048)
+    upscaling = 4 * image * 256 * 64 + 4 * (4 * image) * 64 * 32
+    heads = 4 * (2 * 256 * 256 + 256 * 32) + 2 * 256 * 256 + 256 * 4 + 4 * 32 * 256**2
+    return projections + products + token_layers + (4 if per_output_pixel else 1) * upscaling + heads
+
+
+def test_where_the_papers_count_differs() -> None:
+    ours = PAPER_MACS - encoder_macs()
+    for (dim, depth), published in SAM_MACS.items():
+        # Both are rounded: to 1 G and to 0.1 G.
+        assert published - sam_encoder_macs(dim, depth) == pytest.approx(ours, abs=0.55e9)
+    assert sam_decoder_macs(per_output_pixel=False) == pytest.approx(1.8e9, rel=0.02)
+    assert 0 < ours - sam_decoder_macs(per_output_pixel=True) < NORMS
