@@ -2,30 +2,34 @@
 
     python -m benchmarks.quantization --calibration photos --dataset coco_dev --out runs/quantization
 
-One row is one recipe in one format, converted, run on this machine and kept as OUT/FORMAT_RECIPE.json: a run
-that was killed goes on with the rows that are missing.  Choose nothing by the data set that is reported:
-choose on the end of another one (`--dataset ccp_train --last 100`).
+One row is one recipe in one format, converted, run on this machine and kept as OUT/FORMAT_RECIPE.json; masks
+are judged photo by photo into OUT/results, where `tinysam-mobile evaluate coco_dev --compare … --out
+OUT/results` finds them again.  A run that was killed goes on with what is missing.  Choose nothing by the
+data set that is reported: choose on the end of another one.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
 
+from benchmarks.quantization_table import drops, line, markdown
 from benchmarks.record import save
 from benchmarks.timing import fastest_ms
 from tinysam_mobile.bundle import Bundle
+from tinysam_mobile.cli.evaluate_inputs import DataChoice, PlanChoice
 from tinysam_mobile.converters.pipeline import CONVERTERS, ConversionOptions, convert_checkpoint
-from tinysam_mobile.evaluation.coco import CocoDataset, read_coco
-from tinysam_mobile.evaluation.miou import measure, summary
+from tinysam_mobile.evaluation.coco import CocoDataset
+from tinysam_mobile.evaluation.models import ModelUnderTest, bundle_models, checkpoint_model
+from tinysam_mobile.evaluation.results import open_results
+from tinysam_mobile.evaluation.run import figures, measure_photos, plain
 from tinysam_mobile.everything import EverythingConfig
-from tinysam_mobile.exportable import contract_of
 from tinysam_mobile.images import load_image
 from tinysam_mobile.modeling.checkpoint import Checkpoint, load_checkpoint
 from tinysam_mobile.parity.compare import compare_backends, probe_inputs
@@ -38,38 +42,49 @@ from tinysam_mobile.simulator.registry import open_bundle, open_model
 
 FLOAT = "fp32"
 FIGURES = ("miou_box", "miou_point")
+SLOW_TARGETS = ("coreml",)
+"""Formats that an interpreter runs, one photo in seconds."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What every row is measured with."""
+    """What every row is measured with; `photos` and `slow_photos` are counts from the start of the set."""
 
     checkpoint: Checkpoint
+    source: str | None
+    data: DataChoice
     dataset: CocoDataset
     calibration: Path
     out: Path
     threads: int
     rounds: int
+    photos: int
+    slow_photos: int
     everything_photos: int
     points_per_side: int
+
+    def count(self, target: str) -> int:
+        """Photos that a format is measured on."""
+        return min(self.slow_photos if target in SLOW_TARGETS else self.photos, len(self.dataset.images))
 
 
 def run_row(settings: Settings, target: str, recipe: str) -> dict[str, Any]:
     """Convert one recipe to one format and measure it; every figure is against the float model in torch."""
     bundle = bundle_of(settings, target, recipe)
-    contract = bundle.manifest.contract
-    backend = open_bundle(bundle, target, recipe=recipe, num_threads=settings.threads)
-    reference = open_model(settings.checkpoint.model, contract, num_threads=settings.threads)
+    (model,) = bundle_models(bundle.folder, runtime=target, recipe=recipe, threads=settings.threads)
+    backend = model.open()
+    reference = open_model(settings.checkpoint.model, bundle.manifest.contract, num_threads=settings.threads)
     parity = compare_backends(reference, backend, runtime=target, recipe=RECIPES[recipe])
     return {
         "target": target,
         "recipe": recipe,
+        "photos": settings.count(target),
         "size_bytes": {a.component.value: a.size_bytes for a in bundle.artifacts(target, recipe)},
         "sqnr_db": {p.entry_point: p.sqnr_db for p in parity},
         "integer_share": integer_shares(bundle, target, recipe),
-        **accuracy(settings, backend),
-        **everything(settings, reference, backend),
         "latency_ms": latencies(settings, target, backend),
+        **accuracy(settings, model, settings.count(target)),
+        **everything(settings, reference, backend),
     }
 
 
@@ -88,15 +103,20 @@ def bundle_of(settings: Settings, target: str, recipe: str) -> Bundle:
     )
 
 
-def accuracy(settings: Settings, backend: Backend) -> dict[str, float]:
-    """Return mIoU from the box and from the centre point over all objects."""
-    table = summary(list(measure(backend, settings.dataset)))
-    return {figure: table[figure]["all"] for figure in FIGURES}
+def accuracy(settings: Settings, model: ModelUnderTest, count: int) -> dict[str, float]:
+    """Return mIoU over the first `count` photos, as `tinysam-mobile evaluate` measures and stores it."""
+    choice = PlanChoice(prompts=("box", "point"), seed=0, boxes=None, everything=False)
+    plan = choice.plan(settings.data.rules, model.everything)
+    results = open_results(settings.out / "results", model.name, choice.describe(settings.data, model, plan))
+    first = replace(settings.dataset, images=settings.dataset.images[:count])
+    measure_photos(model.open(), first, plan, results)
+    return {figure: plain(figures(first, plan, results))[figure] for figure in FIGURES}
 
 
 def everything(settings: Settings, reference: Backend, backend: Backend) -> dict[str, float]:
     """Return the mean matched IoU of everything mode with the float model's objects."""
-    config = EverythingConfig(points_per_side=settings.points_per_side)
+    stored = settings.checkpoint.everything
+    config = EverythingConfig(**{**stored, "points_per_side": settings.points_per_side})
     photos = settings.dataset.images[: settings.everything_photos]
     found = [compare_everything(reference, backend, load_image(p.path), config).mean_iou for p in photos]
     return {"everything_iou": float(np.mean(found))} if found else {}
@@ -152,49 +172,57 @@ def kept(path: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def line(row: Mapping[str, Any], base: Mapping[str, float]) -> str:
-    """One printed line of the table."""
-    drops = "  ".join(f"{f} {row[f]:.4f} ({100 * (row[f] - base[f]):+.2f})" for f in FIGURES)
-    size = sum(row["size_bytes"].values()) / 1e6
-    times = row["latency_ms"]["encode"]
-    share = row["integer_share"].get("encode", float("nan"))
-    return (
-        f"{row['target']:10} {row['recipe']:22} {size:6.2f} MB  {drops}  "
-        f"everything {row.get('everything_iou', float('nan')):.3f}  SQNR {row['sqnr_db']['encode']:5.1f} / "
-        f"{row['sqnr_db']['decode']:5.1f} dB  encode {times['row']:.0f} ms of fp32's {times['fp32']:.0f}  "
-        f"integer {100 * share:.0f} %"
-    )
-
-
 def row_names(targets: tuple[str, ...], recipes: tuple[str, ...]) -> list[tuple[str, str]]:
-    """The rows that can be made of those asked for, format by format."""
+    """The rows that can be made of those asked for, in the order asked."""
     return [
         (target, recipe)
-        for target in targets or tuple(CONVERTERS)
+        for target in targets or ("tflite", "executorch", "coreml")
         for recipe in recipes or tuple(RECIPES)
         if CAPABILITIES[target][recipe].nearest is None
     ]
 
 
+def save_table(settings: Settings, report: Path | None) -> list[str]:
+    """Save every row measured so far as JSON and, with `report`, as Markdown; returns a line for each."""
+    files = [settings.out / f"{target}_{recipe}.json" for target, recipe in row_names((), ())]
+    rows = [json.loads(file.read_text()) for file in files if file.exists()]
+    torch_model = checkpoint_model(settings.source, slots=2, threads=settings.threads)
+    counts = sorted({settings.photos, *(int(row["photos"]) for row in rows)})
+    base = {str(count): accuracy(settings, torch_model, count) for count in counts}
+    about: Mapping[str, Any] = {
+        "checkpoint": settings.checkpoint.name,
+        "dataset": settings.dataset.name,
+        "threads": settings.threads,
+        "everything_photos": settings.everything_photos,
+        "points_per_side": settings.points_per_side,
+    }
+    result = {**about, "torch": base, "rows": [{**row, "drop_points": drops(row, base)} for row in rows]}
+    if report:
+        report.write_text(markdown(result), encoding="utf-8")
+    save("quantization", result)
+    return [line(row) for row in result["rows"]]
+
+
 @click.command()
 @click.option("--checkpoint", help="Checkpoint; the shipped one by default.")
-@click.option("--image-size", type=int, help="Input side; the checkpoint's by default.")
 @click.option("--calibration", type=click.Path(path_type=Path), required=True, help="Folder of photos.")
 @click.option("--dataset", type=click.Path(path_type=Path), required=True, help="COCO-style folder.")
-@click.option("--last", type=int, help="Measure only on this many photos at the end of the data set.")
+@click.option("--photos", type=int, default=100, show_default=True, help="From its start.")
+@click.option("--slow-photos", type=int, default=25, show_default=True, help="The same for Core ML.")
 @click.option("--target", "targets", multiple=True, type=click.Choice(list(CONVERTERS)))
 @click.option("--recipe", "recipes", multiple=True, type=click.Choice(list(RECIPES)))
-@click.option("--everything-photos", type=int, default=5, show_default=True)
+@click.option("--everything-photos", type=int, default=2, show_default=True)
 @click.option("--points-per-side", type=int, default=16, show_default=True, help="Of everything mode.")
-@click.option("--rounds", type=int, default=5, show_default=True, help="Timed runs; the fastest counts.")
-@click.option("--threads", type=int, default=2, show_default=True)
+@click.option("--rounds", type=int, default=3, show_default=True, help="Timed runs; the fastest counts.")
+@click.option("--threads", type=int, default=1, show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), default=Path("runs/quantization"), show_default=True)
+@click.option("--report", type=click.Path(path_type=Path), help="Also write the table as Markdown.")
 def main(
     checkpoint: str | None,
-    image_size: int | None,
     calibration: Path,
     dataset: Path,
-    last: int | None,
+    photos: int,
+    slow_photos: int,
     targets: tuple[str, ...],
     recipes: tuple[str, ...],
     everything_photos: int,
@@ -202,33 +230,31 @@ def main(
     rounds: int,
     threads: int,
     out: Path,
+    report: Path | None,
 ) -> None:
-    """Measure every recipe in every format that has it; print each row as it is done, then save the table."""
-    data = read_coco(dataset)
-    images = data.images[-last:] if last else data.images
+    """Measure every recipe in every format that has it; save and print each row as it is done."""
+    data = DataChoice(folder=dataset, annotations=None, images=None, rules="coco", last=None)
     settings = Settings(
-        checkpoint=load_checkpoint(checkpoint, image_size=image_size),
-        dataset=CocoDataset(name=data.name, images=images),
+        checkpoint=load_checkpoint(checkpoint),
+        source=checkpoint,
+        data=data,
+        dataset=data.read(),
         calibration=calibration,
         out=out,
         threads=threads,
         rounds=rounds,
+        photos=photos,
+        slow_photos=slow_photos,
         everything_photos=everything_photos,
         points_per_side=points_per_side,
     )
     out.mkdir(parents=True, exist_ok=True)
-    model = settings.checkpoint.model
-    base = kept(
-        out / "torch_fp32.json",
-        lambda: accuracy(settings, open_model(model, contract_of(model), num_threads=threads)),
-    )
-    rows = []
     for target, recipe in row_names(targets, recipes):
         path = out / f"{target}_{recipe}.json"
-        rows.append(kept(path, lambda t=target, r=recipe: run_row(settings, t, r)))  # type: ignore[misc]
-        click.echo(line(rows[-1], base))
-    result = {"dataset": data.name, "photos": len(images), "threads": threads, "torch": base, "rows": rows}
-    click.echo(save("quantization", result))
+        kept(path, lambda t=target, r=recipe: run_row(settings, t, r))  # type: ignore[misc]
+        click.echo(f"done: {target} {recipe}", err=True)
+    for text in save_table(settings, report):
+        click.echo(text)
 
 
 if __name__ == "__main__":

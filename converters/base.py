@@ -35,6 +35,12 @@ class ConversionRequest:
     plan: QuantPlan | None = None
     progress: Callable[[str], None] = lambda _: None
 
+    @property
+    def components(self) -> list[Component]:
+        """The parts of the model that `entry_points` asks for, a file each."""
+        asked = {entry.signature.component for entry in self.entry_points.values()}
+        return [component for component in Component if component in asked]
+
 
 @dataclass(frozen=True, kw_only=True)
 class ConvertedFile:

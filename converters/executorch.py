@@ -62,7 +62,7 @@ def convert(request: ConversionRequest) -> list[ConvertedFile]:
             f"{request.executorch_backend} take fp16"
         )
     with quiet(), TemporaryDirectory(dir=request.folder, prefix=".executorch-") as temporary:
-        files = [_convert_component(request, component, Path(temporary)) for component in Component]
+        files = [_convert_component(request, component, Path(temporary)) for component in request.components]
         return [_moved(file, request.folder) for file in files]
 
 

@@ -68,7 +68,7 @@ def convert(request: ConversionRequest) -> list[ConvertedFile]:
     sdk = _import_sdk()
     files = []
     with TemporaryDirectory(dir=request.folder, prefix=".tflite-") as temporary:
-        for component in Component:
+        for component in request.components:
             path = Path(temporary, f"{component.value}.tflite")
             entries = {n: e for n, e in request.entry_points.items() if e.signature.component is component}
             request.progress(f"converting the {component.value} ({', '.join(entries)})")

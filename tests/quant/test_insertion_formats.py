@@ -23,7 +23,6 @@ from tinysam_mobile.simulator.executorch import open_session
 from tinysam_mobile.simulator.executorch_facts import read_facts
 from tinysam_mobile.simulator.integer_macs import count_macs
 from tinysam_mobile.simulator.mil import MilModel
-from tinysam_mobile.spec import Component
 
 SIMULATION_MIN_DB = 45.0
 """Sums in another order move a value over a step now and then; float16 in between costs Core ML 55 dB."""
@@ -43,13 +42,6 @@ def expected(recipe: str | None, *, outputs: bool) -> tuple[np.ndarray, QuantPla
     return out.numpy(), plan
 
 
-@pytest.fixture
-def encoder_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the converter write one component."""
-    monkeypatch.setattr(executorch, "Component", [Component.ENCODER])
-
-
-@pytest.mark.usefixtures("encoder_only")
 @pytest.mark.parametrize(
     ("recipe", "bound_db"),
     [
