@@ -35,17 +35,14 @@ __all__ = ["Choice", "PhotoMasks", "choose", "collect", "store_thresholds"]
 POINTS_PER_SIDE = 32
 BOX_NMS_IOU = 0.7
 RECALL_LEVELS = np.arange(0.5, 0.96, 0.05)
-SCORE_PERCENTILES = (50, 70, 80, 84, 87, 90, 92, 95, 97)
-STABILITIES = (0.0, 0.3, 0.5, 0.7, 0.85, 0.95)
+SCORE_PERCENTILES = (50, 70, 76, 80, 82, 84, 86, 90, 95)
+STABILITIES = (0.7, 0.8, 0.88, 0.95)
 STABILITY_OFFSETS = (0.3, 1.0)
 """SAM's 1.0, and one for a network whose logits are small."""
-HIGH_SCORE_PERCENTILES = (5, 10, 20, 35, 50, 65, 80, 95)
-"""Of the largest logits of the masks: candidates for τ."""
-MAX_PROMPT_SHARE = 0.45
-"""Prompts of both rounds, as a share of the flat grid's.  The paper saves half; these photos are filled by one
-person, and on others less is covered."""
-COMBINATIONS_WITH_TAU = 16
-"""Of the thresholds that are good without skipping points, how many are tried with every τ."""
+HIGH_SCORE_SHARES = (0.0, 0.03, 0.06, 0.1, 0.15, 0.25, 0.4, 0.6, 1.0)
+"""Of the median of the masks' largest logits: candidates for τ."""
+MAX_PROMPT_SHARE = 0.5
+"""Prompts of both rounds, as a share of the flat grid's: what the paper saves."""
 
 Floats = NDArray[np.float32]
 
@@ -145,18 +142,18 @@ def choose(
     `MAX_PROMPT_SHARE` of the flat grid's prompts.  Raises `UsageError` if there are none.
     """
     scores = np.percentile(np.concatenate([photo.scores for photo in photos]), SCORE_PERCENTILES)
-    peaks = np.percentile(np.concatenate([photo.peaks for photo in photos]), HIGH_SCORE_PERCENTILES)
+    peak = float(np.median(np.concatenate([photo.peaks for photo in photos])))
+    highs = [round(share * peak, 2) for share in HIGH_SCORE_SHARES]
     grid = list(product(np.round(scores, 3).tolist(), STABILITIES, STABILITY_OFFSETS))
     progress(f"{len(grid)} combinations on {len(photos)} photos")
     tried = [_tried(photos, score, stability, offset, np.inf) for score, stability, offset in grid]
     # Masks that τ keeps from being found number fewer than those that it leaves.
     good = [choice for choice in tried if choice.masks_per_photo <= 2 * max_masks]
-    good = sorted(good, key=lambda choice: -choice.average_recall)[:COMBINATIONS_WITH_TAU]
-    progress(f"{len(good) * len(peaks)} combinations with τ")
+    progress(f"{len(good) * len(highs)} combinations with τ")
     tried += [
         _tried(photos, c.pred_iou_thresh, c.stability_score_thresh, c.stability_score_offset, high)
         for c in good
-        for high in np.round(peaks, 2).tolist()
+        for high in highs
     ]
     allowed = [
         choice
