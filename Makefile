@@ -36,7 +36,7 @@ test-conformance: $(VENV)/.installed
 	$(BIN)/python -m pytest -m conformance
 
 test-apps:
-	sample_apps/test-apps
+	PYTHON=$(BIN)/python sample_apps/test-apps
 
 docs: $(VENV)/.installed
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

@@ -71,13 +71,13 @@ extension MLMultiArray {
             stride *= length
         }
         try self.init(
-            dataPointer: UnsafeMutableRawPointer(storage.start), shape: tensor.shape.map(NSNumber.init),
+            dataPointer: UnsafeMutableRawPointer(storage.start), shape: tensor.shape.map { NSNumber(value: $0) },
             dataType: .float32, strides: strides, deallocator: { _ in withExtendedLifetime(storage) {} }
         )
     }
 
     convenience init(_ values: [Int32], shape: [Int]) throws {
-        try self.init(shape: shape.map(NSNumber.init), dataType: .int32)
+        try self.init(shape: shape.map { NSNumber(value: $0) }, dataType: .int32)
         withUnsafeMutableBytes { bytes, _ in
             values.withUnsafeBytes { bytes.copyMemory(from: $0) }
         }
