@@ -1,4 +1,4 @@
-"""Loading and calling: what Core ML checks, and one clear error for everything that cannot run."""
+"""Loading and running: packages, functions, memory, traces; one clear error for what cannot run."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
-from tests.mil.builder import Const, Program, ct, run
+from tests.mil.builder import Const, Program, ct, doubled, run
 from tests.mil.convert import quiet, save_converted
 from tinysam_mobile.errors import MilError, UnsupportedOp, UsageError
 from tinysam_mobile.simulator.mil import MilModel, calibrate, first_broken, supported_ops, trace
@@ -18,14 +17,6 @@ from tinysam_mobile.simulator.mil.__main__ import main
 from tinysam_mobile.simulator.mil.table import supported_table
 
 X = np.arange(6, dtype=np.float32).reshape(2, 3)
-
-
-def _doubled(**shapes: Any) -> Program:
-    program = Program()
-    program.add_input("x", X, **shapes)
-    program.add_op("mul", {"x": "%x", "y": 2.0}, ("y",))
-    program.returns("y")
-    return program
 
 
 @pytest.fixture
@@ -128,7 +119,7 @@ def test_paths_and_objects_that_are_no_model(tmp_path: Path) -> None:
 
 
 def test_every_missing_op_is_listed_before_anything_runs() -> None:
-    program = _doubled()
+    program = doubled(X)
     program.add_op("frobnicate", {"x": "%x"}, ("a",))
     program.add_op("slice_update", {"x": "%x"}, ("b",))
     program.add_op("frobnicate", {"x": "%x"}, ("c",))
@@ -138,19 +129,19 @@ def test_every_missing_op_is_listed_before_anything_runs() -> None:
 
 
 def test_programs_that_contradict_themselves() -> None:
-    program = _doubled()
+    program = doubled(X)
     program.add_op("add", {"x": "%nowhere", "y": 1.0}, ("z",))
     with pytest.raises(MilError, match="'nowhere', which no operation before it makes"):
         program.load()
-    program = _doubled()
+    program = doubled(X)
     program.add_op("add", {"x": "%x", "z": 1.0}, ("z",))
     with pytest.raises(MilError, match="arguments that the interpreter does not know: z"):
         program.load()
-    program = _doubled()
+    program = doubled(X)
     program.add_op("add", {"x": "%x"}, ("z",))
     with pytest.raises(MilError, match="lacks the arguments y"):
         program.load()
-    program = _doubled()
+    program = doubled(X)
     program.function.opset = "CoreML99x"
     with pytest.raises(MilError, match="unknown opset"):
         program.load()
@@ -163,131 +154,9 @@ def test_an_op_that_fails_is_named() -> None:
 
 def test_unknown_precision_and_function() -> None:
     with pytest.raises(MilError, match="unknown precision 'int8'; choose one of: fp32, fp16"):
-        _doubled().load(precision="int8")
+        doubled(X).load(precision="int8")
     with pytest.raises(MilError, match="no function 'other'"):
-        _doubled().load(function_name="other")
-
-
-@pytest.mark.parametrize(
-    ("data", "message"),
-    [
-        ({}, "missing inputs: x"), ({"x": X, "z": X}, "unknown inputs 'z'; the model's inputs are: x"),
-        ({"x": X.T}, r"shape \(3 x 2\) does not match the model's \(2, 3\)"),
-        ({"x": "text"}, "array of numbers"),
-        ({"x": [[1, 2], [3]]}, "not an array"), (3, "a dict of inputs, or a list"),
-    ],
-)  # fmt: skip
-def test_wrong_inputs(data: Any, message: str) -> None:
-    with pytest.raises(MilError, match=message):
-        _doubled().load().predict(data)
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        X,
-        X.tolist(),
-        torch.from_numpy(X),
-        X.astype(np.float64),
-        X.astype(np.float16),
-        X.astype(np.int64),
-        X[::-1][::-1],
-    ],
-)
-def test_inputs_of_many_kinds(value: Any) -> None:
-    np.testing.assert_array_equal(_doubled().load().predict({"x": value})["y"], 2 * X)
-
-
-def test_inputs_are_not_changed_and_outputs_are_the_callers_own() -> None:
-    program = Program()
-    program.add_input("x", X)
-    program.add_op("identity", {"x": "%x"}, ("y",))
-    program.returns("y")
-    x = X.copy()
-    result = program.load().predict({"x": x})["y"]
-    result[:] = -1
-    np.testing.assert_array_equal(x, X)
-
-
-def test_nan_and_infinity_pass_through() -> None:
-    x = np.array([[np.nan, np.inf, -np.inf], [0, 1, 2]], np.float32)
-    np.testing.assert_array_equal(_doubled().load().predict({"x": x})["y"], 2 * x)
-
-
-def test_lists_of_inputs() -> None:
-    results = _doubled().load().predict([{"x": X}, {"x": -X}])
-    np.testing.assert_array_equal(results[1]["y"], -2 * X)
-
-
-def test_enumerated_shapes() -> None:
-    program = _doubled(shape=(None, 3))
-    kind = program.spec.description.input[0].type.multiArrayType
-    for rows in (2, 4):
-        kind.enumeratedShapes.shapes.add().shape.extend([rows, 3])
-    model = program.load()
-    assert model.predict({"x": np.zeros((4, 3))})["y"].shape == (4, 3)
-    with pytest.raises(
-        MilError, match=r"\(3 x 3\) is not in the enumerated set of allowed shapes: \(2, 3\), \(4, 3\)"
-    ):
-        model.predict({"x": np.zeros((3, 3))})
-
-
-def test_range_shapes() -> None:
-    program = _doubled(shape=(None, None))
-    ranges = program.spec.description.input[0].type.multiArrayType.shapeRange.sizeRanges
-    ranges.add(lowerBound=2, upperBound=4)
-    ranges.add(lowerBound=1, upperBound=-1)
-    model = program.load()
-    assert model.predict({"x": np.zeros((4, 99))})["y"].shape == (4, 99)
-    for shape in ((5, 1), (1, 1), (2,), (2, 1, 1)):
-        with pytest.raises(MilError, match=r"not in the allowed range float32 \(2\.\.4, 1\.\.\)"):
-            model.predict({"x": np.zeros(shape)})
-
-
-def test_optional_inputs_have_defaults() -> None:
-    program = _doubled()
-    kind = program.spec.description.input[0].type
-    kind.isOptional = True
-    np.testing.assert_array_equal(program.load().predict({})["y"], np.zeros((2, 3)))
-    kind.multiArrayType.floatDefaultValue = 1.5
-    np.testing.assert_array_equal(program.load().predict({})["y"], np.full((2, 3), 3.0))
-
-
-@pytest.mark.parametrize(("color", "mode"), [(20, "RGB"), (30, "RGB"), (10, "L"), (40, "F")])
-def test_image_inputs_and_outputs(color: int, mode: str) -> None:
-    channels = 3 if mode == "RGB" else 1
-    pixels = (
-        np.random.default_rng(0).integers(0, 256, (4, 5, 3) if channels == 3 else (4, 5)).astype(np.uint8)
-    )
-    image = Image.fromarray(pixels.astype(np.float32) if mode == "F" else pixels)
-    program = Program()
-    program.add_input("image", np.zeros((1, channels, 4, 5), np.float32))
-    program.add_op("identity", {"x": "%image"}, ("array",))
-    program.add_op("sub", {"x": 255.0, "y": "%image"}, ("inverted",))
-    program.returns("array", "inverted")
-    for feature in (program.spec.description.input[0], program.spec.description.output[1]):
-        feature.type.imageType.width, feature.type.imageType.height, feature.type.imageType.colorSpace = (
-            5,
-            4,
-            color,
-        )
-    model = program.load()
-    result = model.predict({"image": image})
-    planes = pixels.transpose(2, 0, 1) if channels == 3 else pixels[None]
-    np.testing.assert_array_equal(result["array"][0], planes[::-1] if color == 30 else planes)
-    np.testing.assert_array_equal(np.asarray(result["inverted"]), 255 - pixels.astype(np.float32))
-    with pytest.raises(MilError, match=r"must be a PIL\.Image\.Image"):
-        model.predict({"image": planes})
-    with pytest.raises(MilError, match="of mode"):
-        model.predict({"image": image.convert("RGBA")})
-    with pytest.raises(MilError, match="does not match"):
-        model.predict({"image": image.resize((8, 8))})
-
-
-def test_output_types_are_those_of_the_description() -> None:
-    program = _doubled()
-    program.spec.description.output[0].type.multiArrayType.dataType = 65552
-    assert program.run()[0].dtype == np.float16
+        doubled(X).load(function_name="other")
 
 
 def test_multi_function_packages(tmp_path: Path) -> None:
@@ -345,7 +214,7 @@ def test_constants_are_folded_once() -> None:
 
 def test_threads_are_restored() -> None:
     before = torch.get_num_threads()
-    _doubled().load(num_threads=before + 1).predict({"x": X})
+    doubled(X).load(num_threads=before + 1).predict({"x": X})
     assert torch.get_num_threads() == before
 
 

@@ -21,7 +21,7 @@ with warnings.catch_warnings():
     import coremltools as ct
     from coremltools.proto import Model_pb2
 
-__all__ = ["Const", "Program", "ct", "run", "set_tensor"]
+__all__ = ["Const", "Program", "ct", "doubled", "run", "set_tensor"]
 
 OPSETS = {"ios15": "CoreML5", "ios16": "CoreML6", "ios17": "CoreML7", "ios18": "CoreML8"}
 TYPES = {
@@ -166,3 +166,12 @@ def run(
     program.returns(*names)
     results = program.run(precision=precision)
     return results[0] if outputs == 1 else results
+
+
+def doubled(x: Any, **shapes: Any) -> Program:
+    """The program y = 2 x."""
+    program = Program()
+    program.add_input("x", x, **shapes)
+    program.add_op("mul", {"x": "%x", "y": 2.0}, ("y",))
+    program.returns("y")
+    return program
