@@ -42,8 +42,8 @@ from tinysam_mobile.simulator.registry import open_bundle, open_model
 
 FLOAT = "fp32"
 FIGURES = ("miou_box", "miou_point")
-SLOW_TARGETS = ("coreml",)
-"""Formats that an interpreter runs, one photo in seconds."""
+SLOW_RECIPES = {"coreml": tuple(RECIPES), "tflite": ("static_w8a8_attn16",), "executorch": ()}
+"""Format → recipes that take seconds a photo: our interpreter, and TFLite's 16-bit reference kernels."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,9 +63,10 @@ class Settings:
     everything_photos: int
     points_per_side: int
 
-    def count(self, target: str) -> int:
-        """Photos that a format is measured on."""
-        return min(self.slow_photos if target in SLOW_TARGETS else self.photos, len(self.dataset.images))
+    def count(self, target: str, recipe: str) -> int:
+        """Photos that a row is measured on."""
+        is_slow = recipe in SLOW_RECIPES[target]
+        return min(self.slow_photos if is_slow else self.photos, len(self.dataset.images))
 
 
 def run_row(settings: Settings, target: str, recipe: str) -> dict[str, Any]:
@@ -78,12 +79,12 @@ def run_row(settings: Settings, target: str, recipe: str) -> dict[str, Any]:
     return {
         "target": target,
         "recipe": recipe,
-        "photos": settings.count(target),
+        "photos": settings.count(target, recipe),
         "size_bytes": {a.component.value: a.size_bytes for a in bundle.artifacts(target, recipe)},
         "sqnr_db": {p.entry_point: p.sqnr_db for p in parity},
         "integer_share": integer_shares(bundle, target, recipe),
         "latency_ms": latencies(settings, target, backend),
-        **accuracy(settings, model, settings.count(target)),
+        **accuracy(settings, model, settings.count(target, recipe)),
         **everything(settings, reference, backend),
     }
 
@@ -208,7 +209,7 @@ def save_table(settings: Settings, report: Path | None) -> list[str]:
 @click.option("--calibration", type=click.Path(path_type=Path), required=True, help="Folder of photos.")
 @click.option("--dataset", type=click.Path(path_type=Path), required=True, help="COCO-style folder.")
 @click.option("--photos", type=int, default=100, show_default=True, help="From its start.")
-@click.option("--slow-photos", type=int, default=25, show_default=True, help="The same for Core ML.")
+@click.option("--slow-photos", type=int, default=25, show_default=True, help="The same for slow rows.")
 @click.option("--target", "targets", multiple=True, type=click.Choice(list(CONVERTERS)))
 @click.option("--recipe", "recipes", multiple=True, type=click.Choice(list(RECIPES)))
 @click.option("--everything-photos", type=int, default=2, show_default=True)
