@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tinysam_mobile.bundle import Bundle
 from tinysam_mobile.errors import RuntimeUnavailableError, UnknownNameError
 from tinysam_mobile.modeling.sam import TinySAM
-from tinysam_mobile.simulator.base import Arrays, Session, check_inputs
+from tinysam_mobile.simulator.base import Arrays, ScoringBackend, Session, check_inputs
 from tinysam_mobile.spec import Contract
 
 __all__ = [
@@ -120,12 +120,11 @@ class LoadedModel:
 class TorchModel(LoadedModel):
     """The torch backend, which can tell scores before it makes masks."""
 
-    scorer: Any
+    scorer: ScoringBackend
 
     def decode_promising(self, inputs: Mapping[str, NDArray[Any]], floor: float) -> Arrays:
         """See `ScoringBackend`."""
-        answer: Arrays = self.scorer.decode_promising(inputs, floor)
-        return answer
+        return self.scorer.decode_promising(inputs, floor)
 
 
 def open_model(model: TinySAM, contract: Contract, *, num_threads: int | None = None) -> TorchModel:
