@@ -1,6 +1,7 @@
 """The table of seeded faults: an undamaged bundle passes, each fault is named with its stage and cause.
 
-The faults are made here with torch, OpenCV and edited files (an app's mistakes in test_app_mistakes.py), never with the diagnoser's own transforms.
+The faults are made here with torch and edited files, never with the diagnoser's own transforms; an app's
+mistakes are in test_app_mistakes.py.
 """
 
 from __future__ import annotations
