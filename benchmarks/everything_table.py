@@ -34,8 +34,8 @@ from tinysam_mobile.predictor import Predictor
 from tinysam_mobile.simulator.base import Arrays, Backend
 from tinysam_mobile.simulator.registry import open_model
 
-TAU_SHARES = (0.3, 0.5, 7 / 8.5, 10 / 8.5)
-"""τ as a share of the checkpoint's own; the last two are the paper's 7 and 10 beside its 8.5."""
+TAUS = (0.0, 0.8, 2.0, 8.5)
+"""Mask logits, beside the checkpoint's own: from any pixel of a mask to the paper's."""
 GRIDS = (16, 32)
 
 
@@ -98,8 +98,7 @@ def table_rows(settings: Mapping[str, Any]) -> dict[str, EverythingConfig]:
         "hierarchical": hierarchical,
         "hierarchical, fast": replace(hierarchical, mode="fast"),
     }
-    for share in TAU_SHARES:
-        tau = round(hierarchical.high_score_thresh * share, 2)
+    for tau in TAUS:
         rows[f"hierarchical, τ {tau:g}"] = replace(hierarchical, high_score_thresh=tau)
     for side in GRIDS:
         if side != hierarchical.points_per_side:
