@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from importlib import import_module
+from os.path import normpath
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,8 @@ PAGES = {
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
     "sample_apps/README.md": "sample_apps.md",
+    "sample_apps/ios/README.md": "ios.md",
+    "sample_apps/android/README.md": "android.md",
 }
 """File of the repository → page of the site."""
 LINK = re.compile(r"(?<=\]\()(?!https?:|#)([^)#\s]+)")
@@ -55,7 +58,7 @@ def turned(text: str, folder: PurePosixPath) -> str:
     """Turn the links of a file in `folder` of the repository to the pages of the site."""
 
     def target(match: re.Match[str]) -> str:
-        path = str(folder / match[1])
+        path = normpath(folder / match[1])
         return PAGES.get(path, path.removeprefix("docs/"))
 
     return LINK.sub(target, text)
