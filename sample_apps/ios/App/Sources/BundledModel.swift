@@ -34,9 +34,11 @@ struct BundledModel: Sendable {
             )
         }
         let manifest = try Manifest(contentsOf: folder.appendingPathComponent("manifest.json"))
-        guard let artifact = runtimes.lazy.compactMap({ runtime in
-            manifest.artifacts.first { $0.runtime == runtime }
-        }).first else {
+        guard
+            let artifact = runtimes.lazy.compactMap({ runtime in
+                manifest.artifacts.first { $0.runtime == runtime }
+            }).first
+        else {
             throw TinySAMError.manifest(
                 field: "artifacts", reason: "none is for \(runtimes.joined(separator: " or "))"
             )

@@ -35,7 +35,8 @@ struct ContentView: View {
         case .loadingModel:
             ProgressView("Loading the model")
         case let .unavailable(reason):
-            ContentUnavailableView("No model", systemImage: "exclamationmark.triangle", description: Text(reason))
+            ContentUnavailableView(
+                "No model", systemImage: "exclamationmark.triangle", description: Text(reason))
         case .waitingForPhoto:
             ContentUnavailableView("Choose a photo", systemImage: "photo")
         case let .encoding(photo):
@@ -84,7 +85,9 @@ struct ContentView: View {
                     Text(stoppedEarly ? "\(count) objects so far" : "\(count) objects")
                 }
                 if case let .mask(prediction, _) = answer {
-                    Text(prediction.lowResolution.scores[prediction.best], format: .percent.precision(.fractionLength(0)))
+                    Text(
+                        prediction.lowResolution.scores[prediction.best],
+                        format: .percent.precision(.fractionLength(0)))
                 }
                 Spacer()
                 Button("Clear") { model.clearPrompt() }
@@ -95,8 +98,10 @@ struct ContentView: View {
 
     private var timing: some View {
         Text(
-            model.times.map { "\($0.step) \($0.milliseconds.formatted(.number.precision(.fractionLength(1)))) ms" }
-                .joined(separator: " · ")
+            model.times.map {
+                "\($0.step) \($0.milliseconds.formatted(.number.precision(.fractionLength(1)))) ms"
+            }
+            .joined(separator: " · ")
         )
         .font(.footnote.monospacedDigit())
         .foregroundStyle(.secondary)

@@ -18,7 +18,8 @@ struct DeviceDump: Sendable {
         _ = try await FixtureReplay(fixtures: fixtures, predictor: model.predictor)
             .run(into: url, progress: progress) {
                 DumpDescription(
-                    device: device, run: run(before: thermalBefore, after: ProcessInfo.processInfo.thermalState)
+                    device: device,
+                    run: run(before: thermalBefore, after: ProcessInfo.processInfo.thermalState)
                 )
             }
         return url

@@ -33,7 +33,8 @@ public actor CoreMLEngine: SegmentationEngine {
         var functions: [EntryPoint: CoreMLFunction] = [:]
         for (artifact, url) in compiled {
             for (name, function) in artifact.entryPoints {
-                guard let entry = EntryPoint(rawValue: name), let signature = manifest.entryPoints[entry] else {
+                guard let entry = EntryPoint(rawValue: name), let signature = manifest.entryPoints[entry]
+                else {
                     continue
                 }
                 functions[entry] = try CoreMLFunction(

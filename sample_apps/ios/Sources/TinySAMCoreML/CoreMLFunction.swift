@@ -71,7 +71,8 @@ extension MLMultiArray {
             stride *= length
         }
         try self.init(
-            dataPointer: UnsafeMutableRawPointer(storage.start), shape: tensor.shape.map { NSNumber(value: $0) },
+            dataPointer: UnsafeMutableRawPointer(storage.start),
+            shape: tensor.shape.map { NSNumber(value: $0) },
             dataType: .float32, strides: strides, deallocator: { _ in withExtendedLifetime(storage) {} }
         )
     }

@@ -56,8 +56,10 @@ extension RGBImage {
         else { return nil }
         return CGImage(
             width: size.width, height: size.height, bitsPerComponent: UInt8.bitWidth,
-            bitsPerPixel: UInt8.bitWidth * Self.channels, bytesPerRow: size.width * Self.channels, space: space,
-            bitmapInfo: CGBitmapInfo(rawValue: CGImageAlphaInfo.none.rawValue), provider: provider, decode: nil,
+            bitsPerPixel: UInt8.bitWidth * Self.channels, bytesPerRow: size.width * Self.channels,
+            space: space,
+            bitmapInfo: CGBitmapInfo(rawValue: CGImageAlphaInfo.none.rawValue), provider: provider,
+            decode: nil,
             shouldInterpolate: true, intent: .defaultIntent
         )
     }

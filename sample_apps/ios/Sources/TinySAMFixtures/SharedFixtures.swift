@@ -61,7 +61,8 @@ public struct SharedFixtures: Sendable {
         let data = try Data(contentsOf: folder.appendingPathComponent(tensor.file))
         guard tensor.dtype == dtype, data.count == tensor.count * size else {
             throw TinySAMError.fixtures(
-                reason: "\(tensor.file) is \(tensor.dtype) of \(data.count) bytes, not \(dtype) \(tensor.shape)"
+                reason:
+                    "\(tensor.file) is \(tensor.dtype) of \(data.count) bytes, not \(dtype) \(tensor.shape)"
             )
         }
         return data

@@ -16,7 +16,8 @@ struct ContractShapes {
     private func maskCount() throws -> Int {
         guard let shape = signatures[.decode]?.outputs.first?.shape, shape.count == 4, shape[1] > 0 else {
             throw TinySAMError.manifest(
-                field: "entry_points.decode.outputs", reason: "the first must be low_res_masks (1, masks, m, m)"
+                field: "entry_points.decode.outputs",
+                reason: "the first must be low_res_masks (1, masks, m, m)"
             )
         }
         return shape[1]

@@ -79,7 +79,8 @@ public struct FixtureSet: Sendable {
     public func image(_ index: Int) throws -> RGBImage {
         let photo = photos[index]
         let shape = [photo.height, photo.width, RGBImage.channels]
-        return try RGBImage(size: photo.size, pixels: RawTensor.bytes(file("photo_\(index)/pixels"), shape: shape))
+        return try RGBImage(
+            size: photo.size, pixels: RawTensor.bytes(file("photo_\(index)/pixels"), shape: shape))
     }
 
     /// The mask prompt f32 (1, 1, m, m) of a prompt, if it has one. Throws `TinySAMError.file`.

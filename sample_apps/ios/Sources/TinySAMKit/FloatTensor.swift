@@ -5,7 +5,9 @@ public struct FloatTensor: Sendable {
     public let storage: FloatStorage
 
     /// `body` writes every value of an array of `shape`.
-    public init(shape: [Int], initializingWith body: (UnsafeMutableBufferPointer<Float>) throws -> Void) rethrows {
+    public init(shape: [Int], initializingWith body: (UnsafeMutableBufferPointer<Float>) throws -> Void)
+        rethrows
+    {
         self.shape = shape
         self.storage = try FloatStorage(count: shape.reduce(1, *), initializingWith: body)
     }

@@ -85,14 +85,15 @@ public enum EntryPoint: String, CaseIterable, Sendable {
     case decodeBatch = "decode_batch"
 
     fileprivate static func signatures(_ named: [String: Signature]) throws -> [EntryPoint: Signature] {
-        try Dictionary(uniqueKeysWithValues: allCases.map { entry in
-            guard let signature = named[entry.rawValue] else {
-                throw TinySAMError.manifest(
-                    field: "entry_points", reason: "'\(entry.rawValue)' is missing; convert again"
-                )
-            }
-            return (entry, signature)
-        })
+        try Dictionary(
+            uniqueKeysWithValues: allCases.map { entry in
+                guard let signature = named[entry.rawValue] else {
+                    throw TinySAMError.manifest(
+                        field: "entry_points", reason: "'\(entry.rawValue)' is missing; convert again"
+                    )
+                }
+                return (entry, signature)
+            })
     }
 }
 
@@ -118,7 +119,8 @@ private struct ManifestFile: Decodable {
         guard found == schemaVersion else {
             throw TinySAMError.manifest(
                 field: "schema_version",
-                reason: "is \(found), this library reads \(schemaVersion); convert again or update the library"
+                reason:
+                    "is \(found), this library reads \(schemaVersion); convert again or update the library"
             )
         }
     }

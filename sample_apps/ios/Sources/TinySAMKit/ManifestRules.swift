@@ -142,7 +142,8 @@ public struct PostprocessRules: Decodable, Equatable, Sendable {
 
     func check(_ sizes: Sizes) throws {
         try require(
-            lowResSize == sizes.maskSize, "postprocess.low_res_size", "must be sizes.mask_size, \(sizes.maskSize)"
+            lowResSize == sizes.maskSize, "postprocess.low_res_size",
+            "must be sizes.mask_size, \(sizes.maskSize)"
         )
         try require(
             selection == "highest iou_predictions", "postprocess.selection",

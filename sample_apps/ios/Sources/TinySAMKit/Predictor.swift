@@ -139,7 +139,8 @@ public struct Predictor: Sendable {
         let side = manifest.sizes.maskSize
         guard maskPrompt.shape == [1, 1, side, side] else {
             throw TinySAMError.prompt(
-                reason: "a mask prompt is low-resolution logits (1, 1, \(side), \(side)), not \(maskPrompt.shape)"
+                reason:
+                    "a mask prompt is low-resolution logits (1, 1, \(side), \(side)), not \(maskPrompt.shape)"
             )
         }
         guard maskPrompt.withUnsafeValues({ $0.allSatisfy(\.isFinite) }) else {

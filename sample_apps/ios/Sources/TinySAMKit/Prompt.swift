@@ -44,7 +44,8 @@ public struct Prompt: Hashable, Sendable {
     public init(coordinates: [Double], labels: [Int], box: [Double]?) throws {
         guard coordinates.count == 2 * labels.count else {
             throw TinySAMError.prompt(
-                reason: "\(coordinates.count) coordinates and \(labels.count) labels; give x, y and a label per point"
+                reason:
+                    "\(coordinates.count) coordinates and \(labels.count) labels; give x, y and a label per point"
             )
         }
         if let label = labels.first(where: { !(0...1).contains($0) }) {

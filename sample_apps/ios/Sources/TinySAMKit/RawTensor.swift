@@ -30,7 +30,8 @@ enum RawTensor {
         }
         guard data.count == bytes else {
             throw TinySAMError.file(
-                path: url.path, reason: "has \(data.count) bytes instead of \(bytes): it is cut or of other sizes"
+                path: url.path,
+                reason: "has \(data.count) bytes instead of \(bytes): it is cut or of other sizes"
             )
         }
         return data

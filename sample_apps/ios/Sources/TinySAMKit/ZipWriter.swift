@@ -42,7 +42,8 @@ final class ZipWriter {
         guard let size = UInt32(exactly: content.count), let start = UInt32(exactly: offset),
             entries.count < Int(UInt16.max)
         else {
-            throw TinySAMError.file(path: target.path, reason: "is larger than a plain zip; replay fewer photos")
+            throw TinySAMError.file(
+                path: target.path, reason: "is larger than a plain zip; replay fewer photos")
         }
         let entry = Entry(name: Data(name.utf8), crc: CRC32.of(content), size: size, offset: start)
         var header = LittleEndianData()
@@ -60,7 +61,8 @@ final class ZipWriter {
         let start = offset
         for entry in entries { try write(directoryEntry(entry)) }
         guard let directory = UInt32(exactly: start), let length = UInt32(exactly: offset - start) else {
-            throw TinySAMError.file(path: target.path, reason: "is larger than a plain zip; replay fewer photos")
+            throw TinySAMError.file(
+                path: target.path, reason: "is larger than a plain zip; replay fewer photos")
         }
         var end = LittleEndianData()
         end.append(Signature.directoryEnd)

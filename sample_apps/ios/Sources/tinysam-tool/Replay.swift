@@ -37,7 +37,8 @@ struct Replay {
                 runtime: artifacts.first?.runtime ?? "", recipe: artifacts.first?.recipe ?? "",
                 computeUnit: "recorded", thermalBefore: "unknown", thermalAfter: "unknown",
                 artifactSha256: Dictionary(
-                    artifacts.map { ($0.component.rawValue, $0.sha256) }, uniquingKeysWith: { first, _ in first }
+                    artifacts.map { ($0.component.rawValue, $0.sha256) },
+                    uniquingKeysWith: { first, _ in first }
                 )
             )
         )

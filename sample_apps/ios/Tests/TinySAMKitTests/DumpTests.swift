@@ -69,7 +69,9 @@ final class DumpTests: XCTestCase {
         XCTAssertEqual(latencies.postprocess.count, 3)
         let names = String(decoding: try Data(contentsOf: url), as: UTF8.self)
         for name in ["packed_prompt", "low_res_logits", "predicted_iou", "chosen_mask", "full_size_mask"] {
-            for prompt in 0..<3 { XCTAssertTrue(names.contains("photo_0/prompt_\(prompt)/\(name).bin"), name) }
+            for prompt in 0..<3 {
+                XCTAssertTrue(names.contains("photo_0/prompt_\(prompt)/\(name).bin"), name)
+            }
         }
         XCTAssertTrue(names.contains(#""fixtures_id":"abc""#))
         XCTAssertTrue(names.contains(#""latency_ms""#))

@@ -40,7 +40,8 @@ extension SharedFixtures {
     func image(_ tensor: Tensor) throws -> RGBImage {
         let size = PixelSize(height: tensor.shape[0], width: tensor.shape[1])
         let pixels = try bytes(tensor)
-        return try tensor.shape.count == 2 ? RGBImage(size: size, grey: pixels) : RGBImage(size: size, pixels: pixels)
+        return try tensor.shape.count == 2
+            ? RGBImage(size: size, grey: pixels) : RGBImage(size: size, pixels: pixels)
     }
 }
 

@@ -103,7 +103,8 @@ final class ManifestTests: XCTestCase {
         try assertRefused(["preprocess", "colour"], "BGR", field: "preprocess.colour")
         try assertRefused(["preprocess", "value_range"], [0, 1], field: "preprocess.value_range")
         try assertRefused(["preprocess", "normalised_by"], "app", field: "preprocess.normalised_by")
-        try assertRefused(["prompts", "point_shift_applied_by"], "app", field: "prompts.point_shift_applied_by")
+        try assertRefused(
+            ["prompts", "point_shift_applied_by"], "app", field: "prompts.point_shift_applied_by")
         try assertRefused(["postprocess", "selection"], "first", field: "postprocess.selection")
         try assertRefused(["prompts", "labels"], ["1": "point"], field: "prompts.labels")
     }

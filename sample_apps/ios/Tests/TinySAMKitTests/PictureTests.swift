@@ -13,7 +13,9 @@ final class PictureTests: XCTestCase {
     }
 
     func testImagesOfAnotherLength() {
-        for (height, width, samples) in [(2, 3, 17), (2, 3, 19), (0, 3, 0), (2, 0, 0), (-2, -3, 18), (.max, 2, 0)] {
+        for (height, width, samples) in [
+            (2, 3, 17), (2, 3, 19), (0, 3, 0), (2, 0, 0), (-2, -3, 18), (.max, 2, 0),
+        ] {
             let size = PixelSize(height: height, width: width)
             XCTAssertThrowsError(try RGBImage(size: size, pixels: Array(repeating: 0, count: samples))) {
                 XCTAssertTrue(isError($0) { if case .image = $0 { true } else { false } }, "\($0)")
@@ -31,7 +33,8 @@ final class PictureTests: XCTestCase {
         let geometry = Geometry(originalSize: size, imageSize: 4)
         let image = try RGBImage(size: size, grey: [1, 2, 3, 4, 5, 6])
         XCTAssertThrowsError(try preprocess.prepared(image, geometry: geometry))
-        let right = try RGBImage(size: geometry.validSize, grey: Array(repeating: 7, count: geometry.validSize.area))
+        let right = try RGBImage(
+            size: geometry.validSize, grey: Array(repeating: 7, count: geometry.validSize.area))
         let prepared = try preprocess.prepared(right, geometry: geometry).image.values
         XCTAssertEqual(prepared.filter { $0 == 7 }.count, 3 * geometry.validSize.area)
     }

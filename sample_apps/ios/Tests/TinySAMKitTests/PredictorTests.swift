@@ -28,7 +28,9 @@ private struct RampEngine: SegmentationEngine {
     private func answer(rows: Int, plus: Float) -> DecoderAnswer {
         let side = manifest.sizes.maskSize
         let logits = FloatTensor(shape: [rows, scores.count, side, side]) { values in
-            for i in values.indices { values[i] = answersNaN ? .nan : Float(i % side) - Float(side) / 2 + plus }
+            for i in values.indices {
+                values[i] = answersNaN ? .nan : Float(i % side) - Float(side) / 2 + plus
+            }
         }
         let found = FloatTensor(shape: [rows, scores.count]) { values in
             for i in values.indices { values[i] = scores[i % scores.count] }
@@ -39,7 +41,8 @@ private struct RampEngine: SegmentationEngine {
 
 final class PredictorTests: XCTestCase {
     private func photo(_ height: Int = 20, _ width: Int = 30) throws -> RGBImage {
-        try RGBImage(size: PixelSize(height: height, width: width), grey: Array(repeating: 9, count: height * width))
+        try RGBImage(
+            size: PixelSize(height: height, width: width), grey: Array(repeating: 9, count: height * width))
     }
 
     func testTheBestMaskIsThatOfTheHighestScore() async throws {
@@ -95,7 +98,8 @@ final class PredictorTests: XCTestCase {
         let manifest = try fixtures.manifest()
         let predictor = Predictor(manifest: manifest, engine: RampEngine(manifest: manifest))
         let image = try await predictor.encode(photo())
-        let prompts = try (0...manifest.sizes.batch).map { _ in try Prompt(points: [PromptPoint(x: 1, y: 1)]) }
+        let prompts = try (0...manifest.sizes.batch).map { _ in try Prompt(points: [PromptPoint(x: 1, y: 1)])
+        }
         await assertPromptError { try await predictor.decodeBatch(prompts, on: image) }
     }
 
@@ -105,12 +109,15 @@ final class PredictorTests: XCTestCase {
         await assertEngineError { try await other.encode(photo()) }
         let fewer = Predictor(manifest: manifest, engine: RampEngine(manifest: manifest, scores: [1]))
         let image = try await fewer.encode(photo())
-        await assertEngineError { try await fewer.predict(Prompt(points: [PromptPoint(x: 1, y: 1)]), on: image) }
+        await assertEngineError {
+            try await fewer.predict(Prompt(points: [PromptPoint(x: 1, y: 1)]), on: image)
+        }
     }
 
     func testLogitsThatAreNoNumbersGiveAnEmptyMask() async throws {
         let manifest = try fixtures.manifest()
-        let predictor = Predictor(manifest: manifest, engine: RampEngine(manifest: manifest, answersNaN: true))
+        let predictor = Predictor(
+            manifest: manifest, engine: RampEngine(manifest: manifest, answersNaN: true))
         let image = try await predictor.encode(photo())
         let prediction = try await predictor.predict(Prompt(points: [PromptPoint(x: 1, y: 1)]), on: image)
         XCTAssertEqual(prediction.mask(prediction.best).area, 0)
@@ -139,7 +146,9 @@ final class PredictorTests: XCTestCase {
         let predictor = Predictor(manifest: manifest, engine: RampEngine(manifest: manifest))
         let image = try await predictor.encode(photo())
         let reports = Reports()
-        let result = try await EverythingGenerator(predictor: predictor).generate(on: image) { reports.add($0) }
+        let result = try await EverythingGenerator(predictor: predictor).generate(on: image) {
+            reports.add($0)
+        }
         let all = reports.all
         XCTAssertEqual(all.count, result.decoderCalls)
         XCTAssertEqual(all.last?.decodedPoints, result.points.count)

@@ -21,7 +21,8 @@ final class PromptTests: XCTestCase {
 
         /// As an app gets from what the user did to the decoder's inputs.
         func pack() throws -> PackedPrompts {
-            let geometry = Geometry(originalSize: PixelSize(height: height, width: width), imageSize: imageSize)
+            let geometry = Geometry(
+                originalSize: PixelSize(height: height, width: width), imageSize: imageSize)
             let made = try prompts.map {
                 let prompt = try Prompt(coordinates: $0.points, labels: $0.labels, box: $0.box)
                 try prompt.check(hasMaskPrompt: $0.hasMaskInput)

@@ -45,13 +45,15 @@ final class RunLengthsTests: XCTestCase {
 
     func testDecompression() throws {
         for item in try valid() {
-            XCTAssertEqual(try RunLengths(size: item.size, compressed: item.compressed).counts, item.counts, item.name)
+            XCTAssertEqual(
+                try RunLengths(size: item.size, compressed: item.compressed).counts, item.counts, item.name)
         }
     }
 
     func testAreas() throws {
         for (item, _) in try withMask() {
-            XCTAssertEqual(try RunLengths(size: item.size, compressed: item.compressed).area, item.area, item.name)
+            XCTAssertEqual(
+                try RunLengths(size: item.size, compressed: item.compressed).area, item.area, item.name)
         }
     }
 
@@ -84,7 +86,9 @@ final class RunLengthsTests: XCTestCase {
 
     func testWindowsAreThoseOfWholeMasks() throws {
         let size = PixelSize(height: 9, width: 21)
-        for (rows, columns) in [(0..<9, 0..<21), (0..<9, 4..<8), (2..<9, 0..<21), (3..<5, 17..<21), (0..<1, 0..<1)] {
+        for (rows, columns) in [
+            (0..<9, 0..<21), (0..<9, 4..<8), (2..<9, 0..<21), (3..<5, 17..<21), (0..<1, 0..<1),
+        ] {
             let window = PixelWindow(rows: rows, columns: columns)
             for density in [1, 2, 5] {
                 let part = (0..<window.size.area).map { UInt8($0 * 7919 % 11 < 2 * density ? 1 : 0) }
@@ -93,7 +97,9 @@ final class RunLengthsTests: XCTestCase {
                     let y = place / columns.count + rows.lowerBound
                     whole[y * size.width + place % columns.count + columns.lowerBound] = value
                 }
-                let found = part.withUnsafeBufferPointer { RunLengths(window: window, pixels: $0, size: size) }
+                let found = part.withUnsafeBufferPointer {
+                    RunLengths(window: window, pixels: $0, size: size)
+                }
                 XCTAssertEqual(found, RunLengths(try Mask(size: size, pixels: whole)), "\(window) \(density)")
             }
         }

@@ -161,9 +161,12 @@ final class SharedCaseTests: XCTestCase {
     func testBoxSuppression() throws {
         for item: SuppressionCase in try cases("nms") {
             let boxes = stride(from: 0, to: item.boxes.count, by: 4).map {
-                Box(x0: item.boxes[$0], y0: item.boxes[$0 + 1], x1: item.boxes[$0 + 2], y1: item.boxes[$0 + 3])
+                Box(
+                    x0: item.boxes[$0], y0: item.boxes[$0 + 1], x1: item.boxes[$0 + 2], y1: item.boxes[$0 + 3]
+                )
             }
-            let kept = nonMaximumSuppression(boxes: boxes, scores: item.scores, iouThreshold: item.iouThreshold)
+            let kept = nonMaximumSuppression(
+                boxes: boxes, scores: item.scores, iouThreshold: item.iouThreshold)
             XCTAssertEqual(kept, item.kept, item.name)
         }
     }

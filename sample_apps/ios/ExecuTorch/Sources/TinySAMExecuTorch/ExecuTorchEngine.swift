@@ -87,12 +87,14 @@ public actor ExecuTorchEngine: SegmentationEngine {
         let values: [Value] = try module.execute(name, inputs)
         guard values.count == signature.outputs.count else {
             throw TinySAMError.engine(
-                reason: "'\(entry.rawValue)' gave \(values.count) outputs instead of \(signature.outputs.count)"
+                reason:
+                    "'\(entry.rawValue)' gave \(values.count) outputs instead of \(signature.outputs.count)"
             )
         }
         return try values.map { value in
             guard let output: Tensor<Float> = value.tensor() else {
-                throw TinySAMError.engine(reason: "'\(entry.rawValue)' gave an output that is no float tensor")
+                throw TinySAMError.engine(
+                    reason: "'\(entry.rawValue)' gave an output that is no float tensor")
             }
             return try FloatTensor(shape: output.shape, values: output.scalars())
         }
