@@ -14,7 +14,7 @@ interface RgbRows {
     val height: Int
     val width: Int
 
-    /** Writes row `y` into `row`, [RGB_CHANNELS] bytes R, G, B per pixel. */
+    /** Writes row `y` to the beginning of `row`, which may be longer: R, G, B of each pixel. */
     fun readRow(y: Int, row: ByteArray)
 }
 

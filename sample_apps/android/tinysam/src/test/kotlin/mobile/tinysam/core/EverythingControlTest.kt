@@ -57,7 +57,9 @@ class EverythingControlTest {
     @Test
     fun `an exception out of progress ends the search`() {
         val thrown =
-            assertThrows(IllegalStateException::class.java) { generate(progress = { error("the screen is gone") }) }
+            assertThrows(IllegalStateException::class.java) {
+                generate(progress = { error("the screen is gone") })
+            }
         assertEquals("the screen is gone", thrown.message)
     }
 
@@ -79,7 +81,9 @@ class EverythingControlTest {
     fun `too few points for round 1`() {
         val settings = case.settings.copy(pointsPerSide = manifest.search.coarseFactor - 1)
         assertThrows(SettingsException::class.java) { generate(settings) }
-        assertThrows(SettingsException::class.java) { generate(settings.copy(hierarchical = false, pointsPerSide = 0)) }
+        assertThrows(SettingsException::class.java) {
+            generate(settings.copy(hierarchical = false, pointsPerSide = 0))
+        }
     }
 
     @Test

@@ -43,7 +43,8 @@ class JsonTest {
     fun `numbers that are none`() = assertRefused("01", "+1", ".5", "1.", "1e", "-", "NaN", "Infinity", "0x10")
 
     @Test
-    fun `broken structure`() = assertRefused("", " ", "[1,]", "[1 2]", "{\"a\"}", "{\"a\":1,}", "{a:1}", "[", "{", "tru")
+    fun `broken structure`() =
+        assertRefused("", " ", "[1,]", "[1 2]", "{\"a\"}", "{\"a\":1,}", "{a:1}", "[", "{", "tru")
 
     @Test
     fun `something after the value`() = assertRefused("1 2", "{} {}", "[]]")
@@ -57,7 +58,8 @@ class JsonTest {
     @Test
     fun `what is written reads back`() {
         val text = "\"quoted\" \\ \n \u0001 ä"
-        val value = JsonObject(mapOf("text" to JsonText(text), "list" to JsonArray(listOf(jsonOf(0.1), jsonOf(7)))))
+        val value =
+            JsonObject(mapOf("text" to JsonText(text), "list" to JsonArray(listOf(jsonOf(0.1), jsonOf(7)))))
         assertEquals(value, parseJson(value.toJson()))
     }
 

@@ -55,7 +55,9 @@ class LabelMapTest {
     @Test
     fun `neighbouring colours differ`() {
         for (i in 0 until 100) {
-            val difference = objectColour(i).zip(objectColour(i + 1).toList()).sumOf { (a, b) -> kotlin.math.abs(a - b) }
+            val difference = objectColour(i).zip(objectColour(i + 1).toList()).sumOf { (a, b) ->
+                kotlin.math.abs(a - b)
+            }
             check(difference > 60) { "the colours $i and ${i + 1} differ by $difference" }
         }
     }

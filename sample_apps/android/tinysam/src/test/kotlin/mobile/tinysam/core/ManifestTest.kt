@@ -56,7 +56,8 @@ class ManifestTest {
     }
 
     @Test
-    fun `another schema version`() = assertNames("version 2", refusal("\"schema_version\": 1", "\"schema_version\": 2"))
+    fun `another schema version`() =
+        assertNames("version 2", refusal("\"schema_version\": 1", "\"schema_version\": 2"))
 
     @Test
     fun `a size that is missing`() = assertNames("image_size", refusal("\"image_size\": 128,\n *\"grid", "\"grid"))

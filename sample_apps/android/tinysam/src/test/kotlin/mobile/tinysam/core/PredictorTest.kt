@@ -36,8 +36,7 @@ class PredictorTest {
     private val click = Prompt(listOf(PromptPoint(1.0, 2.0)))
     private val maskCells = manifest.sizes.maskSize * manifest.sizes.maskSize
 
-    private fun faultOf(call: () -> Unit): PromptFault =
-        assertThrows(PromptException::class.java) { call() }.fault
+    private fun faultOf(call: () -> Unit): PromptFault = assertThrows(PromptException::class.java) { call() }.fault
 
     @Test
     fun `the first of the best masks is shown`() {
@@ -68,8 +67,12 @@ class PredictorTest {
     }
 
     @Test
-    fun `a mask prompt of another size`() =
-        assertEquals(PromptFault.MASK_INPUT, faultOf { predictor.predict(photo, click, FloatArray(maskCells - 1)) })
+    fun `a mask prompt of another size`() = assertEquals(
+        PromptFault.MASK_INPUT,
+        faultOf {
+            predictor.predict(photo, click, FloatArray(maskCells - 1))
+        },
+    )
 
     @Test
     fun `a mask prompt with NaN or infinity`() {

@@ -93,7 +93,10 @@ private fun disc(geometry: Geometry, maskSize: Int, share: Int): FloatArray {
 private fun oneBatch(manifest: Manifest, geometry: Geometry, discs: List<FloatArray>): Int {
     val photo = EncodedPhoto(ImageEmbedding(directFloats(0)), geometry)
     val settings = EverythingSettings.of(manifest, hierarchical = false).copy(maxDecoderCalls = 1)
-    val objects = EverythingGenerator(Predictor(SameAnswer(manifest, discs), manifest), settings).generate(photo).objects
+    val objects = EverythingGenerator(
+        Predictor(SameAnswer(manifest, discs), manifest),
+        settings,
+    ).generate(photo).objects
     check(objects.size == discs.size) { "the discs must survive, one of each: ${objects.size}" }
     return objects.size
 }

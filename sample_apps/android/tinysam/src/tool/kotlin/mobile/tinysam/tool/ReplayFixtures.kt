@@ -22,16 +22,20 @@ fun replayFixtures(fixtures: File, manifestFile: File, target: File) {
         val run = manifest.artifacts.firstOrNull()
         dump.finish(
             fixturesId = set.id,
-            device = DeviceDescription(model = "Java $java", os = System.getProperty("os.name"), appVersion = "tool"),
+            device = DeviceDescription(
+                model = "Java $java",
+                os = System.getProperty("os.name"),
+                appVersion = "tool",
+            ),
             run =
-                RunDescription(
-                    runtime = run?.runtime ?: "recorded",
-                    recipe = run?.recipe ?: "recorded",
-                    computeUnit = "recorded",
-                    artifactSha256 =
-                        manifest.artifacts.filter { it.runtime == run?.runtime && it.recipe == run.recipe }
-                            .associate { it.component to it.sha256 },
-                ),
+            RunDescription(
+                runtime = run?.runtime ?: "recorded",
+                recipe = run?.recipe ?: "recorded",
+                computeUnit = "recorded",
+                artifactSha256 =
+                manifest.artifacts.filter { it.runtime == run?.runtime && it.recipe == run.recipe }
+                    .associate { it.component to it.sha256 },
+            ),
             latencies = replay.latencies,
         )
     }

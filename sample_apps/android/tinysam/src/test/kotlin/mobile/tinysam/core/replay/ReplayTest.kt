@@ -147,7 +147,13 @@ class ReplayTest {
         run()
         val latency = dumpIndex().fields("latency_ms")
         val counts = latency.keys.associateWith { latency.numbers(it).size }
-        val expected = mapOf("preprocess" to 1, "encode" to 1, "decode" to 2, "postprocess" to 3, "decode_batch" to 1)
+        val expected = mapOf(
+            "preprocess" to 1,
+            "encode" to 1,
+            "decode" to 2,
+            "postprocess" to 3,
+            "decode_batch" to 1,
+        )
         assertEquals(expected, counts)
     }
 

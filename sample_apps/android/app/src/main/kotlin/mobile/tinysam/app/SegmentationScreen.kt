@@ -1,0 +1,158 @@
+package mobile.tinysam.app
+
+import android.graphics.Bitmap
+import androidx.compose.foundation.layout.Arrangement
+import androidx.compose.foundation.layout.Column
+import androidx.compose.foundation.layout.Row
+import androidx.compose.foundation.layout.fillMaxSize
+import androidx.compose.foundation.layout.fillMaxWidth
+import androidx.compose.foundation.layout.padding
+import androidx.compose.material3.Button
+import androidx.compose.material3.FilterChip
+import androidx.compose.material3.LinearProgressIndicator
+import androidx.compose.material3.Text
+import androidx.compose.runtime.Composable
+import androidx.compose.runtime.getValue
+import androidx.compose.runtime.mutableStateOf
+import androidx.compose.runtime.remember
+import androidx.compose.runtime.setValue
+import androidx.compose.ui.Modifier
+import androidx.compose.ui.res.stringResource
+import androidx.compose.ui.unit.dp
+import mobile.tinysam.core.Prompt
+import mobile.tinysam.platform.EngineChoice
+
+/** What the user can do; the activity and the view model do it. */
+class SegmentationActions(
+    val pickPhoto: () -> Unit,
+    val takePhoto: () -> Unit,
+    val chooseEngine: (EngineChoice) -> Unit,
+    val onGesture: (Gesture) -> Unit,
+    val refine: () -> Unit,
+    val findEverything: () -> Unit,
+    val cancel: () -> Unit,
+    val clear: () -> Unit,
+    val recordDump: () -> Unit,
+)
+
+@Composable
+fun SegmentationScreen(state: SegmentationState, choice: EngineChoice, actions: SegmentationActions) {
+    Column(Modifier.fillMaxSize().padding(12.dp), verticalArrangement = Arrangement.spacedBy(8.dp)) {
+        EngineChips(choice, actions.chooseEngine)
+        when (state) {
+            SegmentationState.LoadingModel -> Waiting(stringResource(R.string.loading_model))
+
+            is SegmentationState.NoModel -> Text(state.reason)
+
+            is SegmentationState.NoPhoto -> {
+                Text(state.notice ?: stringResource(R.string.no_photo))
+                PhotoButtons(actions)
+            }
+
+            is SegmentationState.EncodingPhoto -> {
+                Waiting(stringResource(R.string.encoding_photo))
+                Shown(state.photo, Modifier.weight(1f))
+            }
+
+            is SegmentationState.Prompting -> {
+                PromptingPhoto(state, actions, Modifier.weight(1f))
+                PhotoButtons(actions)
+            }
+
+            is SegmentationState.Searching -> Searching(state, actions.cancel, Modifier.weight(1f))
+
+            is SegmentationState.Found -> Found(state, actions.clear, Modifier.weight(1f))
+
+            is SegmentationState.Replaying ->
+                Waiting(stringResource(R.string.replaying, state.done, state.total))
+        }
+    }
+}
+
+@Composable
+private fun EngineChips(choice: EngineChoice, choose: (EngineChoice) -> Unit) {
+    Row(horizontalArrangement = Arrangement.spacedBy(8.dp)) {
+        for (engine in EngineChoice.entries) {
+            FilterChip(selected = engine == choice, onClick = { choose(engine) }, label = { Text(nameOf(engine)) })
+        }
+    }
+}
+
+@Composable
+private fun nameOf(engine: EngineChoice): String = when (engine) {
+    EngineChoice.LITERT_CPU -> stringResource(R.string.litert_cpu)
+    EngineChoice.LITERT_GPU -> stringResource(R.string.litert_gpu)
+    EngineChoice.EXECUTORCH -> stringResource(R.string.executorch)
+}
+
+@Composable
+private fun PhotoButtons(actions: SegmentationActions) {
+    Row(horizontalArrangement = Arrangement.spacedBy(8.dp)) {
+        Button(onClick = actions.pickPhoto) { Text(stringResource(R.string.pick_photo)) }
+        Button(onClick = actions.takePhoto) { Text(stringResource(R.string.take_photo)) }
+        Button(onClick = actions.recordDump) { Text(stringResource(R.string.share_dump)) }
+    }
+}
+
+@Composable
+private fun Waiting(what: String) {
+    Text(what)
+    LinearProgressIndicator(Modifier.fillMaxWidth())
+}
+
+@Composable
+private fun Shown(photo: Bitmap, modifier: Modifier, overlay: Bitmap? = null) =
+    PhotoCanvas(photo, overlay, Prompt(), tapsAreOnObject = true, onGesture = {}, modifier.fillMaxWidth())
+
+@Composable
+private fun PromptingPhoto(state: SegmentationState.Prompting, actions: SegmentationActions, modifier: Modifier) {
+    var tapsAreOnObject by remember { mutableStateOf(true) }
+    PhotoCanvas(
+        photo = state.photo.shown,
+        overlay = state.answer?.mask,
+        prompt = state.prompt,
+        tapsAreOnObject = tapsAreOnObject,
+        onGesture = actions.onGesture,
+        modifier = modifier.fillMaxWidth(),
+    )
+    Text(state.notice ?: timingOf(state))
+    Row(horizontalArrangement = Arrangement.spacedBy(8.dp)) {
+        FilterChip(
+            selected = tapsAreOnObject,
+            onClick = { tapsAreOnObject = !tapsAreOnObject },
+            label = { Text(stringResource(if (tapsAreOnObject) R.string.on_object else R.string.off_object)) },
+        )
+        Button(onClick = actions.refine, enabled = state.answer != null) { Text(stringResource(R.string.refine)) }
+        Button(onClick = actions.clear) { Text(stringResource(R.string.clear)) }
+        Button(onClick = actions.findEverything) { Text(stringResource(R.string.everything)) }
+    }
+}
+
+@Composable
+private fun timingOf(state: SegmentationState.Prompting): String {
+    val answer = state.answer ?: return stringResource(R.string.tap_or_drag, state.photo.encodeMs)
+    val score = answer.prediction.scores[answer.prediction.best]
+    return stringResource(R.string.timing, state.photo.encodeMs, answer.decodeMs, answer.postprocessMs, score)
+}
+
+@Composable
+private fun Searching(state: SegmentationState.Searching, cancel: () -> Unit, modifier: Modifier) {
+    val progress = state.progress
+    if (progress == null) {
+        Waiting(stringResource(R.string.searching))
+    } else {
+        Text(stringResource(R.string.search_progress, progress.round, progress.decoded, progress.total))
+        val share = progress.decoded.toFloat() / maxOf(progress.total, 1)
+        LinearProgressIndicator({ share }, Modifier.fillMaxWidth())
+    }
+    Shown(state.photo.shown, modifier)
+    Button(onClick = cancel) { Text(stringResource(R.string.stop)) }
+}
+
+@Composable
+private fun Found(state: SegmentationState.Found, clear: () -> Unit, modifier: Modifier) {
+    val text = if (state.stoppedEarly) R.string.found_so_far else R.string.found
+    Text(stringResource(text, state.count, state.searchMs))
+    Shown(state.photo.shown, modifier, state.objects)
+    Button(onClick = clear) { Text(stringResource(R.string.back_to_prompts)) }
+}

@@ -1,0 +1,15 @@
+@file:Suppress("unused")
+
+package androidx.activity.result
+
+import androidx.activity.result.contract.ActivityResultContracts
+
+abstract class ActivityResultLauncher<I> {
+    abstract fun launch(input: I)
+}
+
+class PickVisualMediaRequest
+
+fun PickVisualMediaRequest(
+    mediaType: ActivityResultContracts.PickVisualMedia.VisualMediaType,
+): PickVisualMediaRequest = TODO()

@@ -1,0 +1,7 @@
+@file:Suppress("unused")
+
+package androidx.compose.ui
+
+interface Modifier {
+    companion object : Modifier
+}
