@@ -1,6 +1,7 @@
 # make demo   environment, install, main job, a picture at the end
 # make test   the test suite
 # make test-apps   the Swift and Kotlin libraries and the sample apps, as far as Linux can test them
+# make bench  the benchmarks that need no data of yours, into benchmarks/results; hours
 # make docs   the documentation, in site/index.html
 PYTHON ?= python3
 VENV ?= .venv
@@ -44,6 +45,12 @@ docs: $(VENV)/.installed
 bench: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.conversion
 	$(BIN)/python -m benchmarks.decoding
+	$(BIN)/python -m benchmarks.tflite
+	$(BIN)/python -m benchmarks.bench_mil
+	$(BIN)/python -m benchmarks.photos
+	$(BIN)/python -m benchmarks.everything_memory
+	$(BIN)/python -m benchmarks.cost
+	$(BIN)/python -m benchmarks.history --out history.html
 
 clean:
 	rm -rf $(VENV) demo site build dist *.egg-info

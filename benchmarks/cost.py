@@ -1,6 +1,7 @@
 """What a model costs on this machine: parameters, MACs, peak memory, latency and throughput.
 
     python -m benchmarks.cost                                     the shipped checkpoint
+    python -m benchmarks.cost --quick                             fewer runs, everything mode with one grid
     python -m benchmarks.cost tinysam_42.3.pth bundle --grids 16,32,64 --threads 2
 
 A checkpoint runs on torch, a bundle on each of its artifacts; each in a process of its own, since peak memory
@@ -30,6 +31,7 @@ from tinysam_mobile.everything import EverythingConfig
 ROOT = Path(__file__).parents[1]
 PHOTO_SIZE = (600, 800)
 SLOTS = 2
+QUICK_RUNS, QUICK_GRIDS = 3, "16"
 
 
 def photo() -> np.ndarray[Any, np.dtype[np.uint8]]:
@@ -98,6 +100,8 @@ def print_row(row: dict[str, Any]) -> None:
 @click.option("--threads", type=int, default=1, show_default=True)
 @click.option("--runs", type=int, default=5, show_default=True, help="Timed runs after one to warm up.")
 @click.option("--grids", default="16,32,64", show_default=True, help="Grids of everything mode; empty: none.")
+@click.option("--quick", is_flag=True, help=f"{QUICK_RUNS} runs, grid {QUICK_GRIDS}; for a busy machine.")
+@click.option("--note", default="", help="What else the machine was doing, kept in the result.")
 @click.option("--name", default="cost", show_default=True, help="Name of the result in benchmarks/results.")
 @click.option("--worker", type=(str, str, str), hidden=True, default=None)
 def main(
@@ -105,10 +109,14 @@ def main(
     threads: int,
     runs: int,
     grids: str,
+    quick: bool,
+    note: str,
     name: str,
     worker: tuple[str, str, str] | None,
 ) -> None:
     """Measure SOURCES (checkpoints, bundles; the shipped checkpoint by default) and save the figures."""
+    if quick:
+        runs, grids = QUICK_RUNS, QUICK_GRIDS
     sides = tuple(int(side) for side in grids.split(",") if side)
     if worker:
         source, runtime, recipe = worker
@@ -123,7 +131,8 @@ def main(
         done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
         rows.append(json.loads(done.stdout.splitlines()[-1]))
         print_row(rows[-1])
-    click.echo(save(name, {"threads": threads, "photo_size": list(PHOTO_SIZE), "models": rows}))
+    result = {"note": note, "threads": threads, "photo_size": list(PHOTO_SIZE), "models": rows}
+    click.echo(save(name, result))
 
 
 if __name__ == "__main__":

@@ -45,12 +45,14 @@ def _versions() -> dict[str, str]:
 
 
 def machine() -> dict[str, Any]:
-    """Return processor, system, versions and the malloc settings that decide torch's speed on a CPU."""
+    """Return processor, system, versions, load and the malloc settings that decide torch's speed."""
     return {
         "processor": _cpu(),
         "cores": os.cpu_count(),
         "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
         "versions": _versions(),
+        # How many processes wanted a core in the last minute, this one among them: figures of a busy machine.
+        "load_1min": round(os.getloadavg()[0], 1),
         "malloc": {key: value for key, value in sorted(os.environ.items()) if key.startswith("MALLOC_")},
     }
 

@@ -20,14 +20,14 @@ settings.load_profile("tinysam")
 @pytest.fixture(scope="session")
 def tflite_bundle(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, CompletedProcess[str]]:
     """The bundle that `convert stand-in:tiny-test --target tflite --json` wrote, and what it printed."""
-    folder = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        # The workers' folders lie side by side, and one conversion serves them all.
-        folder = folder.parent
-    out, printed = folder / "tflite_bundle", folder / "tflite_bundle.json"
+    base = tmp_path_factory.getbasetemp()
+    # xdist's workers have folders side by side, and one conversion serves them all.
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "tflite"
+    folder.mkdir(exist_ok=True)
+    out, printed = folder / "bundle", folder / "printed.json"
     options = ["--target", "tflite", "--batch", "2", "--out", str(out), "--json"]
     command = [sys.executable, "-m", "tinysam_mobile", "convert", "stand-in:tiny-test", *options]
-    with FileLock(folder / "tflite_bundle.lock"):
+    with FileLock(folder / "lock"):
         if not printed.exists():
             done = run(command, capture_output=True, text=True, check=False)
             printed.write_text(json.dumps([done.returncode, done.stdout, done.stderr]))

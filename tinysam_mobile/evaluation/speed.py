@@ -33,6 +33,7 @@ class Timing:
     lower_quartile_ms: float
     upper_quartile_ms: float
     runs: int
+    warm_up_runs: int
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON data, with `per_s`, runs in a second at the median."""
@@ -50,7 +51,11 @@ def timed(work: Callable[[], Any], *, runs: int, warm_up: int = 1) -> Timing:
         milliseconds.append((perf_counter() - start) * 1e3)
     lower, upper = np.quantile(milliseconds, (0.25, 0.75)).tolist()
     return Timing(
-        latency_ms=median(milliseconds), lower_quartile_ms=lower, upper_quartile_ms=upper, runs=runs
+        latency_ms=median(milliseconds),
+        lower_quartile_ms=lower,
+        upper_quartile_ms=upper,
+        runs=runs,
+        warm_up_runs=warm_up,
     )
 
 
