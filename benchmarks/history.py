@@ -23,7 +23,7 @@ from benchmarks.record import RESULTS
 
 COLOURS = ("#1f6feb", "#d1242f", "#1a7f37", "#8250df", "#9a6700")
 WIDTH, HEIGHT, MARGIN = 320, 90, 10
-NAMES = ("model", "name", "runtime", "recipe")
+NAMES = ("model", "name", "runtime", "recipe", "component", "entry_point", "format", "method")
 """Keys whose values name an entry of a list better than its number."""
 
 
@@ -52,8 +52,10 @@ def leaves(data: Any, path: str = "") -> Iterator[tuple[str, float]]:
     elif isinstance(data, list) and data and all(type(value) in (int, float) for value in data):
         yield path, float(median(data))
     elif isinstance(data, list):
-        for i, value in enumerate(data):
-            yield from leaves(value, _joined(path, _entry_name(value) or str(i)))
+        names = [_entry_name(value) for value in data]
+        for i, (name, value) in enumerate(zip(names, data, strict=True)):
+            key = name if name and names.count(name) == 1 else f"{name} {i}".strip()
+            yield from leaves(value, _joined(path, key))
     else:
         for key, value in data.items():
             yield from leaves(value, _joined(path, key))
@@ -112,7 +114,7 @@ def plot(points: Sequence[Point], machines: Sequence[str]) -> str:
 
 
 def page(found: dict[str, dict[str, list[Point]]]) -> str:
-    """The whole page."""
+    """The whole page, `found` as `history` returns it."""
     machines = list(
         dict.fromkeys(p.machine for series in found.values() for points in series.values() for p in points)
     )
@@ -120,19 +122,29 @@ def page(found: dict[str, dict[str, list[Point]]]) -> str:
         f'<li style="color:{COLOURS[i % len(COLOURS)]}">{html.escape(machine)}</li>'
         for i, machine in enumerate(machines)
     )
-    sections = []
-    for result, series in found.items():
-        rows = "".join(
-            f"<tr><td>{html.escape(name)}</td><td>{points[-1].value:.6g}</td>"
-            f"<td>{plot(points, machines)}</td></tr>"
-            for name, points in series.items()
-        )
-        sections.append(f"<h2>{html.escape(result)}</h2><table>{rows}</table>")
+    sections = [_section(result, series, machines) for result, series in found.items()]
     return (
         '<!doctype html><meta charset="utf-8"><title>Benchmark history</title>'
         "<style>body{font:14px sans-serif;margin:2em}td{padding:2px 12px;border-top:1px solid #ddd}</style>"
         f"<h1>Benchmark history</h1><ul>{key}</ul>{''.join(sections)}\n"
     )
+
+
+def _section(result: str, series: dict[str, list[Point]], machines: Sequence[str]) -> str:
+    """A result: a plot of each figure that was measured more than once; the others folded away."""
+    plots = [_row(name, points, plot(points, machines)) for name, points in series.items() if len(points) > 1]
+    single = [_row(name, points, points[-1].date) for name, points in series.items() if len(points) == 1]
+    folded = (
+        f"<details><summary>{len(single)} figures measured once</summary>"
+        f"<table>{''.join(single)}</table></details>"
+        if single
+        else ""
+    )
+    return f"<h2>{html.escape(result)}</h2><table>{''.join(plots)}</table>{folded}"
+
+
+def _row(name: str, points: Sequence[Point], shown: str) -> str:
+    return f"<tr><td>{html.escape(name)}</td><td>{points[-1].value:.6g}</td><td>{shown}</td></tr>"
 
 
 @click.command()

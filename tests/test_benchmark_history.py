@@ -48,7 +48,15 @@ def test_points_are_the_commits_from_old_to_new(results: Path) -> None:
 def test_page_names_machines_and_last_values(results: Path) -> None:
     text = page(history(results))
     assert "M1 &lt;Pro&gt;" in text
-    assert "<td>seconds</td><td>1.5</td>" in text
+    assert "<td>seconds</td><td>1.5</td><td><svg" in text
+
+
+def test_figures_measured_once_are_folded_away() -> None:
+    once = Point(commit="a", date="2026-01-01", machine="m", value=3.0)
+    text = page({"encode": {"bytes": [once]}})
+    assert "1 figures measured once" in text
+    assert "<td>bytes</td><td>3</td><td>2026-01-01</td>" in text
+    assert "<svg" not in text
 
 
 def test_numbers_have_paths_and_lists_their_median() -> None:
@@ -57,6 +65,18 @@ def test_numbers_have_paths_and_lists_their_median() -> None:
         "rows.nano tflite.ms": 2.0,
         "rows.1.ms": 5.0,
     }
+
+
+def test_entries_of_one_name_are_not_one_figure() -> None:
+    rows = [
+        {"runtime": "tflite", "component": "encoder", "mb": 4},
+        {"runtime": "tflite", "component": "decoder", "mb": 2},
+    ]
+    assert [name for name, _ in leaves(rows)] == ["tflite encoder.mb", "tflite decoder.mb"]
+    assert [name for name, _ in leaves([{"name": "a", "mb": 1}, {"name": "a", "mb": 2}])] == [
+        "a 0.mb",
+        "a 1.mb",
+    ]
 
 
 def test_plot_is_an_svg_with_a_point_for_each_commit() -> None:
