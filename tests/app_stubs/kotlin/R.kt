@@ -16,6 +16,7 @@ object R {
         const val litert_cpu: Int = 0
         const val litert_gpu: Int = 0
         const val executorch: Int = 0
+        const val platform_resize: Int = 0
         const val on_object: Int = 0
         const val off_object: Int = 0
         const val refine: Int = 0

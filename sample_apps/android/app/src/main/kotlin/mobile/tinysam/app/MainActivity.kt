@@ -43,7 +43,8 @@ class MainActivity : ComponentActivity() {
                 Surface {
                     val state by viewModel.state.collectAsStateWithLifecycle()
                     val choice by viewModel.choice.collectAsStateWithLifecycle()
-                    SegmentationScreen(state, choice, actions())
+                    val usesPlatformResize by viewModel.usesPlatformResize.collectAsStateWithLifecycle()
+                    SegmentationScreen(state, choice, usesPlatformResize, actions())
                 }
             }
         }
@@ -61,6 +62,7 @@ class MainActivity : ComponentActivity() {
         },
         takePhoto = { takePhoto.launch(cameraPhoto()) },
         chooseEngine = viewModel::loadModel,
+        usePlatformResize = viewModel::usePlatformResize,
         onGesture = viewModel::onGesture,
         refine = viewModel::refine,
         findEverything = viewModel::findEverything,

@@ -27,6 +27,7 @@ class SegmentationActions(
     val pickPhoto: () -> Unit,
     val takePhoto: () -> Unit,
     val chooseEngine: (EngineChoice) -> Unit,
+    val usePlatformResize: (Boolean) -> Unit,
     val onGesture: (Gesture) -> Unit,
     val refine: () -> Unit,
     val findEverything: () -> Unit,
@@ -36,9 +37,19 @@ class SegmentationActions(
 )
 
 @Composable
-fun SegmentationScreen(state: SegmentationState, choice: EngineChoice, actions: SegmentationActions) {
+fun SegmentationScreen(
+    state: SegmentationState,
+    choice: EngineChoice,
+    usesPlatformResize: Boolean,
+    actions: SegmentationActions,
+) {
     Column(Modifier.fillMaxSize().padding(12.dp), verticalArrangement = Arrangement.spacedBy(8.dp)) {
         EngineChips(choice, actions.chooseEngine)
+        FilterChip(
+            selected = usesPlatformResize,
+            onClick = { actions.usePlatformResize(!usesPlatformResize) },
+            label = { Text(stringResource(R.string.platform_resize)) },
+        )
         when (state) {
             SegmentationState.LoadingModel -> Waiting(stringResource(R.string.loading_model))
 

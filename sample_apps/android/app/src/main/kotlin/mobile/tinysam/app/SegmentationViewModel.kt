@@ -16,11 +16,14 @@ import kotlinx.coroutines.launch
 import mobile.tinysam.core.EverythingGenerator
 import mobile.tinysam.core.EverythingSettings
 import mobile.tinysam.core.LabelMap
+import mobile.tinysam.core.PhotoResizer
 import mobile.tinysam.core.Predictor
 import mobile.tinysam.core.Prompt
 import mobile.tinysam.core.SearchEnd
 import mobile.tinysam.core.TinySamException
+import mobile.tinysam.core.resizeBilinear
 import mobile.tinysam.platform.EngineChoice
+import mobile.tinysam.platform.platformResizer
 import mobile.tinysam.platform.toBitmap
 import java.io.File
 import java.util.concurrent.atomic.AtomicBoolean
@@ -51,6 +54,12 @@ class SegmentationViewModel(
     /** A dump that waits to be shared; null after [dumpWasShared]. */
     val dump: StateFlow<File?> = mutableDump.asStateFlow()
 
+    private val mutableUsesPlatformResize = MutableStateFlow(false)
+
+    /** Whether photos are resized by Android: faster, and the masks differ from the host's. */
+    val usesPlatformResize: StateFlow<Boolean> = mutableUsesPlatformResize.asStateFlow()
+
+    /** Touched by the worker only. */
     private var predictor: Predictor? = null
     private val isCancelled = AtomicBoolean()
 
@@ -68,12 +77,17 @@ class SegmentationViewModel(
         }
     }
 
+    /** Holds for photos that are opened from now on. */
+    fun usePlatformResize(isWanted: Boolean) {
+        mutableUsesPlatformResize.value = isWanted
+    }
+
     fun open(uri: Uri) {
-        val predictor = predictor ?: return
-        start(next = null) {
+        val resizer = if (usesPlatformResize.value) platformResizer else PhotoResizer(::resizeBilinear)
+        withModel(next = null) { predictor ->
             val (rows, shown) = photos.load(uri)
             mutableState.value = SegmentationState.EncodingPhoto(shown)
-            val (encoded, encodeMs) = timed { predictor.encode(rows) }
+            val (encoded, encodeMs) = timed { predictor.encode(rows, resizer) }
             val photo = ReadyPhoto(shown, encoded, predictor.upscaler(encoded.geometry), encodeMs)
             mutableState.value = SegmentationState.Prompting(photo)
         }
@@ -108,10 +122,9 @@ class SegmentationViewModel(
 
     fun findEverything() {
         val current = state.value as? SegmentationState.Prompting ?: return
-        val predictor = predictor ?: return
         val photo = current.photo
         isCancelled.set(false)
-        start(SegmentationState.Searching(photo)) {
+        withModel(SegmentationState.Searching(photo)) { predictor ->
             val search =
                 EverythingGenerator(
                     predictor = predictor,
@@ -140,8 +153,7 @@ class SegmentationViewModel(
 
     /** Replays the fixtures in the app and offers the dump for sharing. */
     fun recordDump() {
-        val predictor = predictor ?: return
-        start(SegmentationState.Replaying(done = 0, total = 0)) {
+        withModel(SegmentationState.Replaying(done = 0, total = 0)) { predictor ->
             mutableDump.value =
                 models.recordDump(predictor, choice.value) { done, total ->
                     mutableState.value = SegmentationState.Replaying(done, total)
@@ -155,12 +167,12 @@ class SegmentationViewModel(
     }
 
     override fun onCleared() {
-        predictor?.engine?.close()
+        // On the worker, after a call that may still run there: the view model's own scope is cancelled by now.
+        CoroutineScope(worker).launch { predictor?.engine?.close() }
     }
 
     private fun predict(current: SegmentationState.Prompting, prompt: Prompt, maskInput: FloatArray?) {
-        val predictor = predictor ?: return
-        start(next = null) {
+        withModel(next = null) { predictor ->
             val photo = current.photo
             val (prediction, decodeMs) = timed {
                 predictor.predict(photo.encoded, prompt, maskInput, photo.upscaler)
@@ -171,8 +183,11 @@ class SegmentationViewModel(
         }
     }
 
+    private fun withModel(next: SegmentationState?, work: CoroutineScope.(Predictor) -> Unit) =
+        start(next) { predictor?.let { work(it) } }
+
     /** Runs `work` after whatever ran before, and shows what goes wrong. */
-    private fun start(next: SegmentationState?, work: suspend CoroutineScope.() -> Unit) {
+    private fun start(next: SegmentationState?, work: CoroutineScope.() -> Unit) {
         if (next != null) mutableState.value = next
         val before = state.value
         viewModelScope.launch(worker) {

@@ -1,7 +1,5 @@
 package mobile.tinysam.core
 
-import java.nio.ByteBuffer
-import java.nio.ByteOrder
 import java.nio.FloatBuffer
 
 /**
@@ -17,10 +15,6 @@ fun interface PhotoResizer {
     /** The photo in `height` x `width`. */
     fun resize(photo: RgbRows, height: Int, width: Int): RgbImage
 }
-
-/** A direct buffer of floats in the machine's byte order, which an engine reads in place. */
-fun directFloats(count: Int): FloatBuffer =
-    ByteBuffer.allocateDirect(count * Float.SIZE_BYTES).order(ByteOrder.nativeOrder()).asFloatBuffer()
 
 /** Resizes a photo to the S frame and pads it at the right and bottom. */
 fun preprocess(
@@ -50,6 +44,6 @@ private fun square(photo: RgbImage, side: Int, padValue: Float): FloatBuffer {
             planes.put(row)
         }
     }
-    planes.rewind()
+    planes.moveTo(0)
     return planes
 }

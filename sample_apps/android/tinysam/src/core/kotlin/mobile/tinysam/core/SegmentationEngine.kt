@@ -37,7 +37,7 @@ class DecoderAnswer(
     fun logits(prompt: Int, mask: Int): FloatArray {
         val values = FloatArray(maskSize * maskSize)
         val source = logits.duplicate()
-        source.position((prompt * masksPerPrompt + mask) * values.size)
+        source.moveTo((prompt * masksPerPrompt + mask) * values.size)
         source.get(values)
         return values
     }

@@ -31,7 +31,7 @@ class ExecuTorchEngine private constructor(
         val validSize = intArrayOf(image.geometry.validHeight, image.geometry.validWidth)
         val inputs = mapOf(Contract.IMAGE to image.image, Contract.VALID_SIZE to validSize)
         val values = encoder.run(Contract.ENCODE, inputs).single()
-        return ImageEmbedding(directFloats(values.size).apply { put(values).rewind() })
+        return ImageEmbedding(directFloats(values))
     }
 
     override fun decode(embedding: ImageEmbedding, prompt: PackedPrompts, maskInput: FloatArray?): DecoderAnswer {

@@ -9,6 +9,7 @@ import mobile.tinysam.core.PackedPrompts
 import mobile.tinysam.core.Preprocessed
 import mobile.tinysam.core.SegmentationEngine
 import mobile.tinysam.core.directFloats
+import mobile.tinysam.core.moveTo
 import org.tensorflow.lite.Interpreter
 import org.tensorflow.lite.gpu.CompatibilityList
 import org.tensorflow.lite.gpu.GpuDelegate
@@ -46,7 +47,7 @@ class LiteRtEngine private constructor(
     }
 
     override fun decode(embedding: ImageEmbedding, prompt: PackedPrompts, maskInput: FloatArray?): DecoderAnswer {
-        this.maskInput.clear()
+        this.maskInput.moveTo(0)
         if (maskInput != null) this.maskInput.put(maskInput)
         hasMaskInput.put(0, if (maskInput == null) 0f else 1f)
         val mask = mapOf(Contract.MASK_INPUT to this.maskInput, Contract.HAS_MASK_INPUT to hasMaskInput)
@@ -70,9 +71,9 @@ class LiteRtEngine private constructor(
         private val scores = directFloats(manifest.entryPoints.getValue(entryPoint).outputs[1].count)
 
         fun run(embedding: ImageEmbedding, packed: PackedPrompts, mask: Map<String, Buffer>): DecoderAnswer {
-            coords.clear()
+            coords.moveTo(0)
             coords.put(packed.coords)
-            labels.clear()
+            labels.moveTo(0)
             labels.put(packed.labels)
             val inputs =
                 mapOf<String, Buffer>(
@@ -113,7 +114,7 @@ class LiteRtEngine private constructor(
         /** Runs a signature; buffers are read from their start and stand there again afterwards. */
         fun run(entryPoint: String, inputs: Map<String, Buffer>, outputs: Map<String, Buffer>) {
             val key = keys[entryPoint] ?: throw EngineException("the model has no entry point $entryPoint")
-            (inputs.values + outputs.values).forEach(Buffer::rewind)
+            (inputs.values + outputs.values).forEach { it.moveTo(0) }
             try {
                 interpreter.runSignature(inputs, outputs, key)
             } catch (error: IllegalArgumentException) {
@@ -124,7 +125,7 @@ class LiteRtEngine private constructor(
             } catch (error: IllegalStateException) {
                 throw EngineException("LiteRT failed in $entryPoint: ${error.message}", error)
             }
-            (inputs.values + outputs.values).forEach(Buffer::rewind)
+            (inputs.values + outputs.values).forEach { it.moveTo(0) }
         }
 
         fun close() {

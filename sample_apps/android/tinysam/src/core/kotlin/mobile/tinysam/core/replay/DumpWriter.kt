@@ -5,6 +5,7 @@ import mobile.tinysam.core.json.JsonObject
 import mobile.tinysam.core.json.JsonText
 import mobile.tinysam.core.json.jsonOf
 import mobile.tinysam.core.json.toJson
+import mobile.tinysam.core.moveTo
 import java.io.Closeable
 import java.io.File
 import java.nio.ByteBuffer
@@ -51,7 +52,8 @@ class DumpWriter(private val target: File) : Closeable {
 
     /** Writes float32 values from the buffer's start to its limit. */
     fun writeFloats(name: String, shape: List<Int>, values: FloatBuffer) {
-        val source = values.duplicate().apply { rewind() }
+        val source = values.duplicate()
+        source.moveTo(0)
         val bytes = ByteArray(source.remaining() * Float.SIZE_BYTES)
         ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN).asFloatBuffer().put(source)
         write(name, "float32", shape, bytes)

@@ -9,6 +9,7 @@ import mobile.tinysam.core.RGB_CHANNELS
 import mobile.tinysam.core.RecordingException
 import mobile.tinysam.core.SegmentationEngine
 import mobile.tinysam.core.directFloats
+import mobile.tinysam.core.moveTo
 import java.nio.FloatBuffer
 import java.util.IdentityHashMap
 
@@ -29,8 +30,7 @@ class RecordedEngine(private val fixtures: FixtureSet, private val manifest: Man
                 FloatBuffer.wrap(fixtures.expected(it.name, "preprocessed_image", count)) == image.image
             } ?: throw RecordingException("the recording has no photo with these preprocessed pixels")
         val values = fixtures.expected(photo.name, "embedding", sizes.channels * sizes.gridSize * sizes.gridSize)
-        val buffer = directFloats(values.size).apply { put(values).rewind() }
-        return ImageEmbedding(buffer).also { encoded[it] = photo }
+        return ImageEmbedding(directFloats(values)).also { encoded[it] = photo }
     }
 
     override fun decode(embedding: ImageEmbedding, prompt: PackedPrompts, maskInput: FloatArray?): DecoderAnswer =
@@ -51,7 +51,7 @@ class RecordedEngine(private val fixtures: FixtureSet, private val manifest: Man
             val slots = slotRows(prompts, row)
             if (isUnused(slots)) continue
             val name = find(photo, slots, maskInput)
-            logits.position(row * logitsPerPrompt)
+            logits.moveTo(row * logitsPerPrompt)
             logits.put(fixtures.expected(name, "low_res_logits", logitsPerPrompt))
             fixtures.expected(name, "predicted_iou", masks).copyInto(scores, row * masks)
         }
