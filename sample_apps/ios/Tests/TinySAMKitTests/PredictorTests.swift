@@ -166,6 +166,21 @@ final class PredictorTests: XCTestCase {
         XCTAssertEqual(result.decoderCalls, 0)
     }
 
+    func testAScoreMustBeAboveTheThreshold() async throws {
+        let manifest = try fixtures.manifest()
+        let thresholds = try EverythingThresholds([
+            "points_per_side": 4, "pred_iou_thresh": 0.75, "stability_score_thresh": 0.5,
+            "stability_score_offset": 1, "high_score_thresh": 100, "box_nms_thresh": 0.7,
+        ])
+        for (score, isFound) in [(Float(0.75), false), (Float(0.75).nextUp, true)] {
+            let engine = RampEngine(manifest: manifest, scores: [0, score, 0])
+            let predictor = Predictor(manifest: manifest, engine: engine)
+            let generator = EverythingGenerator(predictor: predictor, thresholds: thresholds)
+            let result = try await generator.generate(on: predictor.encode(photo()))
+            XCTAssertEqual(!result.objects.isEmpty, isFound, "\(score)")
+        }
+    }
+
     private func assertPromptError(_ body: () async throws -> some Any, line: UInt = #line) async {
         await assertError(body, line: line) { if case .prompt = $0 { true } else { false } }
     }
