@@ -53,8 +53,8 @@ public struct RecordedEngine: SegmentationEngine {
     public func decode(
         embedding: FloatTensor, prompt: PackedPrompts, maskInput: FloatTensor?
     ) async throws -> DecoderAnswer {
-        try answer(Question(rows: prompt.rows(of: 0), mask: maskInput), to: embedding)
-            .map { batched([$0]) } ?? batched([empty])
+        let question = Question(rows: prompt.rows(of: 0), mask: maskInput)
+        return batched([try answer(question, to: embedding) ?? empty])
     }
 
     public func decodeBatch(embedding: FloatTensor, prompts: PackedPrompts) async throws -> DecoderAnswer {
