@@ -73,7 +73,7 @@ PARSED_ONLY = {
     r"tinysam-mobile convert (?!--help)": CONVERSION,
     r"tinysam-mobile fetch (?!--list)": "needs the network; tests/test_fetch.py has a server of its own",
     r"tinysam-mobile distill (prepare|train|cache|export)\b": TRAINING,
-    r"tinysam-mobile distill thresholds \$N": TRAINING,
+    r"tinysam-mobile distill thresholds": "no thresholds suit noise; tests/test_choose_thresholds.py",
     r"tinysam-mobile bench bundle_512": "two bundles; bench of one is run",
     r"tinysam-mobile validate by_hand": "tests/test_hand_converted.py writes such a file and runs it",
     r"tinysam-mobile evaluate .*--compare": "measures speed for minutes; tests/test_comparison.py",
@@ -169,10 +169,10 @@ def draw_data_set(folder: Path, photo: Image.Image) -> None:
         "categories": [{"id": 1, "name": "square", "frequency": "f"}],
     }
     boxes = [{"image_id": 1, "category_id": 1, "bbox": [20, 20, 80, 80], "score": 0.9}]
-    for images in ("coco_dev/images", "photos_with_masks/images", "val2017", "coco"):
+    for images in ("coco_dev/images", "val2017", "coco"):
         (folder / images).mkdir(parents=True)
         photo.save(folder / images / "1.png")
-    for name in ("coco_dev/instances", "photos_with_masks/instances", "instances_val2017", "lvis_v1_val"):
+    for name in ("coco_dev/instances", "instances_val2017", "lvis_v1_val"):
         (folder / f"{name}.json").write_text(json.dumps(document))
     for name in ("vitdet", "vitdet_lvis"):
         (folder / f"{name}.json").write_text(json.dumps(boxes))
