@@ -33,6 +33,18 @@ def contract_json() -> dict[str, Any]:
     return contract_data(checkpoint, contract_of(checkpoint.model, batch=2))
 
 
+def test_the_manifest_has_what_the_apps_would_have_to_know(contract_json: dict[str, Any]) -> None:
+    prompts, search = contract_json["prompts"], contract_json["everything_search"]
+    assert {str(code) for code in prompts["label_codes"].values()} == set(prompts["labels"])
+    assert contract_json["postprocess"]["masks_per_prompt"] == 3
+    # Every cell of a 4 x 4 block around a coarse point but the point itself, once.
+    block = {(x, y) for x in range(-1, 3) for y in range(-1, 3)} - {(0, 0)}
+    assert search["coarse_factor"] == 4
+    assert len(search["offsets"]) == len(block)
+    assert {tuple(offset) for offset in search["offsets"]} == block
+    assert search["crop_nms_thresh"] == 0.7
+
+
 def make_bundle(folder: Path, data: dict[str, Any], *kinds: tuple[str, str]) -> Path:
     """A bundle whose artifacts, a pair of each (runtime, recipe), hold no model but text."""
     artifacts = []
