@@ -34,7 +34,7 @@ from tinysam_mobile.predictor import Predictor
 from tinysam_mobile.simulator.base import Arrays, Backend
 from tinysam_mobile.simulator.registry import open_model
 
-TAUS = (0.0, 0.8, 2.0, 8.5)
+TAUS = (0.0, 0.2, 0.8, 8.5)
 """Mask logits, beside the checkpoint's own: from any pixel of a mask to the paper's."""
 GRIDS = (16, 32)
 

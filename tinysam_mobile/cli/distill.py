@@ -159,7 +159,7 @@ def export(run: Path, out: Path) -> None:
 @click.argument("photos", type=FOLDER)
 @click.option("--last", type=int, default=100, show_default=True, help="Photos at the end to choose among.")
 @click.option("--count", type=int, default=30, show_default=True, help="Photos of those, evenly spread.")
-@click.option("--max-masks", type=float, default=90.0, show_default=True, help="Masks per photo at most.")
+@click.option("--max-masks", type=float, default=100.0, show_default=True, help="Masks per photo at most.")
 @click.option(
     "--out", type=click.Path(path_type=Path, dir_okay=False), help="Checkpoint to write; the same by default."
 )
