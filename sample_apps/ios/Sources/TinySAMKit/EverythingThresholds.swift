@@ -13,9 +13,6 @@ public struct EverythingThresholds: Equatable, Sendable {
     /// Box IoU above which of two masks the one of the lower score goes.
     public let boxIoU: Float
 
-    /// Keys that the host's fast mode reads and this library does not.
-    private static let unused: Set = ["near_iou_slack", "near_stability_slack"]
-
     /// From the manifest's object `everything`. Throws `TinySAMError.manifest`.
     public init(_ named: [String: Double]) throws {
         var left = named
@@ -40,7 +37,7 @@ public struct EverythingThresholds: Equatable, Sendable {
         stabilityOffset = Float(try take("stability_score_offset"))
         highScore = Float(try take("high_score_thresh"))
         boxIoU = Float(try take("box_nms_thresh"))
-        if let unknown = left.keys.filter({ !Self.unused.contains($0) }).min() {
+        if let unknown = left.keys.min() {
             throw TinySAMError.manifest(
                 field: "everything.\(unknown)", reason: "is no threshold that this library knows; update it"
             )
