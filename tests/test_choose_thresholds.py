@@ -74,7 +74,7 @@ def test_a_tau_is_chosen_that_skips_enough_points(monkeypatch: pytest.MonkeyPatc
 
 
 def test_too_small_a_budget_is_an_error() -> None:
-    with pytest.raises(UsageError, match="allow more"):
+    with pytest.raises(UsageError, match="allow more masks"):
         choose([photo()], max_masks=-1)
 
 

@@ -162,7 +162,10 @@ def choose(
         and choice.prompts_per_photo <= MAX_PROMPT_SHARE * POINTS_PER_SIDE**2
     ]
     if not allowed:
-        raise UsageError(f"no thresholds leave at most {max_masks:g} masks per photo: allow more")
+        raise UsageError(
+            f"no thresholds leave at most {max_masks:g} masks per photo and skip a third of the points: "
+            "allow more masks, or train further"
+        )
     return max(allowed, key=lambda c: (c.average_recall, -c.prompts_per_photo)), tried
 
 

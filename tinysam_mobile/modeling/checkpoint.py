@@ -172,8 +172,8 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
 def _torch_reason(message: str) -> str:
     if "Unsupported global" in message or "weights_only" in message or "Weights only" in message:
         return (
-            "is a pickled Python object, not plain weights (like tinysam_w8a8.pth); it is not opened, since "
-            "unpickling runs code from the file. Save model.state_dict() where you trust it, or use "
+            "is a pickled Python object (like tinysam_w8a8.pth) or no checkpoint at all; it is not opened, "
+            "since unpickling runs code from the file. Save model.state_dict() where you trust it, or use "
             "tinysam_42.3.pth"
         )
     return "is truncated or not a PyTorch checkpoint; download it again"
