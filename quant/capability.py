@@ -86,7 +86,7 @@ CAPABILITIES: Mapping[str, Mapping[str, Capability]] = {
         "palettized_w8": _lacks("has no table of weights", "dynamic_w8"),
         "palettized_w6": _lacks("has no table of weights", "dynamic_w8"),
         "palettized_w4": _lacks("has no table of weights", "dynamic_w8"),
-        "dynamic_w8": _has("XNNPACK's dynamic conv and linear; depthwise convolutions float32"),
+        "dynamic_w8": _has("XNNPACK's dynamic linear; convolutions float32"),
         "static_w8a8": _has("XNNPACK's int8 conv, linear and, in the encoder, products of attention"),
         "static_w8a8_attn16": _lacks("XNNPACK has no 16-bit integers", "static_w8a8"),
         "static_w6a6": _SIMULATED,

@@ -52,14 +52,13 @@ def insert_static(graph: LayerGraph, plan: QuantPlan, *, quantize_outputs: bool)
 
 
 def insert_dynamic(graph: LayerGraph) -> nn.Module:
-    """Give convolutions and linear layers of `graph`, which is changed, int8 weights and inputs that are
-    quantized as they come.
+    """Give linear layers of `graph` (changed in place) int8 weights and inputs quantized as they come.
 
-    Depthwise convolutions, for which XNNPACK has no such kernel, stay float.
+    Convolutions stay float: XNNPACK refuses dynamic ones when it runs (xnn_status_invalid_parameter).
     """
     writer = _Writer(graph)
     for layer in graph.layers.values():
-        if layer.kind in (LayerKind.CONV, LayerKind.LINEAR) and layer.weight is not None:
+        if layer.kind is LayerKind.LINEAR and layer.weight is not None:
             writer.quantize_weight(layer, None)
             writer.quantize_input_dynamically(layer)
     return writer.finish()

@@ -79,7 +79,12 @@ class ExecuTorchSession(Session):
         # torch warns about arrays that it may not write to, though it only reads these.
         arrays = [inputs[spec.name] for spec in signature.inputs]
         tensors = [torch.from_numpy(array if array.flags.writeable else array.copy()) for array in arrays]
-        outputs: Sequence[torch.Tensor] = self._methods[entry_point].execute(tensors)
+        try:
+            outputs: Sequence[torch.Tensor] = self._methods[entry_point].execute(tensors)
+        except RuntimeError as error:
+            raise BundleError(
+                f"{self._path}: {entry_point!r} loads but does not run ({_reason(error)}); {AGAIN}"
+            ) from error
         # `execute` has copied the outputs out of the program's memory already.
         return {
             spec.name: np.ascontiguousarray(tensor.numpy(), dtype=spec.dtype)
