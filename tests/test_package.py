@@ -70,7 +70,7 @@ def test_wheel_imports_from_another_directory(wheel: Path, tmp_path: Path) -> No
     # The dependencies come from this environment; a path in a .pth file brings no editable install along.
     (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
     file, count, bare = (
-        run(str(python), "-W", "ignore", "-c", IMPORT_ALL, cwd=tmp_path).splitlines()[-1].split()
+        run(str(python), "-E", "-W", "ignore", "-c", IMPORT_ALL, cwd=tmp_path).splitlines()[-1].split()
     )
     assert Path(file).is_relative_to(site)
     assert int(count) > 40
