@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -252,7 +253,7 @@ def main(
     out.mkdir(parents=True, exist_ok=True)
     for target, recipe in row_names(targets, recipes):
         path = out / f"{target}_{recipe}.json"
-        kept(path, lambda t=target, r=recipe: run_row(settings, t, r))  # type: ignore[misc]
+        kept(path, partial(run_row, settings, target, recipe))
         click.echo(f"done: {target} {recipe}", err=True)
     for text in save_table(settings, report):
         click.echo(text)
