@@ -23,7 +23,7 @@ __all__ = ["COMPRESSED_OPS", "compress_weights", "quantized_module"]
 COMPRESSED_OPS = ("conv", "linear", "matmul")
 MIN_ELEMENTS = 1024
 """Smaller weights stay float: kilobytes in all."""
-MIN_ADDED_ELEMENTS = 2**14
+MIN_ADDED_ELEMENTS = 2**12
 """Constants of an `add` that are larger become int8."""
 
 
@@ -39,7 +39,7 @@ def quantized_module(entry: EntryPoint, recipe: QuantRecipe, plan: QuantPlan | N
 
 
 def compress_weights(model: Any, recipe: QuantRecipe) -> Any:
-    """Return `model` (a one-function coremltools model) with the weights of a weight-only recipe.
+    """Return `model` (a one-function coremltools model) with the integer weights that it still lacks.
 
     Under every integer recipe, attention biases, which an `add` reads spread out over all pairs of window
     positions, are int8: they would be larger than all weights together.
@@ -53,8 +53,6 @@ def compress_weights(model: Any, recipe: QuantRecipe) -> Any:
     added_only = optimize.OptimizationConfig(op_type_configs={"add": added})
     with quiet():
         model = optimize.linear_quantize_weights(model, added_only)
-    if recipe.scheme is Scheme.STATIC:
-        return model
     if recipe.scheme is Scheme.PALETTIZED:
         rule = optimize.OpPalettizerConfig(
             mode="kmeans", nbits=recipe.weight_bits, weight_threshold=MIN_ELEMENTS
@@ -67,7 +65,9 @@ def compress_weights(model: Any, recipe: QuantRecipe) -> Any:
             block_size=recipe.block_size or 32,
             weight_threshold=MIN_ELEMENTS,
         )
-    config = optimize.OptimizationConfig(op_type_configs=dict.fromkeys(COMPRESSED_OPS, rule))
+    # A static plan has brought the integers of layers; the decoder's products with a constant are left.
+    op_types = ("matmul",) if recipe.scheme is Scheme.STATIC else COMPRESSED_OPS
+    config = optimize.OptimizationConfig(op_type_configs=dict.fromkeys(op_types, rule))
     compress = (
         optimize.palettize_weights if recipe.scheme is Scheme.PALETTIZED else optimize.linear_quantize_weights
     )

@@ -23,7 +23,7 @@ Value = fx.Node | Tensor
 Rule = Callable[..., Any]
 """`rule(rewriter, *args, **kwargs)`: what an operation becomes; its arguments are values of the new graph."""
 
-MAX_FOLDED_BYTES = 256 * 1024
+MAX_FOLDED_BYTES = 16 * 1024
 """A constant that is larger than this and than what it is computed from is computed at run time instead:
 positional encodings and gathered attention biases would add 9 MB to a 40 MB model."""
 

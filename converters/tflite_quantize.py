@@ -42,7 +42,7 @@ HYBRID_OPS = (_OPS.CONV_2D, _OPS.FULLY_CONNECTED)
 """Operations that XNNPACK runs with int8 weights and activations quantized as they come."""
 MIN_ELEMENTS = 1024
 """Smaller weights stay float32, the matrix of the Fourier features among them: kilobytes in all."""
-MIN_ADDED_ELEMENTS = 2**14
+MIN_ADDED_ELEMENTS = 2**12
 """Constants of an ADD that are larger are stored as int8: attention biases and positional encoding."""
 TYPES = {8: (schema.TensorType.INT8, np.int8), 16: (schema.TensorType.INT16, np.int16)}
 STATIC_VERSIONS = {_OPS.CONV_2D: 3, _OPS.DEPTHWISE_CONV_2D: 3, _OPS.FULLY_CONNECTED: 12, _OPS.BATCH_MATMUL: 4}

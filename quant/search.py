@@ -35,6 +35,7 @@ CANDIDATES = 100
 LOWEST, HIGHEST = 0.01, 1.2
 """Candidates as shares of the largest value."""
 ROUNDS = 3
+"""Fewer where a round changes nothing."""
 IMPORTANCE_FLOOR = 0.01
 """Weight of the plain squared error beside g²/mean(g²): channels that the drawn photos never ask, whose
 gradient is 0, would otherwise take any scale."""
@@ -164,8 +165,10 @@ def search_layer(layer: Layer, rows: LayerRows, start: LayerGrids, *, weight_bit
         weight = round_weight(layer.weight, clip, weight_bits)
         error = partial(_error, layer, exact, importance, second=weight)
         grid = _best_grid(first, start.inputs[0], error)
-        rounded = round_activation(first, grid)
+        rounded, before = round_activation(first, grid), clip
         clip = _best_clip(layer, rounded, exact, importance, weight_bits)
+        if np.array_equal(clip, before):
+            break
     return LayerGrids(inputs=(grid,), output=start.output, weight_clip=tuple(float(c) for c in clip))
 
 
@@ -206,8 +209,10 @@ def _search_product(
     for _ in range(ROUNDS):
         error = partial(_error, layer, exact, importance, second=round_activation(second, right))
         left = _best_grid(first, start.inputs[0], error)
-        error = partial(_error, layer, exact, importance, round_activation(first, left))
+        error, before = partial(_error, layer, exact, importance, round_activation(first, left)), right
         right = _best_grid(second, start.inputs[1], error)
+        if right == before:
+            break
     return left, right
 
 

@@ -104,8 +104,9 @@ class MaskDecoder(nn.Module):
         `prompt_tokens` (K, N, D), `prompt_bias` (K, 1, N) → (K, T, D), (K, 1, T).
         """
         own = torch.cat([self.iou_token.weight, self.mask_tokens.weight])
-        tokens = torch.cat([own.unsqueeze(0).expand(prompt_tokens.shape[0], -1, -1), prompt_tokens], dim=1)
-        return tokens, F.pad(prompt_bias, (own.shape[0], 0))
+        # Sums with padding, not a concatenation: converters would store `own` once for every prompt.
+        tokens = F.pad(prompt_tokens, (0, 0, len(own), 0)) + F.pad(own, (0, 0, 0, prompt_tokens.shape[1]))
+        return tokens, F.pad(prompt_bias, (len(own), 0))
 
     def masks(self, tokens: Tensor, image: Tensor) -> Tensor:
         """Tokens (K, T, D) and image (K, P, D) after the transformer → logits (K, 3, S/4, S/4)."""

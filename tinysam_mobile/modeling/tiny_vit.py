@@ -6,6 +6,8 @@ convolution and an MLP.  Keys and shapes are those of the published checkpoints.
 
 from __future__ import annotations
 
+from math import isqrt
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -60,27 +62,20 @@ class PatchMerging(nn.Module):
         return out
 
 
-def relative_offset_index(window_size: int) -> Tensor:
-    """Return, for each pair of window positions in raster order, the index of its |Δy|, |Δx| bias.
-
-    Offsets are numbered in the order in which the pairs first show them, which for a square window is
-    |Δy|·window_size + |Δx|.  int64 (window_size⁴,).
-    """
+def offset_sizes(window_size: int) -> Tensor:
+    """Return |i − j| for every pair of positions along one side of a window: int64 (window_size²,)."""
     side = torch.arange(window_size)
-    y, x = torch.meshgrid(side, side, indexing="ij")
-    dy = (y.reshape(-1, 1) - y.reshape(1, -1)).abs()
-    dx = (x.reshape(-1, 1) - x.reshape(1, -1)).abs()
-    return (dy * window_size + dx).reshape(-1)
+    return (side.unsqueeze(1) - side).abs().view(-1)
 
 
 class WindowAttention(nn.Module):
     """Multi-head attention inside windows with a learned bias per relative offset.
 
-    `qkv` holds, head by head, query, key and value rows.  The bias is gathered from its parameter at
-    each call: a cached copy can go stale when weights are loaded later.
+    `qkv` holds, head by head, query, key and value rows; `attention_biases` the bias of |Δy|, |Δx| in row
+    |Δy|·window_size + |Δx|.
     """
 
-    offset_index: Tensor
+    offset_sizes: Tensor
 
     def __init__(self, dim: int, num_heads: int, window_size: int) -> None:
         super().__init__()
@@ -90,7 +85,7 @@ class WindowAttention(nn.Module):
         self.qkv = nn.Linear(dim, 3 * dim)
         self.proj = nn.Linear(dim, dim)
         self.attention_biases = nn.Parameter(torch.zeros(num_heads, window_size**2))
-        self.register_buffer("offset_index", relative_offset_index(window_size), persistent=False)
+        self.register_buffer("offset_sizes", offset_sizes(window_size), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """(windows, T, dim) → (windows, T, dim), T = window_size²."""
@@ -101,10 +96,22 @@ class WindowAttention(nn.Module):
         scores = torch.bmm(query * self.scale, key.transpose(1, 2)).view(
             windows, self.num_heads, length, length
         )
-        bias = self.attention_biases.index_select(1, self.offset_index).view(self.num_heads, length, length)
-        weights = torch.softmax(scores + bias, dim=-1).view(windows * self.num_heads, length, length)
+        weights = torch.softmax(scores + self.pair_biases(), dim=-1)
+        weights = weights.view(windows * self.num_heads, length, length)
         out: Tensor = self.proj(head_merge(torch.bmm(weights, value), self.num_heads))
         return out
+
+    def pair_biases(self) -> Tensor:
+        """The bias of every pair of window positions in raster order: (heads, T, T).
+
+        Gathered at each call, since a cached copy can go stale when weights are loaded later; and side by
+        side, since one index of all pairs is larger in a file than the weights of the block.
+        """
+        heads, length = self.attention_biases.shape
+        side = isqrt(length)
+        offsets = self.attention_biases.view(heads, side, side)
+        pairs = offsets.index_select(1, self.offset_sizes).index_select(2, self.offset_sizes)
+        return pairs.view(heads * side, side, side, side).permute(0, 2, 1, 3).reshape(heads, length, length)
 
 
 def window_partition(x: Tensor, window_size: int) -> Tensor:
