@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from tests.drawn_data import SIDE, BoxFiller, draw
 from tinysam_mobile.errors import DatasetError, ImageError
 from tinysam_mobile.evaluation.coco import check_photos, read_annotations, read_coco
 from tinysam_mobile.evaluation.detections import read_boxes
+from tinysam_mobile.evaluation.json_stream import MAX_DEPTH, _ShallowJson, stream_items
 from tinysam_mobile.evaluation.photo import EvaluationPlan, evaluate_photo
 from tinysam_mobile.evaluation.results import open_results
 from tinysam_mobile.evaluation.run import figures, measure_photos
@@ -157,6 +159,28 @@ def test_a_file_of_another_kind_is_one_clear_error(drawn: Path, damage: str) -> 
     with pytest.raises(DatasetError, match=r"instances\.json: ") as caught:
         read_coco(drawn)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("depth", "is_refused"), [(MAX_DEPTH - 1, False), (MAX_DEPTH, True), (100_000, True)]
+)
+def test_deep_nesting_is_refused_before_it_takes_memory(tmp_path: Path, depth: int, is_refused: bool) -> None:
+    file = tmp_path / "deep.json"
+    file.write_text("[" + "[" * depth + "]" * depth + "]")
+    if is_refused:
+        with pytest.raises(DatasetError, match=f"nests more than {MAX_DEPTH} lists"):
+            list(stream_items(file))
+    else:
+        assert len(list(stream_items(file))) == 1
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 4096])
+def test_brackets_in_strings_are_no_nesting_wherever_the_file_is_cut(size: int) -> None:
+    strings = ["[" * 99, '"[{', "\\", "[\\", '\\"[', "é]" * 70, ""]
+    text = json.dumps([{"caption": text} for text in strings] * 5).encode()
+    stream = _ShallowJson(io.BytesIO(text), Path("captions.json"))
+    assert b"".join(iter(lambda: stream.read(size), b"")) == text
+    assert stream._depth == 0
 
 
 @pytest.mark.parametrize(

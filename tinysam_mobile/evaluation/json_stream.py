@@ -5,16 +5,50 @@ ijson reads; what it yields goes into a private SQLite file (`scratch_database`)
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import ijson
 
 from tinysam_mobile.errors import DatasetError
 
 __all__ = ["scratch_database", "stream_items"]
+
+MAX_DEPTH = 64
+"""Lists and objects inside one another; COCO and LVIS have 5."""
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|(\\?)\Z)', re.DOTALL)
+"""A string; of one that the data cut off, the group is the backslash that it ends with, or nothing."""
+_OTHER_THAN_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+
+
+class _ShallowJson:
+    """A JSON stream that raises `DatasetError` where it nests deeper than `MAX_DEPTH`.
+
+    ijson keeps the path to every level, which takes memory with the square of the depth.
+    """
+
+    def __init__(self, stream: BinaryIO, file: Path) -> None:
+        self._stream = stream
+        self._file = file
+        self._depth = 0
+        self._cut = b""
+
+    def read(self, size: int = -1) -> bytes:
+        """Return the next `size` bytes of the stream."""
+        data = self._stream.read(size)
+        parts = _STRING.split(self._cut + data)
+        ending = parts[-2] if len(parts) > 1 else None
+        self._cut = b"" if ending is None else b'"' + ending
+        for bracket in b"".join(parts[::2]).translate(None, _OTHER_THAN_BRACKETS):
+            self._depth += 1 if bracket in b"[{" else -1
+            if self._depth > MAX_DEPTH:
+                raise DatasetError(
+                    f"{self._file}: nests more than {MAX_DEPTH} lists and objects; is it the right file?"
+                )
+        return data
 
 
 def stream_items(file: Path, key: str | None = None) -> Iterator[Any]:
@@ -26,7 +60,7 @@ def stream_items(file: Path, key: str | None = None) -> Iterator[Any]:
     found = False
     try:
         with file.open("rb") as stream:
-            for entry in ijson.items(stream, prefix, use_float=True):
+            for entry in ijson.items(_ShallowJson(stream, file), prefix, use_float=True):
                 found = True
                 yield entry
         if not found and not _has_list(file, key or ""):
@@ -49,7 +83,8 @@ def _reason(error: ijson.JSONError) -> str:
 
 def _has_list(file: Path, prefix: str) -> bool:
     with file.open("rb") as stream:
-        return any(at == prefix and event == "start_array" for at, event, _ in ijson.parse(stream))
+        events = ijson.parse(_ShallowJson(stream, file))
+        return any(at == prefix and event == "start_array" for at, event, _ in events)
 
 
 def scratch_database(*statements: str) -> sqlite3.Connection:
