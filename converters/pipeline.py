@@ -19,7 +19,7 @@ from tinysam_mobile.modeling.checkpoint import Checkpoint
 from tinysam_mobile.quant.calibration import MIN_PHOTOS, CalibrationSet
 from tinysam_mobile.quant.capability import check_recipe
 from tinysam_mobile.quant.plan import QuantPlan
-from tinysam_mobile.quant.planning import make_plan, trace_all
+from tinysam_mobile.quant.planning import DEFAULT_METHOD, RANGE_METHODS, make_plan, trace_all
 from tinysam_mobile.quant.recipe import QuantRecipe, recipe_named
 from tinysam_mobile.quant.sensitivity import auto_mixed
 from tinysam_mobile.spec import Contract
@@ -41,6 +41,7 @@ EXECUTORCH_BACKENDS = ("xnnpack", "coreml", "vulkan")
 class ConversionOptions:
     """What `convert` may be told; the fields are the options of the command line.
 
+    `ranges` is how static recipes choose the ranges of activations, one of `planning.RANGE_METHODS`.
     `min_mask_iou` is `--auto-mixed`: static recipes keep their most costly layers in float until the mean IoU
     with the float model's masks reaches it on the calibration photos.
     """
@@ -52,6 +53,7 @@ class ConversionOptions:
     deployment_target: str = "iOS18"
     executorch_backend: str = "xnnpack"
     calibration: Path | None = None
+    ranges: str = DEFAULT_METHOD
     min_mask_iou: float | None = None
     overwrite: bool = False
 
@@ -62,6 +64,7 @@ class ConversionOptions:
             ("target", self.targets, CONVERTERS),
             ("deployment target", (self.deployment_target,), DEPLOYMENT_TARGETS),
             ("ExecuTorch backend", (self.executorch_backend,), EXECUTORCH_BACKENDS),
+            ("way to choose ranges", (self.ranges,), RANGE_METHODS),
         ):
             for name in names:
                 if name not in known:
@@ -159,7 +162,7 @@ def _plans(
     graphs = trace_all(modules)
     plans = {}
     for recipe in needy:
-        plan = make_plan(recipe, graphs, photos, contract, progress=progress)
+        plan = make_plan(recipe, graphs, photos, contract, method=options.ranges, progress=progress)
         if options.min_mask_iou is not None:
             floor = options.min_mask_iou
             plan = auto_mixed(graphs, plan, photos, contract, min_iou=floor, progress=progress)

@@ -7,7 +7,7 @@ model.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
@@ -23,7 +23,7 @@ from tinysam_mobile.quant.simulation import simulated
 from tinysam_mobile.simulator.base import Arrays
 from tinysam_mobile.spec import Contract
 
-__all__ = ["LayerCost", "auto_mixed", "rank_layers"]
+__all__ = ["LayerCost", "auto_mixed", "plan_cost", "rank_layers"]
 
 PHOTOS = 4
 """Photos that layers are judged on; each costs one run of the model per layer."""
@@ -31,7 +31,10 @@ PHOTOS = 4
 
 @dataclass(frozen=True, kw_only=True)
 class LayerCost:
-    """A layer rounded alone: SQNR of the mask logits in dB and mean IoU with the float model's masks."""
+    """A layer rounded alone: SQNR of the mask logits in dB and mean IoU with the float model's masks.
+
+    Without a name, all layers of a plan at once.
+    """
 
     name: str
     sqnr_db: float
@@ -43,6 +46,7 @@ class _Case:
     """A photo with its prompts and the float model's answer to them."""
 
     sample: Sample
+    embeddings: Tensor
     masks: Tensor
     iou: Tensor
 
@@ -62,6 +66,13 @@ def rank_layers(
         progress(f"sensitivity: layer {number + 1} of {len(plan.layers)}")
         costs.append(_cost(graphs, {name: grids}, plan, cases, name))
     return sorted(costs, key=lambda cost: (cost.mask_iou, cost.sqnr_db))
+
+
+def plan_cost(
+    graphs: Mapping[str, LayerGraph], plan: QuantPlan, calibration: CalibrationSet, contract: Contract
+) -> LayerCost:
+    """Return what all layers of the plan cost together."""
+    return _cost(graphs, plan.layers, plan, _cases(graphs, calibration, contract), "")
 
 
 def auto_mixed(
@@ -109,18 +120,23 @@ def _without(plan: QuantPlan, names: Sequence[str]) -> dict[str, LayerGrids]:
 
 @torch.no_grad()
 def _cases(graphs: Mapping[str, LayerGraph], calibration: CalibrationSet, contract: Contract) -> list[_Case]:
-    samples: Iterable[Sample] = islice(calibration.samples(contract), PHOTOS)
-    float_visit = simulated({}, weight_bits=8)
-    return [
-        _Case(sample=sample, masks=masks, iou=iou)
-        for sample in samples
-        for masks, iou in (_answers(graphs, sample, float_visit),)
-    ]
+    visit = simulated({}, weight_bits=8)
+    cases = []
+    for sample in islice(calibration.samples(contract), PHOTOS):
+        embeddings = _embeddings(graphs, sample, visit)
+        masks, iou = _answers(graphs, sample, embeddings, visit)
+        cases.append(_Case(sample=sample, embeddings=embeddings, masks=masks, iou=iou))
+    return cases
 
 
-def _answers(graphs: Mapping[str, LayerGraph], sample: Sample, visit: Visit) -> tuple[Tensor, Tensor]:
-    image, valid = _tensors(sample.encode, "image", "valid_size")
-    (embeddings,) = graphs["encode"].run((image, valid), visit)
+def _embeddings(graphs: Mapping[str, LayerGraph], sample: Sample, visit: Visit) -> Tensor:
+    (embeddings,) = graphs["encode"].run(_tensors(sample.encode, "image", "valid_size"), visit)
+    return embeddings
+
+
+def _answers(
+    graphs: Mapping[str, LayerGraph], sample: Sample, embeddings: Tensor, visit: Visit
+) -> tuple[Tensor, Tensor]:
     prompts = _tensors(sample.decode_batch, "point_coords", "point_labels")
     masks, iou = graphs["decode_batch"].run((embeddings, *prompts), visit)
     return masks, iou
@@ -141,8 +157,11 @@ def _cost(
     visit = simulated(layers, weight_bits=plan.recipe.weight_bits, round_outputs=True)
     signal = noise = 0.0
     ious: list[float] = []
+    # The encoder takes most of the time, and layers of the decoder alone leave it as it was.
+    is_encoder_rounded = not layers.keys().isdisjoint(graphs["encode"].order)
     for case in cases:
-        masks, _ = _answers(graphs, case.sample, visit)
+        embeddings = _embeddings(graphs, case.sample, visit) if is_encoder_rounded else case.embeddings
+        masks, _ = _answers(graphs, case.sample, embeddings, visit)
         signal += float(case.masks.double().square().sum())
         noise += float((masks - case.masks).double().square().sum())
         best = case.iou.argmax(-1)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
+from tinysam_mobile.cli import main
 from tinysam_mobile.errors import ConversionError
 from tinysam_mobile.exportable import contract_of, entry_points
 from tinysam_mobile.modeling.config import CONFIGS
@@ -118,3 +122,17 @@ def test_a_simulation_of_nothing_is_the_model(graphs: dict[str, LayerGraph]) -> 
     ours = model.run("encode", inputs)["image_embeddings"]
     theirs = open_model(MODEL, CONTRACT).run("encode", inputs)["image_embeddings"]
     np.testing.assert_allclose(ours, theirs, atol=1e-4)
+
+
+def test_the_ranking_from_the_command_line(tmp_path: Path) -> None:
+    Image.new("RGB", (64, 48), "teal").save(tmp_path / "photo.png")
+    result = CliRunner().invoke(
+        main, ["sensitivity", "stand-in:tiny-test", "--calibration", str(tmp_path), "--json"]
+    )
+    assert result.exit_code == 0, result.stderr
+    assert "fewer than 8" in result.stderr
+    report = json.loads(result.stdout)
+    costs = [layer["mask_iou"] for layer in report["layers"]]
+    assert costs == sorted(costs)
+    # Layers of the mask prompt, which no prompt of the ranking has, cost nothing.
+    assert report["all"]["sqnr_db"] < min(layer["sqnr_db"] or np.inf for layer in report["layers"])

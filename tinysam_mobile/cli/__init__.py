@@ -30,6 +30,10 @@ COMMANDS = {
         "Put a bundle where the iOS or Android sample app expects it.",
     ),
     "bench": ("tinysam_mobile.cli.bench", "Measure latency, load time and memory on this machine."),
+    "sensitivity": (
+        "tinysam_mobile.cli.sensitivity",
+        "Rank layers by the accuracy that their integers cost.",
+    ),
     "evaluate": ("tinysam_mobile.cli.evaluate", "Measure mIoU, AP and AR on annotated photos."),
     "distill": ("tinysam_mobile.cli.distill", "Train a small network, from masks or from a teacher."),
     "fetch": ("tinysam_mobile.cli.fetch", "Download a public checkpoint, checked and resumable."),

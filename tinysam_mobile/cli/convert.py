@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from tinysam_mobile.bundle import Bundle
-from tinysam_mobile.cli.output import command_errors, exit_code, print_json, print_table, progress
+from tinysam_mobile.cli.output import command_errors, exit_code, print_json, print_table, progress, warn
 from tinysam_mobile.converters.pipeline import (
     CONVERTERS,
     DEPLOYMENT_TARGETS,
@@ -23,6 +23,7 @@ from tinysam_mobile.manifest import Artifact
 from tinysam_mobile.modeling.checkpoint import Checkpoint, load_checkpoint
 from tinysam_mobile.parity.compare import EntryPointParity, compare_backends
 from tinysam_mobile.quant.calibration import CalibrationSet
+from tinysam_mobile.quant.planning import DEFAULT_METHOD, RANGE_METHODS
 from tinysam_mobile.quant.recipe import RECIPES, recipe_named
 from tinysam_mobile.simulator.registry import open_bundle, open_model
 
@@ -90,6 +91,13 @@ class Row:
     help="Folder of photos that static recipes take their ranges from; 8 or more.",
 )
 @click.option(
+    "--ranges",
+    type=click.Choice(RANGE_METHODS),
+    default=DEFAULT_METHOD,
+    show_default=True,
+    help="How static recipes choose the ranges of activations; search is TinySAM's, minutes per recipe.",
+)
+@click.option(
     "--auto-mixed",
     "min_mask_iou",
     type=float,
@@ -111,6 +119,7 @@ def command(
     deployment_target: str,
     executorch_backend: str,
     calibration: Path | None,
+    ranges: str,
     min_mask_iou: float | None,
     threads: int | None,
     overwrite: bool,
@@ -136,11 +145,13 @@ def command(
         deployment_target=deployment_target,
         executorch_backend=executorch_backend,
         calibration=calibration,
+        ranges=ranges,
         min_mask_iou=min_mask_iou,
         overwrite=overwrite,
     )
     options.check()
-    warn_about_calibration(calibration)
+    if calibration:
+        warn(CalibrationSet.from_folder(calibration).warning)
     with progress() as say:
         say("loading the checkpoint")
         loaded = load_checkpoint(checkpoint, image_size=image_size)
@@ -149,13 +160,6 @@ def command(
         rows = measure(bundle, loaded, threads, say)
     report(bundle, rows, as_json=as_json)
     sys.exit(exit_code([row.verdict for row in rows]))
-
-
-def warn_about_calibration(folder: Path | None) -> None:
-    """Say on stderr that there are few photos, if there are."""
-    warning = CalibrationSet.from_folder(folder).warning if folder else None
-    if warning:
-        click.echo(f"warning: {warning}", err=True)
 
 
 def warn_about_stand_in(checkpoint: Checkpoint) -> None:

@@ -25,6 +25,7 @@ __all__ = [
     "print_json",
     "print_table",
     "progress",
+    "warn",
     "write_file",
 ]
 
@@ -80,6 +81,12 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, right:
         table.add_row(*row)
     width = None if sys.stdout.isatty() else 160
     Console(file=sys.stdout, width=width, highlight=False).print(table)
+
+
+def warn(text: str | None) -> None:
+    """Print a warning on stderr, if there is one."""
+    if text:
+        click.echo(f"warning: {text}", err=True)
 
 
 def write_file(target: Path, save: Callable[[Path], None]) -> None:

@@ -1,0 +1,85 @@
+"""`tinysam-mobile sensitivity`: which layers a static recipe costs accuracy, before anything is converted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from tinysam_mobile.cli.output import command_errors, print_json, print_table, progress, warn
+from tinysam_mobile.exportable import contract_of, entry_points
+from tinysam_mobile.modeling.checkpoint import load_checkpoint
+from tinysam_mobile.quant.calibration import CalibrationSet
+from tinysam_mobile.quant.graph import Layer
+from tinysam_mobile.quant.planning import DEFAULT_METHOD, RANGE_METHODS, make_plan, trace_all
+from tinysam_mobile.quant.recipe import RECIPES
+from tinysam_mobile.quant.sensitivity import LayerCost, plan_cost, rank_layers
+
+__all__ = ["command"]
+
+STATIC_RECIPES = [name for name, recipe in RECIPES.items() if recipe.needs_calibration]
+
+
+@click.command()
+@click.argument("checkpoint", required=False)
+@click.option(
+    "--calibration",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Folder of photos: ranges are taken from all, layers judged on the first few.",
+)
+@click.option(
+    "--recipe", type=click.Choice(STATIC_RECIPES), default="static_w8a8", show_default=True, help="Simulated."
+)
+@click.option("--ranges", type=click.Choice(RANGE_METHODS), default=DEFAULT_METHOD, show_default=True)
+@click.option("--top", type=click.IntRange(1), default=20, show_default=True, help="Layers to print.")
+@click.option("--json", "as_json", is_flag=True, help="Print all layers as JSON.")
+@command_errors
+def command(
+    checkpoint: str | None, calibration: Path, recipe: str, ranges: str, top: int, as_json: bool
+) -> None:
+    """Rank the layers of CHECKPOINT (the shipped one by default) by what each costs when it alone is integer.
+
+    A layer's figures compare the model in which only that layer is rounded with the float model, on the
+    photos themselves, so no annotation is needed: SQNR of the mask logits, and the mean IoU of the masks.
+    The costliest layers come first; `convert --auto-mixed` keeps the fewest of them in float.
+
+    \b
+    Examples:
+      tinysam-mobile sensitivity --calibration photos
+      tinysam-mobile sensitivity mobile_sam.pt --calibration photos --recipe static_w6a6 --json
+    """
+    photos = CalibrationSet.from_folder(calibration)
+    warn(photos.warning)
+    with progress() as say:
+        say("loading the checkpoint")
+        model = load_checkpoint(checkpoint).model
+        contract = contract_of(model)
+        graphs = trace_all(entry_points(model, contract))
+        plan = make_plan(RECIPES[recipe], graphs, photos, contract, method=ranges, progress=say)
+        whole = plan_cost(graphs, plan, photos, contract)
+        ranked = rank_layers(graphs, plan, photos, contract, progress=say)
+    if as_json:
+        print_json(
+            {"recipe": recipe, "ranges": ranges, "all": asdict(whole), "layers": [*map(asdict, ranked)]}
+        )
+        return
+    layers = {layer.name: layer for graph in graphs.values() for layer in graph.layers.values()}
+    report(whole, ranked[:top], layers)
+
+
+def report(whole: LayerCost, ranked: list[LayerCost], layers: Mapping[str, Layer]) -> None:
+    """Print the ranked table."""
+    rows = [["", "all layers together", "", *_figures(whole)]]
+    rows += [
+        [str(place), cost.name, layers[cost.name].kind.value, *_figures(cost)]
+        for place, cost in enumerate(ranked, start=1)
+    ]
+    headers = ["", "layer", "kind", "mask IoU", "SQNR dB"]
+    print_table(headers, rows, right=("", "mask IoU", "SQNR dB"))
+
+
+def _figures(cost: LayerCost) -> list[str]:
+    return [f"{cost.mask_iou:.4f}", f"{cost.sqnr_db:.1f}"]
