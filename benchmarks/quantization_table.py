@@ -37,12 +37,13 @@ def line(row: Mapping[str, Any]) -> str:
     """One printed line of the table."""
     lost = "  ".join(f"{name} {row[f]:.4f} ({-row['drop_points'][f]:+.2f})" for f, name in PROMPTS.items())
     times = row["latency_ms"]["encode"]
-    share = row["integer_share"].get("encode", float("nan"))
+    share = row["integer_share"].get("encode")
+    integer = "" if share is None else f"integer {100 * share:.0f} %  "
     return (
         f"{row['target']:10} {row['recipe']:22} {_megabytes(row):6.2f} MB  {lost}  "
         f"everything {row.get('everything_iou', float('nan')):.3f}  SQNR {row['sqnr_db']['encode']:5.1f} / "
         f"{row['sqnr_db']['decode']:5.1f} dB  encode {times['row']:.0f} ms of fp32's {times['fp32']:.0f}  "
-        f"integer {100 * share:.0f} %  {verdict(row)}"
+        f"{integer}{verdict(row)}"
     )
 
 
@@ -78,7 +79,7 @@ def _float_line(count: str, figures: Mapping[str, float]) -> str:
 
 def _table_line(row: Mapping[str, Any], rows: list[Mapping[str, Any]]) -> str:
     whole = [r for r in rows if r["target"] == row["target"] and r["recipe"] == "fp32"]
-    ratio = f" ({_megabytes(row) / _megabytes(whole[0]):.2f})" if whole else ""
+    ratio = f" ({_megabytes(row) / _megabytes(whole[0]):.3f})" if whole else ""
     lost, sqnr = row["drop_points"], row["sqnr_db"]
     share = row["integer_share"].get("encode")
     cells = [

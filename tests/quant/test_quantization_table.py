@@ -50,6 +50,6 @@ def test_markdown_has_a_line_for_each_row() -> None:
             "rows": rows,
         }
     )
-    assert "| tflite | `static_w8a8` | 4.00 (1.00) | 100 | 0.4800 | +2.00 |" in page
+    assert "| tflite | `static_w8a8` | 4.00 (1.000) | 100 | 0.4800 | +2.00 |" in page
     assert "99.8 %" in page
     assert all(len(cells.split("|")) == 16 for cells in page.splitlines() if cells.startswith("|"))
