@@ -7,16 +7,27 @@ same weight, so that its memory does not depend on the number of photos.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from tinysam_mobile.errors import UsageError
 from tinysam_mobile.quant.numerics import ActivationGrid, dequantize, grid_of_range, quantize
 
-__all__ = ["METHODS", "Observer", "minmax_grid", "mse_grid", "percentile_grid"]
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = [
+    "DEFAULT_METHOD",
+    "METHODS",
+    "RANGE_METHODS",
+    "SEARCH",
+    "Observer",
+    "minmax_grid",
+    "mse_grid",
+    "percentile_grid",
+]
 
 KEPT_VALUES = 16384
 PERCENTILE = 99.99
@@ -39,11 +50,11 @@ class Observer:
     def see(self, tensor: Tensor) -> None:
         """Take in a float tensor of any shape."""
         flat = tensor.detach().reshape(-1)
-        low, high = torch.aminmax(flat)
+        low, high = flat.aminmax()
         self.low, self.high = min(self.low, float(low)), max(self.high, float(high))
         self.calls += 1
         self.elements += flat.numel()
-        drawn = flat[torch.from_numpy(self._rng.integers(0, flat.numel(), KEPT_VALUES))].numpy()
+        drawn = flat.numpy()[self._rng.integers(0, flat.numel(), KEPT_VALUES)]
         if self.calls == 1:
             self._kept = drawn.astype(np.float32)
         else:
@@ -93,6 +104,11 @@ METHODS: Mapping[str, Callable[[Observer, int], ActivationGrid]] = {
     "mse": mse_grid,
 }
 """Name → the grid of `bits` bits that an observer leads to."""
+SEARCH = "search"
+"""The other way to choose ranges: `quant.search`, which starts from an observer's."""
+RANGE_METHODS = (*METHODS, SEARCH)
+"""Ways to choose the ranges of a static recipe that every format can hold."""
+DEFAULT_METHOD = "mse"
 
 
 def method_named(name: str) -> Callable[[Observer, int], ActivationGrid]:

@@ -9,7 +9,8 @@ import pytest
 import skimage.data
 
 from tests import small_model
-from tinysam_mobile.converters.pipeline import ConversionOptions, convert_checkpoint
+from tinysam_mobile.converters.options import ConversionOptions
+from tinysam_mobile.converters.pipeline import convert_checkpoint
 from tinysam_mobile.everything import EverythingConfig
 from tinysam_mobile.exportable import contract_of
 from tinysam_mobile.images import RGBImage

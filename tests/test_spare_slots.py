@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tinysam_mobile.converters.pipeline import CONVERTERS, ConversionOptions, convert_checkpoint
+from tinysam_mobile.converters.options import CONVERTERS, ConversionOptions
+from tinysam_mobile.converters.pipeline import convert_checkpoint
 from tinysam_mobile.modeling.checkpoint import load_checkpoint
 from tinysam_mobile.parity.metrics import sqnr_db
 from tinysam_mobile.simulator.base import Arrays, Backend

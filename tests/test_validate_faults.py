@@ -27,7 +27,8 @@ from tests.small_model import (
     rehash,
 )
 from tinysam_mobile.bundle import Bundle
-from tinysam_mobile.converters.pipeline import ConversionOptions, convert_checkpoint
+from tinysam_mobile.converters.options import ConversionOptions
+from tinysam_mobile.converters.pipeline import convert_checkpoint
 from tinysam_mobile.exportable import example_inputs
 from tinysam_mobile.parity.bounds import bounds_for
 from tinysam_mobile.parity.hand_converted import EntryMapping, HandConverted, open_hand_converted

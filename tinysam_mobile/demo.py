@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from tinysam_mobile.cli.output import command_errors, print_table, progress
-from tinysam_mobile.converters.pipeline import ConversionOptions, convert_checkpoint
+from tinysam_mobile.converters.options import ConversionOptions
+from tinysam_mobile.converters.pipeline import convert_checkpoint
 from tinysam_mobile.images import load_image
 from tinysam_mobile.modeling.checkpoint import Checkpoint, load_checkpoint
 from tinysam_mobile.parity.metrics import mask_iou

@@ -10,15 +10,17 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tinysam_mobile import spec
 from tinysam_mobile.errors import BundleError, InputError
 from tinysam_mobile.everything_settings import CROP_NMS_THRESH, EVERYTHING_KEY, everything_settings
-from tinysam_mobile.modeling.checkpoint import Checkpoint
 from tinysam_mobile.point_lattice import COARSE_FACTOR, SECOND_ROUND_OFFSETS
 from tinysam_mobile.spec import Component, Contract
 from tinysam_mobile.version import __version__
+
+if TYPE_CHECKING:
+    from tinysam_mobile.modeling.checkpoint import Checkpoint
 
 __all__ = ["SCHEMA_VERSION", "Artifact", "Manifest", "contract_data"]
 

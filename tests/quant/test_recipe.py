@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tinysam_mobile.converters.pipeline import CONVERTERS, ConversionOptions
+from tinysam_mobile.converters.options import CONVERTERS, ConversionOptions
 from tinysam_mobile.errors import ConversionError, UnknownNameError, UsageError
 from tinysam_mobile.parity.bounds import BOUNDS
 from tinysam_mobile.quant.capability import CAPABILITIES, check_recipe, recipes_markdown

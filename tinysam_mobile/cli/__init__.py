@@ -1,4 +1,8 @@
-"""The command line: one thin file per verb, imported only when that verb is called."""
+"""The command line: one thin file per verb, imported only when that verb is called.
+
+A verb's file imports torch and SDKs inside the functions that need them, so that --help and wrong usage are
+answered at once.
+"""
 
 from __future__ import annotations
 

@@ -10,8 +10,9 @@ import click
 from tinysam_mobile.bench import summarise
 from tinysam_mobile.bundle import Bundle
 from tinysam_mobile.cli.bound_options import bound_options, given_bounds
+from tinysam_mobile.cli.float_model import checkpoint_of
 from tinysam_mobile.cli.output import command_errors, exit_code, print_json, print_table, progress
-from tinysam_mobile.cli.validate import checkpoint_of, print_sides
+from tinysam_mobile.cli.validate import print_sides
 from tinysam_mobile.parity.device import check_fixtures, judge_dump
 from tinysam_mobile.parity.dumps import DumpInfo
 from tinysam_mobile.parity.fixtures import read_fixtures

@@ -6,26 +6,29 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from tinysam_mobile.bundle import Bundle
+from tinysam_mobile.cli.float_model import warn_about_stand_in
 from tinysam_mobile.cli.output import command_errors, exit_code, print_json, print_table, progress, warn
-from tinysam_mobile.converters.pipeline import (
+from tinysam_mobile.converters.options import (
     CONVERTERS,
     DEPLOYMENT_TARGETS,
     EXECUTORCH_BACKENDS,
     ConversionOptions,
-    convert_checkpoint,
 )
 from tinysam_mobile.errors import RuntimeUnavailableError
 from tinysam_mobile.manifest import Artifact
-from tinysam_mobile.modeling.checkpoint import Checkpoint, load_checkpoint
 from tinysam_mobile.parity.compare import EntryPointParity, compare_backends
 from tinysam_mobile.quant.calibration import CalibrationSet
-from tinysam_mobile.quant.planning import DEFAULT_METHOD, RANGE_METHODS
+from tinysam_mobile.quant.observers import DEFAULT_METHOD, RANGE_METHODS
 from tinysam_mobile.quant.recipe import RECIPES, recipe_named
 from tinysam_mobile.simulator.registry import open_bundle, open_model
+
+if TYPE_CHECKING:
+    from tinysam_mobile.modeling.checkpoint import Checkpoint
 
 __all__ = ["command"]
 
@@ -153,22 +156,28 @@ def command(
     if calibration:
         warn(CalibrationSet.from_folder(calibration).warning)
     with progress() as say:
-        say("loading the checkpoint")
-        loaded = load_checkpoint(checkpoint, image_size=image_size)
-        warn_about_stand_in(loaded)
-        bundle = convert_checkpoint(loaded, out, options, progress=say)
-        rows = measure(bundle, loaded, threads, say)
+        bundle, rows = convert(checkpoint, image_size, out, options, threads, say)
     report(bundle, rows, as_json=as_json)
     sys.exit(exit_code([row.verdict for row in rows]))
 
 
-def warn_about_stand_in(checkpoint: Checkpoint) -> None:
-    """Say on stderr that masks will be noise, if they will."""
-    if checkpoint.is_stand_in:
-        click.echo(
-            "stand-in weights: pseudo-random values, so every mask is noise (pass a trained CHECKPOINT)",
-            err=True,
-        )
+def convert(
+    source: str | None,
+    image_size: int | None,
+    out: Path,
+    options: ConversionOptions,
+    threads: int | None,
+    say: Callable[[str], None],
+) -> tuple[Bundle, list[Row]]:
+    """Convert a checkpoint by options that were checked, and run what came out."""
+    from tinysam_mobile.converters.pipeline import convert_checkpoint
+    from tinysam_mobile.modeling.checkpoint import load_checkpoint
+
+    say("loading the checkpoint")
+    loaded = load_checkpoint(source, image_size=image_size)
+    warn_about_stand_in(loaded)
+    bundle = convert_checkpoint(loaded, out, options, progress=say)
+    return bundle, measure(bundle, loaded, threads, say)
 
 
 def measure(

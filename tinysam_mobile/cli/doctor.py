@@ -10,9 +10,8 @@ from typing import Any
 import click
 
 from tinysam_mobile.cli.output import command_errors, print_json, print_table
-from tinysam_mobile.converters.pipeline import CONVERTERS
+from tinysam_mobile.converters.options import CONVERTERS
 from tinysam_mobile.errors import RuntimeUnavailableError
-from tinysam_mobile.modeling.checkpoint import shipped_checkpoint
 from tinysam_mobile.simulator.registry import RUNTIMES, import_runtime
 from tinysam_mobile.version import __version__
 
@@ -67,6 +66,8 @@ def command(as_json: bool) -> None:
     Example:
       tinysam-mobile doctor
     """
+    from tinysam_mobile.modeling.checkpoint import shipped_checkpoint
+
     rows = [_target_row(name) for name in CONVERTERS] + [_runtime_row(name) for name in RUNTIMES]
     shipped = shipped_checkpoint()
     machine = {

@@ -20,7 +20,6 @@ from tinysam_mobile.evaluation.average_precision import METRIC_RULES
 from tinysam_mobile.evaluation.baselines import BASELINES, measure_baseline
 from tinysam_mobile.evaluation.coco import CocoDataset
 from tinysam_mobile.evaluation.comparison import ComparedModel, comparison_files, published_rows
-from tinysam_mobile.evaluation.macs import model_cost
 from tinysam_mobile.evaluation.miou import GROUPS, summary
 from tinysam_mobile.evaluation.models import ModelUnderTest
 from tinysam_mobile.evaluation.prompt_kinds import KINDS
@@ -192,6 +191,8 @@ def _say_photo(say: Callable[[str], None], model: ModelUnderTest, done: int, tot
 
 def _row(model: ModelUnderTest, table: Table, dataset: CocoDataset) -> ComparedModel:
     """Accuracy and cost; the times are those of the first photo, on this machine as it is now."""
+    from tinysam_mobile.evaluation.macs import model_cost
+
     timings = measure_speed(model.open(), load_image(dataset.images[0].path), runs=3)
     values = plain(table) | {f"{name}_ms": timing.latency_ms for name, timing in timings.items()}
     values["size_mb"] = model.size_bytes / 1e6

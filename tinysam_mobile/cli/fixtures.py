@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 
 from tinysam_mobile.bundle import Bundle
+from tinysam_mobile.cli.float_model import checkpoint_of
 from tinysam_mobile.cli.output import command_errors, print_json, progress
-from tinysam_mobile.cli.validate import checkpoint_of
 from tinysam_mobile.parity.drawn_photos import drawn_photos
 from tinysam_mobile.parity.fixtures import write_fixtures
 from tinysam_mobile.parity.photo_set import PhotoSet

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinysam_mobile.bundle import Bundle
-from tinysam_mobile.cli.convert import warn_about_stand_in
+from tinysam_mobile.cli.float_model import load_float_model, warn_about_stand_in
 from tinysam_mobile.cli.output import command_errors, print_json, progress, write_file
 from tinysam_mobile.cli.segment_everything import (
     Photo,
@@ -23,10 +23,8 @@ from tinysam_mobile.cli.segment_everything import (
 )
 from tinysam_mobile.errors import UsageError
 from tinysam_mobile.everything import POINTS_PER_BATCH
-from tinysam_mobile.exportable import contract_of
 from tinysam_mobile.images import load_image
 from tinysam_mobile.masks import RunLengths, mask_boxes
-from tinysam_mobile.modeling.checkpoint import load_checkpoint
 from tinysam_mobile.pictures import draw_prompts, mask_image, overlay
 from tinysam_mobile.predictor import Prediction, Predictor
 from tinysam_mobile.simulator.registry import RUNTIMES, open_bundle, open_model
@@ -78,9 +76,8 @@ class ModelSource:
         if self.runtime == "torch":
             if self.bundle is not None:
                 raise UsageError("--bundle holds no torch model: pass --checkpoint, or another --runtime")
-            loaded = load_checkpoint(self.checkpoint)
+            loaded, contract = load_float_model(self.checkpoint, batch=POINTS_PER_BATCH)
             warn_about_stand_in(loaded)
-            contract = contract_of(loaded.model, batch=POINTS_PER_BATCH)
             return Predictor(open_model(loaded.model, contract, num_threads=self.threads)), loaded.everything
         if self.checkpoint is not None:
             raise UsageError(

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from tinysam_mobile.cli.float_model import load_float_model
 from tinysam_mobile.cli.output import command_errors, print_json, print_table, progress, warn
-from tinysam_mobile.exportable import contract_of, entry_points
-from tinysam_mobile.modeling.checkpoint import load_checkpoint
 from tinysam_mobile.quant.calibration import CalibrationSet
-from tinysam_mobile.quant.graph import Layer
-from tinysam_mobile.quant.planning import DEFAULT_METHOD, RANGE_METHODS, make_plan, trace_all
+from tinysam_mobile.quant.observers import DEFAULT_METHOD, RANGE_METHODS
 from tinysam_mobile.quant.recipe import RECIPES
-from tinysam_mobile.quant.sensitivity import LayerCost, plan_cost, rank_layers
+
+if TYPE_CHECKING:
+    from tinysam_mobile.quant.graph import Layer
+    from tinysam_mobile.quant.sensitivity import LayerCost
 
 __all__ = ["command"]
 
@@ -54,20 +56,30 @@ def command(
     photos = CalibrationSet.from_folder(calibration)
     warn(photos.warning)
     with progress() as say:
-        say("loading the checkpoint")
-        model = load_checkpoint(checkpoint).model
-        contract = contract_of(model)
-        graphs = trace_all(entry_points(model, contract))
-        plan = make_plan(RECIPES[recipe], graphs, photos, contract, method=ranges, progress=say)
-        whole = plan_cost(graphs, plan, photos, contract)
-        ranked = rank_layers(graphs, plan, photos, contract, progress=say)
+        whole, ranked, layers = costs(checkpoint, photos, recipe, ranges, say)
     if as_json:
         print_json(
             {"recipe": recipe, "ranges": ranges, "all": asdict(whole), "layers": [*map(asdict, ranked)]}
         )
         return
-    layers = {layer.name: layer for graph in graphs.values() for layer in graph.layers.values()}
     report(whole, ranked[:top], layers)
+
+
+def costs(
+    checkpoint: str | None, photos: CalibrationSet, recipe: str, ranges: str, say: Callable[[str], None]
+) -> tuple[LayerCost, list[LayerCost], dict[str, Layer]]:
+    """Return the cost of all layers together, of each by rank, and the layers by name."""
+    from tinysam_mobile.exportable import entry_points
+    from tinysam_mobile.quant.planning import make_plan, trace_all
+    from tinysam_mobile.quant.sensitivity import plan_cost, rank_layers
+
+    say("loading the checkpoint")
+    loaded, contract = load_float_model(checkpoint)
+    graphs = trace_all(entry_points(loaded.model, contract))
+    plan = make_plan(RECIPES[recipe], graphs, photos, contract, method=ranges, progress=say)
+    whole = plan_cost(graphs, plan, photos, contract)
+    ranked = rank_layers(graphs, plan, photos, contract, progress=say)
+    return whole, ranked, {layer.name: layer for graph in graphs.values() for layer in graph.layers.values()}
 
 
 def report(whole: LayerCost, ranked: list[LayerCost], layers: Mapping[str, Layer]) -> None:

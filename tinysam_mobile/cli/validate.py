@@ -6,17 +6,16 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from tinysam_mobile.bundle import Bundle
 from tinysam_mobile.cli.bound_options import bound_options, given_bounds
+from tinysam_mobile.cli.float_model import checkpoint_of, load_float_model
 from tinysam_mobile.cli.output import command_errors, exit_code, print_json, print_table, progress
 from tinysam_mobile.errors import UsageError
 from tinysam_mobile.everything import EverythingConfig
-from tinysam_mobile.exportable import contract_of
-from tinysam_mobile.modeling.checkpoint import Checkpoint, load_checkpoint
 from tinysam_mobile.parity.bounds import bounds_for
 from tinysam_mobile.parity.hand_converted import open_hand_converted, read_mapping
 from tinysam_mobile.parity.photo_set import PhotoSet
@@ -27,7 +26,10 @@ from tinysam_mobile.parity.validation import HostSide, bundle_sides, validate
 from tinysam_mobile.simulator.registry import RUNTIMES, open_model
 from tinysam_mobile.spec import Contract
 
-__all__ = ["checkpoint_of", "command", "print_sides"]
+if TYPE_CHECKING:
+    from tinysam_mobile.modeling.checkpoint import Checkpoint
+
+__all__ = ["command", "print_sides"]
 
 
 @click.command()
@@ -144,21 +146,6 @@ def open_converted(
     )
 
 
-def checkpoint_of(bundle: Bundle, checkpoint: str | None) -> Checkpoint:
-    """Load the float model of a bundle; raises `UsageError` if it is not the one it was made from."""
-    contract, made_from = bundle.manifest.contract, bundle.manifest.data["checkpoint"]["name"]
-    if checkpoint is None and bundle.manifest.checkpoint_sha256 is None:
-        checkpoint = made_from
-    loaded = load_checkpoint(checkpoint, image_size=contract.image_size)
-    ours = contract_of(loaded.model, slots=contract.slots, batch=contract.batch)
-    if loaded.sha256 != bundle.manifest.checkpoint_sha256 or ours != contract:
-        raise UsageError(
-            f"{bundle.folder}: was made from {made_from} (SHA-256 {bundle.manifest.checkpoint_sha256}), not "
-            f"from {loaded.name} ({loaded.sha256}): pass the former as --checkpoint"
-        )
-    return loaded
-
-
 def open_mapping(
     path: Path,
     checkpoint: str | None,
@@ -171,8 +158,7 @@ def open_mapping(
     if runtimes or recipes:
         raise UsageError(f"{path}: says runtime and recipe itself: leave out --runtime and --recipe")
     mapping = read_mapping(path)
-    loaded = load_checkpoint(checkpoint)
-    contract = contract_of(loaded.model, slots=mapping.slots)
+    loaded, contract = load_float_model(checkpoint, slots=mapping.slots)
     known = SideResult(
         name=f"{mapping.runtime} {mapping.recipe}, converted by hand",
         runtime=mapping.runtime,

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tinysam_mobile.bundle import MANIFEST_NAME, Bundle
 from tinysam_mobile.errors import UsageError
-from tinysam_mobile.exportable import contract_of
-from tinysam_mobile.modeling.checkpoint import Checkpoint, load_checkpoint, shipped_checkpoint
 from tinysam_mobile.simulator.base import Backend
 from tinysam_mobile.simulator.registry import RUNTIMES, open_bundle, open_model, runtime_named
+
+if TYPE_CHECKING:
+    from tinysam_mobile.modeling.checkpoint import Checkpoint
 
 __all__ = ["ModelUnderTest", "bundle_models", "checkpoint_model", "is_bundle"]
 
@@ -46,6 +47,9 @@ def checkpoint_model(
     source: str | None, *, slots: int, image_size: int | None = None, threads: int | None = None
 ) -> ModelUnderTest:
     """Load a checkpoint (the shipped one if None) for torch; raises `CheckpointError`."""
+    from tinysam_mobile.exportable import contract_of
+    from tinysam_mobile.modeling.checkpoint import load_checkpoint, shipped_checkpoint
+
     loaded = load_checkpoint(source, image_size=image_size)
     model = loaded.model
     contract = contract_of(model, slots=slots)

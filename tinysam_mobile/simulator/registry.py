@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module, metadata
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
 from tinysam_mobile.bundle import Bundle
 from tinysam_mobile.errors import RuntimeUnavailableError, UnknownNameError
-from tinysam_mobile.modeling.sam import TinySAM
 from tinysam_mobile.simulator.base import Arrays, ScoringBackend, Session, check_inputs
 from tinysam_mobile.spec import Contract
+
+if TYPE_CHECKING:
+    from tinysam_mobile.modeling.sam import TinySAM
 
 __all__ = [
     "RUNTIMES",

@@ -1,0 +1,87 @@
+"""What a conversion may be asked for: what no target can do is refused before torch is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from tinysam_mobile.errors import RuntimeUnavailableError, UnknownNameError, UsageError
+from tinysam_mobile.quant.calibration import MIN_PHOTOS
+from tinysam_mobile.quant.capability import check_recipe
+from tinysam_mobile.quant.observers import DEFAULT_METHOD, RANGE_METHODS
+from tinysam_mobile.quant.recipe import recipe_named
+
+__all__ = ["CONVERTERS", "DEPLOYMENT_TARGETS", "EXECUTORCH_BACKENDS", "ConversionOptions"]
+
+CONVERTERS = {
+    "coreml": ("tinysam_mobile.converters.coreml", "coremltools"),
+    "tflite": ("tinysam_mobile.converters.tflite", "litert-torch"),
+    "executorch": ("tinysam_mobile.converters.executorch", "executorch"),
+}
+"""Target → the module whose `convert` makes it, and the PyPI package that the module needs."""
+
+DEPLOYMENT_TARGETS = ("iOS16", "iOS17", "iOS18")
+EXECUTORCH_BACKENDS = ("xnnpack", "coreml", "vulkan")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConversionOptions:
+    """What `convert` may be told; the fields are the options of the command line.
+
+    `ranges` is how static recipes choose the ranges of activations, one of `RANGE_METHODS`.
+    `min_mask_iou` is `--auto-mixed`: static recipes keep their most costly layers in float until the mean IoU
+    with the float model's masks reaches it on the calibration photos.
+    """
+
+    targets: Sequence[str] = tuple(CONVERTERS)
+    recipes: Sequence[str] = ("fp32",)
+    slots: int = 8
+    batch: int = 16
+    deployment_target: str = "iOS18"
+    executorch_backend: str = "xnnpack"
+    calibration: Path | None = None
+    ranges: str = DEFAULT_METHOD
+    min_mask_iou: float | None = None
+    overwrite: bool = False
+
+    def check(self) -> None:
+        """Raise `UsageError` for an unknown name, `RuntimeUnavailableError` for an SDK that is missing and
+        `ConversionError` for a recipe that a target cannot express."""
+        for kind, names, known in (
+            ("target", self.targets, CONVERTERS),
+            ("deployment target", (self.deployment_target,), DEPLOYMENT_TARGETS),
+            ("ExecuTorch backend", (self.executorch_backend,), EXECUTORCH_BACKENDS),
+            ("way to choose ranges", (self.ranges,), RANGE_METHODS),
+        ):
+            for name in names:
+                if name not in known:
+                    raise UnknownNameError(kind, name, known)
+        if not self.targets or not self.recipes:
+            raise UsageError("name at least one --target and one --recipe")
+        for target in self.targets:
+            _require_sdk(target)
+            for recipe in self.recipes:
+                check_recipe(target, recipe_named(recipe).id, deployment_target=self.deployment_target)
+        self._check_calibration()
+
+    def _check_calibration(self) -> None:
+        if self.min_mask_iou is not None and not 0 < self.min_mask_iou < 1:
+            raise UsageError(f"--auto-mixed must be a mask IoU between 0 and 1, not {self.min_mask_iou}")
+        needy = [recipe for recipe in self.recipes if recipe_named(recipe).needs_calibration]
+        if needy and self.calibration is None:
+            raise UsageError(
+                f"recipe {needy[0]} needs photos to take ranges from: pass --calibration with a folder of at "
+                f"least {MIN_PHOTOS}, or take dynamic_w8 or weight_only_w8"
+            )
+
+
+def _require_sdk(target: str) -> None:
+    distribution = CONVERTERS[target][1]
+    try:
+        metadata.version(distribution)
+    except metadata.PackageNotFoundError as error:
+        raise RuntimeUnavailableError(
+            f"target {target} needs {distribution}; run: pip install 'tinysam-mobile[{target}]'"
+        ) from error
