@@ -29,8 +29,9 @@ from tinysam_mobile.exportable import contract_of, entry_points
 from tinysam_mobile.modeling.checkpoint import load_checkpoint
 from tinysam_mobile.quant.calibration import CalibrationSet
 from tinysam_mobile.quant.graph import LayerGraph
+from tinysam_mobile.quant.observers import DEFAULT_METHOD, RANGE_METHODS
 from tinysam_mobile.quant.plan import QuantPlan
-from tinysam_mobile.quant.planning import DEFAULT_METHOD, RANGE_METHODS, make_plan, trace_all
+from tinysam_mobile.quant.planning import make_plan, trace_all
 from tinysam_mobile.quant.recipe import RECIPES
 
 FLOAT_BITS = 32

@@ -108,7 +108,8 @@ SEARCH = "search"
 """The other way to choose ranges: `quant.search`, which starts from an observer's."""
 RANGE_METHODS = (*METHODS, SEARCH)
 """Ways to choose the ranges of a static recipe that every format can hold."""
-DEFAULT_METHOD = "mse"
+DEFAULT_METHOD = "minmax"
+"""What loses least at 8 bits: docs/quantization_methods.md."""
 
 
 def method_named(name: str) -> Callable[[Observer, int], ActivationGrid]:
