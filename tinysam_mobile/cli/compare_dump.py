@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
 
-from tinysam_mobile.bench import summarise
 from tinysam_mobile.bundle import Bundle
 from tinysam_mobile.cli.bound_options import bound_options, given_bounds
 from tinysam_mobile.cli.float_model import checkpoint_of
-from tinysam_mobile.cli.output import command_errors, exit_code, print_json, print_table, progress
-from tinysam_mobile.cli.validate import print_sides
-from tinysam_mobile.parity.device import check_fixtures, judge_dump
-from tinysam_mobile.parity.dumps import DumpInfo
-from tinysam_mobile.parity.fixtures import read_fixtures
-from tinysam_mobile.parity.report import ParityReport, environment, report_data, write_report
+from tinysam_mobile.cli.output import command_errors, progress
 from tinysam_mobile.simulator.registry import open_model
 
-__all__ = ["command", "print_device"]
+__all__ = ["command"]
 
 
 @click.command()
@@ -65,6 +58,11 @@ def command(
 
     Exit codes: 0 passed; 1 failed; 2 wrong usage, or a dump that cannot be judged.
     """
+    from tinysam_mobile.cli.parity_output import finish
+    from tinysam_mobile.parity.device import check_fixtures, judge_dump
+    from tinysam_mobile.parity.fixtures import read_fixtures
+    from tinysam_mobile.parity.report import ParityReport, environment
+
     bundle, fixtures = Bundle.open(bundle_path), read_fixtures(fixtures_path)
     check_fixtures(bundle, fixtures)
     with progress() as say:
@@ -81,22 +79,4 @@ def command(
         environment=environment(),
         sides=(side,),
     )
-    paths = write_report(report, out)
-    if as_json:
-        print_json(report_data(report))
-    else:
-        print_device(info)
-        print_sides([side])
-        click.echo(f"report: {paths['report.html']}")
-    sys.exit(exit_code([side.verdict]))
-
-
-def print_device(info: DumpInfo) -> None:
-    """Print what the device says of itself and of its speed."""
-    click.echo(f"device: {info.device_model}, {info.os}, {info.runtime} {info.recipe} on {info.compute_unit}")
-    click.echo(f"thermal state: {info.thermal_before} before, {info.thermal_after} after")
-    steps = [(step, summarise(figures)) for step, figures in info.latency_ms.items() if figures]
-    if steps:
-        rows = [[step, str(s.runs), f"{s.median_ms:.1f}", f"{s.p90_ms:.1f}"] for step, s in steps]
-        headers = ["step on the device", "runs", "median ms", "p90 ms"]
-        print_table(headers, rows, right=headers[1:])
+    finish(report, out, device=info, as_json=as_json)

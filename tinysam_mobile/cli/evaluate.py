@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import click
 
-from tinysam_mobile.cli.distill import joined_processes
-from tinysam_mobile.cli.evaluate_inputs import DataChoice, ModelChoice, PlanChoice
-from tinysam_mobile.cli.output import command_errors, print_json, print_table, progress
-from tinysam_mobile.cli.segment_everything import everything_options
+from tinysam_mobile.cli.everything_options import everything_options
+from tinysam_mobile.cli.output import command_errors
 from tinysam_mobile.errors import UsageError
 from tinysam_mobile.evaluation.average_precision import METRIC_RULES
 from tinysam_mobile.evaluation.baselines import BASELINES, measure_baseline
-from tinysam_mobile.evaluation.coco import CocoDataset
-from tinysam_mobile.evaluation.comparison import ComparedModel, comparison_files, published_rows
-from tinysam_mobile.evaluation.miou import GROUPS, summary
-from tinysam_mobile.evaluation.models import ModelUnderTest
+from tinysam_mobile.evaluation.comparison import published_rows
+from tinysam_mobile.evaluation.miou import summary
 from tinysam_mobile.evaluation.prompt_kinds import KINDS
-from tinysam_mobile.evaluation.results import open_results
-from tinysam_mobile.evaluation.run import Table, figures, measure_photos, plain, wait_for_all
-from tinysam_mobile.evaluation.speed import measure_speed
-from tinysam_mobile.images import load_image
 from tinysam_mobile.simulator.registry import RUNTIMES
 
 __all__ = ["command"]
@@ -113,6 +100,10 @@ def command(
     threads: int | None,
     as_json: bool,
 ) -> None:
+    from tinysam_mobile.cli.evaluate_inputs import DataChoice, ModelChoice, PlanChoice
+    from tinysam_mobile.cli.evaluate_output import baseline_row, comparison_row, show, show_comparison
+    from tinysam_mobile.cli.evaluate_run import measure_models
+
     with_folder = annotations is None and bool(paths)
     folder = Path(paths[0]) if with_folder else None
     sources = paths[1:] if with_folder else paths
@@ -130,120 +121,13 @@ def command(
     )
     dataset = data.read()
     models = choice.named(sources, plan.prompts) if compare else [choice.one(plan.prompts)]
-    with joined_processes() as (rank, processes), _results_folder(out, processes) as folder_of_results:
-        split = _Split(out=folder_of_results, rank=rank, processes=processes)
-        tables = [_measure(model, dataset, data, plan, split) for model in models]
-    if rank:
+    tables = measure_models(models, dataset, data, plan, out)
+    if tables is None:
         return
     baselines = {name: summary(measure_baseline(name, dataset)) for name in baseline}
     if compare:
-        rows = [_row(model, table, dataset) for model, table in zip(models, tables, strict=True)]
-        rows += [_baseline_row(name, table) for name, table in baselines.items()]
-        _show_comparison(rows + published_rows(rules), dataset, report, as_json)
+        rows = [comparison_row(model, table, dataset) for model, table in zip(models, tables, strict=True)]
+        rows += [baseline_row(name, table) for name, table in baselines.items()]
+        show_comparison(rows + published_rows(rules), dataset, report, as_json)
     else:
-        _show({models[0].name: tables[0]} | baselines, dataset, as_json)
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Split:
-    """Where the results go, and which of the photos are this process's."""
-
-    out: Path
-    rank: int
-    processes: int
-
-
-@contextmanager
-def _results_folder(out: Path | None, processes: int) -> Iterator[Path]:
-    """--out, or for one process a folder that goes when the command ends."""
-    if out is not None:
-        yield out
-        return
-    if processes > 1:
-        raise UsageError("several processes need --out, a folder that all of them see")
-    with tempfile.TemporaryDirectory() as folder:
-        yield Path(folder)
-
-
-def _measure(
-    model: ModelUnderTest, dataset: CocoDataset, data: DataChoice, choice: PlanChoice, split: _Split
-) -> Table:
-    """The figures of one model on the first process; nothing on the others."""
-    plan = choice.plan(data.rules, model.everything)
-    results = open_results(split.out, model.name, choice.describe(data, model, plan))
-    with progress() as say:
-        measure_photos(
-            model.open(),
-            dataset,
-            plan,
-            results,
-            rank=split.rank,
-            processes=split.processes,
-            progress=partial(_say_photo, say, model),
-        )
-    wait_for_all()
-    return figures(dataset, plan, results) if split.rank == 0 else {}
-
-
-def _say_photo(say: Callable[[str], None], model: ModelUnderTest, done: int, total: int) -> None:
-    say(f"{model.name} {model.runtime} {model.recipe}: photo {done} of {total}")
-
-
-def _row(model: ModelUnderTest, table: Table, dataset: CocoDataset) -> ComparedModel:
-    """Accuracy and cost; the times are those of the first photo, on this machine as it is now."""
-    from tinysam_mobile.evaluation.macs import model_cost
-
-    timings = measure_speed(model.open(), load_image(dataset.images[0].path), runs=3)
-    values = plain(table) | {f"{name}_ms": timing.latency_ms for name, timing in timings.items()}
-    values["size_mb"] = model.size_bytes / 1e6
-    if model.checkpoint:
-        cost = model_cost(model.checkpoint.model)
-        values |= {"macs_g": cost.macs / 1e9, "parameters_m": sum(cost.parameters.values()) / 1e6}
-    return ComparedModel(name=model.name, runtime=model.runtime, recipe=model.recipe, figures=values)
-
-
-def _baseline_row(name: str, table: Table) -> ComparedModel:
-    return ComparedModel(name=name, runtime="baseline", recipe="", figures=plain(table))
-
-
-def _show_comparison(
-    rows: list[ComparedModel], dataset: CocoDataset, report: Path | None, as_json: bool
-) -> None:
-    about = {"dataset": dataset.name, "photos": len(dataset.images)}
-    files = []
-    if report:
-        title = f"Models on {dataset.name}, {len(dataset.images)} photos"
-        files = comparison_files(rows, report, title=title, about=about)
-    if as_json:
-        entries = [
-            {"model": r.name, "runtime": r.runtime, "recipe": r.recipe, "source": r.source, **r.figures}
-            for r in rows
-        ]
-        print_json({**about, "rows": entries, "files": [str(file) for file in files]})
-        return
-    # Published times of everything mode stay in the report and in JSON.
-    shown = ("miou_box", "miou_point", "AP", "AR@1000", "encode_ms", "decode_ms", "size_mb", "macs_g")
-    cells = [
-        [r.name, r.runtime, r.recipe, *(f"{r.figures[c]:.4g}" if c in r.figures else "" for c in shown)]
-        for r in rows
-        if not r.figures.keys().isdisjoint(shown)
-    ]
-    print_table(["model", "runtime", "recipe", *shown], cells, right=shown)
-    for file in files:
-        click.echo(str(file))
-
-
-def _show(results: Mapping[str, Table], dataset: CocoDataset, as_json: bool) -> None:
-    if as_json:
-        print_json({"dataset": dataset.name, "photos": len(dataset.images), "results": results})
-        return
-    rows = [
-        [model, figure, *(f"{row[group]:.4g}" if group in row else "" for group in GROUPS)]
-        for model, table in results.items()
-        for figure, row in table.items()
-        if figure != "spearman"
-    ]
-    print_table(["model", "figure", *GROUPS], rows, right=list(GROUPS))
-    for model, table in results.items():
-        for prompt, value in table.get("spearman", {}).items():
-            click.echo(f"{model}: Spearman of predicted and real IoU, {prompt} prompts: {value:.3f}")
+        show({models[0].name: tables[0]} | baselines, dataset, as_json)

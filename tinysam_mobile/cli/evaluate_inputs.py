@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tinysam_mobile.cli.segment_everything import given_settings
+from tinysam_mobile.cli.everything_options import given_settings
 from tinysam_mobile.errors import DatasetError, UsageError
 from tinysam_mobile.evaluation.average_precision import rules_named
 from tinysam_mobile.evaluation.coco import CocoDataset, check_photos, read_annotations

@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any, ParamSpec
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from tinysam_mobile.errors import RuntimeUnavailableError, TinySAMError, UsageError
 
@@ -74,6 +72,9 @@ def _finite(data: Any) -> Any:
 
 def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[str] = ()) -> None:
     """Print a table on stdout; columns named in `right` are right-aligned."""
+    from rich.console import Console
+    from rich.table import Table
+
     table = Table(header_style="bold")
     for header in headers:
         table.add_column(header, justify="right" if header in right else "left", overflow="fold")
@@ -104,6 +105,8 @@ def write_file(target: Path, save: Callable[[Path], None]) -> None:
 @contextmanager
 def progress() -> Iterator[Callable[[str], None]]:
     """Give a function that shows what is going on, on stderr: a spinner, or lines without a terminal."""
+    from rich.console import Console
+
     console = Console(stderr=True)
     if not console.is_terminal:
         yield lambda text: click.echo(text, err=True)

@@ -12,15 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinysam_mobile.bundle import Bundle
+from tinysam_mobile.cli.everything_options import everything_options, given_settings
 from tinysam_mobile.cli.float_model import load_float_model, warn_about_stand_in
 from tinysam_mobile.cli.output import command_errors, print_json, progress, write_file
-from tinysam_mobile.cli.segment_everything import (
-    Photo,
-    everything_options,
-    given_settings,
-    save_json,
-    segment_everything,
-)
+from tinysam_mobile.cli.segment_everything import Photo, save_json, segment_everything
 from tinysam_mobile.errors import UsageError
 from tinysam_mobile.everything import POINTS_PER_BATCH
 from tinysam_mobile.images import load_image

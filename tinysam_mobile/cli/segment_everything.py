@@ -1,4 +1,4 @@
-"""`tinysam-mobile segment --everything`: options, files and summary of everything mode."""
+"""`tinysam-mobile segment --everything`: files and summary of everything mode."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 import click
 from PIL import Image
 
+from tinysam_mobile.cli.everything_options import given_settings
 from tinysam_mobile.cli.output import print_json, progress, write_file
 from tinysam_mobile.errors import UsageError
 from tinysam_mobile.everything import EverythingConfig, EverythingGenerator, EverythingResult
@@ -20,7 +21,7 @@ from tinysam_mobile.label_map import label_map
 from tinysam_mobile.pictures import overlay_labels
 from tinysam_mobile.predictor import Predictor
 
-__all__ = ["FORMATS", "Photo", "everything_options", "given_settings", "save_json", "segment_everything"]
+__all__ = ["FORMATS", "Photo", "save_json", "segment_everything"]
 
 FORMATS = ("overlay", "coco", "labels")
 
@@ -31,51 +32,6 @@ class Photo:
 
     path: Path
     pixels: RGBImage
-
-
-def _collect(ctx: click.Context, option: click.Parameter, value: Any) -> None:
-    """Keep what the user gave, by field of `EverythingConfig`."""
-    if value is not None and option.name:
-        ctx.ensure_object(dict)[option.name] = value
-
-
-def _setting(flag: str, kind: Any, text: str) -> Callable[[Any], Any]:
-    return click.option(flag, type=kind, help=text, expose_value=False, callback=_collect)
-
-
-SETTINGS = (
-    click.option(
-        "--flat",
-        "hierarchical",
-        flag_value=False,
-        default=None,
-        type=bool,
-        help="Everything: one full grid, not two rounds.",
-        expose_value=False,
-        callback=_collect,
-    ),
-    _setting("--mode", click.Choice(["fast", "exact"]), "Everything: fast (default), or the official order."),
-    _setting("--points-per-side", int, "Everything: points of the grid in each direction."),
-    _setting("--pred-iou-thresh", float, "Everything: lowest predicted IoU."),
-    _setting("--stability-score-thresh", float, "Everything: lowest stability."),
-    _setting("--high-score-thresh", float, "Everything: logit above which round 2 skips a pixel (τ)."),
-    _setting("--min-region-area", int, "Everything: fill holes and drop islands below this many pixels."),
-    _setting("--max-decoder-calls", int, "Everything: stop after so many calls with the best so far."),
-    _setting("--budget-ms", float, "Everything: stop after so many milliseconds with the best so far."),
-)
-
-
-def everything_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options of everything mode to a command; `given_settings` has their values."""
-    for option in reversed(SETTINGS):
-        command = option(command)
-    return command
-
-
-def given_settings() -> dict[str, Any]:
-    """Return the settings on the command line, by field of `EverythingConfig`."""
-    settings: dict[str, Any] = click.get_current_context().ensure_object(dict)
-    return settings
 
 
 def segment_everything(

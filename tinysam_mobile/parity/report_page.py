@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
 from tinysam_mobile.parity.stages import PROMPT_KINDS
 
 if TYPE_CHECKING:
@@ -40,8 +42,6 @@ FIGURE_TITLES = {
 
 def render_page(report: ParityReport, data: Mapping[str, Any], images: Sequence[Mapping[str, Any]]) -> str:
     """Return the page; `data` is `report_data(report)`, `images` the pictures of each side as data URIs."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
     page = Environment(
         loader=PackageLoader("tinysam_mobile.parity", "templates"),
         autoescape=True,
