@@ -22,7 +22,7 @@ from tests.test_executorch import (
 )
 from tinysam_mobile.converters.base import ConversionRequest
 from tinysam_mobile.converters.executorch import BACKENDS, HALF_SCOPES, convert
-from tinysam_mobile.converters.executorch_rewrite import GraphRewriter
+from tinysam_mobile.converters.executorch_rewrite import MAX_FOLDED_BYTES, GraphRewriter
 from tinysam_mobile.converters.executorch_rules import XNNPACK_RULES
 from tinysam_mobile.errors import (
     ConversionError,
@@ -66,6 +66,18 @@ class Tail(nn.Module):
         return image_embeddings * 2
 
 
+class Table(nn.Module):
+    """A sum over all pairs of rows and columns, as a positional encoding is."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.rows = nn.Buffer(torch.arange(size, dtype=torch.float32).unsqueeze(1))
+        self.columns = nn.Buffer(torch.arange(size, dtype=torch.float32))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.rows.sin() * self.columns.cos()
+
+
 class Unexportable(nn.Module):
     """A graph that depends on values."""
 
@@ -87,6 +99,15 @@ def test_rewriting_keeps_the_answer() -> None:
         assert sqnr_db(module(image).numpy(), graph(image)[0].numpy()) >= MIN_ENCODER_DB
     left = {str(node.target) for node in graph.graph.nodes if node.op == "call_function"}
     assert not {name for name in left for lacking in ("norm", "expand", "stack", "split") if lacking in name}
+
+
+@pytest.mark.parametrize(("size", "is_stored"), [(64, True), (65, False)])
+def test_only_small_tables_are_stored(size: int, is_stored: bool) -> None:
+    x = torch.zeros(size, size)
+    rewritten = GraphRewriter(torch.export.export(Table(size), (x,)), XNNPACK_RULES).rewrite()
+    torch.testing.assert_close(rewritten(x)[0], Table(size)(x))
+    largest = max(buffer.numel() * buffer.element_size() for buffer in rewritten.buffers())
+    assert largest == (MAX_FOLDED_BYTES if is_stored else 4 * size)
 
 
 def test_rewriting_to_half_precision() -> None:
