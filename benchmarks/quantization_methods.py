@@ -30,9 +30,9 @@ from tinysam_mobile.exportable import contract_of, entry_points
 from tinysam_mobile.modeling.checkpoint import load_checkpoint
 from tinysam_mobile.quant.calibration import CalibrationSet
 from tinysam_mobile.quant.graph import LayerGraph
-from tinysam_mobile.quant.observers import DEFAULT_METHOD, METHODS
+from tinysam_mobile.quant.observers import DEFAULT_METHOD, METHODS, SEARCH
 from tinysam_mobile.quant.plan import QuantPlan
-from tinysam_mobile.quant.planning import SEARCH, SEARCH_TWO_SCALES, make_plan, trace_all
+from tinysam_mobile.quant.planning import SEARCH_TWO_SCALES, make_plan, trace_all
 from tinysam_mobile.quant.recipe import RECIPES
 from tinysam_mobile.quant.sensitivity import rank_layers
 from tinysam_mobile.quant.simulation import SimulatedModel, simulated

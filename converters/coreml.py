@@ -23,15 +23,15 @@ import torch
 from tinysam_mobile.converters.base import ConversionRequest, ConvertedFile
 from tinysam_mobile.converters.coreml_metadata import describe, take_image
 from tinysam_mobile.converters.coreml_quantize import compress_weights, quantized_module
+from tinysam_mobile.converters.options import DEPLOYMENT_TARGETS
 from tinysam_mobile.errors import ConversionError, TinySAMError, UnknownNameError
 from tinysam_mobile.exportable import EntryPoint, example_inputs
 from tinysam_mobile.quant.capability import check_recipe
 from tinysam_mobile.simulator.coreml_sdk import import_coremltools, quiet
 from tinysam_mobile.spec import Component, TensorSpec
 
-__all__ = ["DEPLOYMENT_TARGETS", "FUNCTIONS", "convert"]
+__all__ = ["FUNCTIONS", "convert"]
 
-DEPLOYMENT_TARGETS = ("iOS16", "iOS17", "iOS18")
 MULTIFUNCTION_TARGETS = ("iOS18",)
 PHASE_OPS = ("sin", "cos")
 PIXEL_OPS = ("sub", "mul", "real_div", "select")

@@ -12,13 +12,13 @@ from tinysam_mobile.exportable import EntryPoint
 from tinysam_mobile.quant.calibration import CalibrationSet, Sample
 from tinysam_mobile.quant.graph import Layer, LayerGraph, LayerKind, Visit, trace_layers
 from tinysam_mobile.quant.numerics import symmetric_grid
-from tinysam_mobile.quant.observers import DEFAULT_METHOD, RANGE_METHODS, SEARCH, Observer, method_named
+from tinysam_mobile.quant.observers import DEFAULT_METHOD, SEARCH, Observer, method_named
 from tinysam_mobile.quant.plan import LayerGrids, QuantPlan
 from tinysam_mobile.quant.recipe import QuantRecipe
 from tinysam_mobile.quant.search import collect_rows, search_layer, with_two_scales
 from tinysam_mobile.spec import Contract
 
-__all__ = ["RANGE_METHODS", "LayerObservers", "make_plan", "observe", "run_sample", "trace_all"]
+__all__ = ["LayerObservers", "make_plan", "observe", "run_sample", "trace_all"]
 
 SEARCH_TWO_SCALES = "search_two_scales"
 START = "minmax"

@@ -20,8 +20,9 @@ from tinysam_mobile.quant import search
 from tinysam_mobile.quant.calibration import CalibrationSet
 from tinysam_mobile.quant.graph import LayerGraph
 from tinysam_mobile.quant.numerics import grid_of_range
+from tinysam_mobile.quant.observers import SEARCH
 from tinysam_mobile.quant.plan import LayerGrids, QuantPlan
-from tinysam_mobile.quant.planning import SEARCH, make_plan, trace_all
+from tinysam_mobile.quant.planning import make_plan, trace_all
 from tinysam_mobile.quant.recipe import RECIPES
 from tinysam_mobile.quant.sensitivity import auto_mixed, rank_layers
 from tinysam_mobile.quant.simulation import SimulatedModel, simulated
