@@ -23,7 +23,9 @@ CONVERTERS = {
 """Target → the module whose `convert` makes it, and the PyPI package that the module needs."""
 
 DEPLOYMENT_TARGETS = ("iOS16", "iOS17", "iOS18")
+"""Lowest systems that a Core ML package may be made for."""
 EXECUTORCH_BACKENDS = ("xnnpack", "coreml", "vulkan")
+"""Delegates that a .pte may be made for; the first runs here."""
 
 
 @dataclass(frozen=True, kw_only=True)
