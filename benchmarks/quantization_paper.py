@@ -1,10 +1,11 @@
-"""TinySAM's table of quantization (arXiv 2312.13789, Table 5), redone with a checkpoint of ours: AP and MACs.
+"""TinySAM's table of quantization (arXiv 2312.13789), redone with a checkpoint of ours: AP and MACs.
 
     python -m benchmarks.quantization_paper --calibration photos --dataset coco_dev
 
 Simulated in PyTorch with every layer and product rounded, as the paper's own model is.  AP is that of masks
-for the annotated boxes, since there is no detector here.  MACs of one image and one prompt as the paper
-counts them: those of rounded layers by bits/32, which for 69 % of its 42.0 G gives its 20.28 and 18.45.
+for the annotated boxes, since there is no detector here.  MACs of one image and one prompt, those of rounded
+layers by bits/32.  The paper does not say how it counts; this fits both of its figures, 20.28 and 18.45 G, if
+69 % of its 42.0 G are rounded.
 """
 
 from __future__ import annotations
