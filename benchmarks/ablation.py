@@ -23,7 +23,7 @@ from tinysam_mobile.distill.run_state import read_state
 from tinysam_mobile.distill.train import averaged_model, train
 from tinysam_mobile.evaluation.coco import CocoDataset, read_coco
 from tinysam_mobile.evaluation.miou import measure, summary
-from tinysam_mobile.exportable import contract_of
+from tinysam_mobile.modeling.entry_points import contract_of
 from tinysam_mobile.simulator.registry import open_model
 
 RECIPE = Path(__file__).parents[1] / "tinysam_mobile/distill/recipes/ablation.toml"

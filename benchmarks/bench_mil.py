@@ -33,8 +33,8 @@ VARIANTS = ("torch", "fp32", "fp16")
 
 
 def _encoder(config: str) -> tuple[torch.nn.Module, tuple[torch.Tensor, ...], list[str]]:
-    from tinysam_mobile.exportable import contract_of, entry_points, example_inputs
     from tinysam_mobile.modeling.config import config_named
+    from tinysam_mobile.modeling.entry_points import contract_of, entry_points, example_inputs
     from tinysam_mobile.modeling.sam import TinySAM
 
     torch.manual_seed(0)
@@ -72,7 +72,7 @@ def _work(variant: str, config: str, package: Path, threads: int) -> dict[str, A
                 return module(*inputs).numpy()
 
     else:
-        from tinysam_mobile.simulator.mil import MilModel
+        from tinysam_mobile.mil import MilModel
 
         del module
         model = MilModel.load(package, precision=variant)

@@ -22,11 +22,11 @@ import click
 import numpy as np
 
 from benchmarks.record import save
-from tinysam_mobile.bundle import Bundle
+from tinysam_mobile.bundle.folder import Bundle
 from tinysam_mobile.evaluation.macs import model_cost
 from tinysam_mobile.evaluation.models import ModelUnderTest, bundle_models, checkpoint_model, is_bundle
 from tinysam_mobile.evaluation.speed import measure_everything_speed, measure_speed, peak_memory_bytes
-from tinysam_mobile.everything import EverythingConfig
+from tinysam_mobile.segment.everything import EverythingConfig
 
 ROOT = Path(__file__).parents[1]
 PHOTO_SIZE = (600, 800)

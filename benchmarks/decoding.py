@@ -65,8 +65,8 @@ def our_decoder(threads: int, *, slots: int) -> Callable[[], Any]:
     """Our torch runtime through its own session, points packed with the pad point of the method."""
     import numpy as np
 
-    from tinysam_mobile.exportable import contract_of
     from tinysam_mobile.modeling.config import TINYSAM
+    from tinysam_mobile.modeling.entry_points import contract_of
     from tinysam_mobile.modeling.stand_in import stand_in_model
     from tinysam_mobile.simulator.registry import open_model
 

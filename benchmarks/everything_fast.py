@@ -17,17 +17,17 @@ import click
 import torch
 
 from benchmarks.record import save
-from tinysam_mobile.everything import (
+from tinysam_mobile.imaging.images import RGBImage, load_image
+from tinysam_mobile.modeling.checkpoint import Checkpoint, load_checkpoint
+from tinysam_mobile.modeling.entry_points import contract_of
+from tinysam_mobile.parity.everything_parity import EverythingParity, compare_results, summary
+from tinysam_mobile.segment.everything import (
     POINTS_PER_BATCH,
     EverythingConfig,
     EverythingGenerator,
     EverythingResult,
 )
-from tinysam_mobile.exportable import contract_of
-from tinysam_mobile.images import RGBImage, load_image
-from tinysam_mobile.modeling.checkpoint import Checkpoint, load_checkpoint
-from tinysam_mobile.parity.everything_parity import EverythingParity, compare_results, summary
-from tinysam_mobile.predictor import Predictor
+from tinysam_mobile.segment.predictor import Predictor
 from tinysam_mobile.simulator.registry import open_model
 
 MODES = ("exact", "fast")

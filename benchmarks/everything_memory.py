@@ -21,10 +21,10 @@ from PIL import Image
 
 from benchmarks.everything_fast import everything_predictor
 from benchmarks.record import save
-from tinysam_mobile.everything import EverythingConfig, EverythingGenerator
-from tinysam_mobile.images import RGBImage
+from tinysam_mobile.imaging.images import RGBImage
 from tinysam_mobile.modeling.checkpoint import load_checkpoint
-from tinysam_mobile.prompts import make_prompt
+from tinysam_mobile.segment.everything import EverythingConfig, EverythingGenerator
+from tinysam_mobile.segment.prompts import make_prompt
 
 SIZE = (3072, 4096)
 POINTS_PER_SIDE = 64

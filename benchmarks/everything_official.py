@@ -23,7 +23,7 @@ from typing import Any
 import click
 
 from benchmarks.decoding import MALLOC, ROOT
-from tinysam_mobile.everything_settings import EVERYTHING_DEFAULTS
+from tinysam_mobile.contract.everything_settings import EVERYTHING_DEFAULTS
 
 BATCH = 64
 
@@ -50,8 +50,8 @@ class OfficialLoop:
         import torch
         from torchvision.ops import nms
 
-        from tinysam_mobile.everything import EverythingResult
-        from tinysam_mobile.point_lattice import coarse_lattice, second_round
+        from tinysam_mobile.segment.everything import EverythingResult
+        from tinysam_mobile.segment.point_lattice import coarse_lattice, second_round
 
         size = (photo.shape[0], photo.shape[1])
         side = self.settings["points_per_side"]
@@ -89,8 +89,8 @@ class OfficialLoop:
         import numpy as np
         import torch
 
-        from tinysam_mobile.everything import SegmentedObject
-        from tinysam_mobile.masks import RunLengths, mask_boxes
+        from tinysam_mobile.imaging.masks import RunLengths, mask_boxes
+        from tinysam_mobile.segment.everything import SegmentedObject
 
         number = torch.arange(len(scores))
         keep = scores > self.settings["pred_iou_thresh"]
@@ -120,13 +120,13 @@ def compare(photo_path: Path, threads: int, settings: dict[str, Any]) -> dict[st
     """Both sides on one photo, inside the oracle's environment."""
     import torch
 
-    from tinysam_mobile.everything import EverythingConfig, EverythingGenerator
-    from tinysam_mobile.exportable import contract_of
-    from tinysam_mobile.images import load_image
+    from tinysam_mobile.imaging.images import load_image
     from tinysam_mobile.modeling.config import TINYSAM
+    from tinysam_mobile.modeling.entry_points import contract_of
     from tinysam_mobile.modeling.stand_in import stand_in_model
     from tinysam_mobile.parity.everything_parity import compare_results
-    from tinysam_mobile.predictor import Predictor
+    from tinysam_mobile.segment.everything import EverythingConfig, EverythingGenerator
+    from tinysam_mobile.segment.predictor import Predictor
     from tinysam_mobile.simulator.registry import open_model
 
     torch.set_num_threads(threads)

@@ -21,17 +21,17 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.record import save
+from tinysam_mobile.contract.backend import Arrays, Backend
 from tinysam_mobile.evaluation.average_recall import RecallCount, average_recall, count_recall
 from tinysam_mobile.evaluation.coco import CocoImage, read_coco
 from tinysam_mobile.evaluation.miou import targets_of
-from tinysam_mobile.everything import EverythingConfig, EverythingGenerator, EverythingResult
-from tinysam_mobile.exportable import contract_of
-from tinysam_mobile.images import load_image
-from tinysam_mobile.masks import RunLengths
+from tinysam_mobile.imaging.images import load_image
+from tinysam_mobile.imaging.masks import RunLengths
+from tinysam_mobile.imaging.overlaps import mask_ious
 from tinysam_mobile.modeling.checkpoint import load_checkpoint
-from tinysam_mobile.overlaps import mask_ious
-from tinysam_mobile.predictor import Predictor
-from tinysam_mobile.simulator.base import Arrays, Backend
+from tinysam_mobile.modeling.entry_points import contract_of
+from tinysam_mobile.segment.everything import EverythingConfig, EverythingGenerator, EverythingResult
+from tinysam_mobile.segment.predictor import Predictor
 from tinysam_mobile.simulator.registry import open_model
 
 TAUS = (0.0, 0.2, 0.8, 8.5)

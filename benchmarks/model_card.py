@@ -12,14 +12,14 @@ import click
 import numpy as np
 from PIL import Image
 
+from tinysam_mobile.contract.spec import Label
 from tinysam_mobile.distill.progress import read_columns
-from tinysam_mobile.exportable import contract_of
-from tinysam_mobile.images import load_image
+from tinysam_mobile.imaging.images import load_image
+from tinysam_mobile.imaging.pictures import draw_prompts, overlay
 from tinysam_mobile.modeling.checkpoint import load_checkpoint
-from tinysam_mobile.pictures import draw_prompts, overlay
-from tinysam_mobile.predictor import Predictor
+from tinysam_mobile.modeling.entry_points import contract_of
+from tinysam_mobile.segment.predictor import Predictor
 from tinysam_mobile.simulator.registry import open_model
-from tinysam_mobile.spec import Label
 
 FOLDER = Path(__file__).parents[1] / "docs/model_card"
 TILE = (300, 220)

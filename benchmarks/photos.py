@@ -24,9 +24,9 @@ from PIL import Image
 from torch.nn.functional import interpolate
 
 from benchmarks.record import save
-from tinysam_mobile.images import load_image
-from tinysam_mobile.masks import RunLengths
-from tinysam_mobile.preprocess import Geometry, preprocess, upscale_masks
+from tinysam_mobile.imaging.images import load_image
+from tinysam_mobile.imaging.masks import RunLengths
+from tinysam_mobile.imaging.preprocess import Geometry, preprocess, upscale_masks
 
 SIZES = ((534, 800), (3000, 4000), (20_000, 30), (1000, 20_000))
 S, LOW = 1024, 256

@@ -23,22 +23,22 @@ import numpy as np
 from benchmarks.quantization_table import drops, line, markdown
 from benchmarks.record import save
 from benchmarks.timing import fastest_ms
-from tinysam_mobile.bundle import Bundle
+from tinysam_mobile.artifacts.integer_macs import count_macs
+from tinysam_mobile.bundle.folder import Bundle
 from tinysam_mobile.cli.evaluate_inputs import DataChoice, PlanChoice
+from tinysam_mobile.contract.backend import Backend
 from tinysam_mobile.converters.pipeline import CONVERTERS, ConversionOptions, convert_checkpoint
 from tinysam_mobile.evaluation.coco import CocoDataset
 from tinysam_mobile.evaluation.models import ModelUnderTest, bundle_models, checkpoint_model
 from tinysam_mobile.evaluation.results import open_results
 from tinysam_mobile.evaluation.run import figures, measure_photos, plain
-from tinysam_mobile.everything import EverythingConfig
-from tinysam_mobile.images import load_image
+from tinysam_mobile.imaging.images import load_image
 from tinysam_mobile.modeling.checkpoint import Checkpoint, load_checkpoint
 from tinysam_mobile.parity.compare import compare_backends, probe_inputs
 from tinysam_mobile.parity.everything_parity import compare_everything
 from tinysam_mobile.quant.capability import CAPABILITIES
 from tinysam_mobile.quant.recipe import RECIPES
-from tinysam_mobile.simulator.base import Backend
-from tinysam_mobile.simulator.integer_macs import count_macs
+from tinysam_mobile.segment.everything import EverythingConfig
 from tinysam_mobile.simulator.registry import open_bundle, open_model
 
 FLOAT = "fp32"
@@ -130,12 +130,12 @@ def integer_shares(bundle: Bundle, target: str, recipe: str) -> dict[str, float]
     for artifact in bundle.artifacts(target, recipe):
         path = bundle.path_of(artifact)
         if target == "tflite":
-            from tinysam_mobile.simulator.tflite_graph import read_graph
+            from tinysam_mobile.artifacts.tflite_graph import read_graph
 
             graph = read_graph(path)
             shares |= {n: count_macs(graph.subgraph_of(n)).integer_share for n in graph.signatures}
         elif target == "executorch":
-            from tinysam_mobile.simulator.executorch_facts import read_facts
+            from tinysam_mobile.artifacts.executorch_facts import read_facts
 
             shares |= {n: count_macs(g).integer_share for n, g in read_facts(path).graphs.items()}
     return {name: share for name, share in shares.items() if name in artifact_entry_points(bundle)}

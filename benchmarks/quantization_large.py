@@ -22,20 +22,20 @@ import torch
 
 from benchmarks.record import save
 from benchmarks.timing import fastest_ms
+from tinysam_mobile.artifacts.integer_macs import count_macs
+from tinysam_mobile.contract.backend import Session
+from tinysam_mobile.contract.spec import Contract
 from tinysam_mobile.converters.base import ConversionRequest, ConvertedFile
 from tinysam_mobile.converters.pipeline import CONVERTERS
 from tinysam_mobile.evaluation.speed import peak_memory_bytes
-from tinysam_mobile.exportable import EntryPoint, contract_of, entry_points
 from tinysam_mobile.modeling.checkpoint import load_checkpoint
+from tinysam_mobile.modeling.entry_points import EntryPoint, contract_of, entry_points
 from tinysam_mobile.parity.compare import probe_inputs
 from tinysam_mobile.parity.metrics import sqnr_db
 from tinysam_mobile.quant.calibration import CalibrationSet
 from tinysam_mobile.quant.plan import QuantPlan
 from tinysam_mobile.quant.planning import make_plan, trace_all
 from tinysam_mobile.quant.recipe import RECIPES
-from tinysam_mobile.simulator.base import Session
-from tinysam_mobile.simulator.integer_macs import count_macs
-from tinysam_mobile.spec import Contract
 
 TARGETS = ("tflite", "executorch")
 FLOAT, INTEGER = "fp32", "static_w8a8"
@@ -85,10 +85,10 @@ def opened(target: str, file: ConvertedFile, entry: EntryPoint, threads: int) ->
 def integer_share(target: str, path: Path) -> float:
     """Return the share of the encoder's multiplications on integers, from the file's graph."""
     if target == "tflite":
-        from tinysam_mobile.simulator.tflite_graph import read_graph
+        from tinysam_mobile.artifacts.tflite_graph import read_graph
 
         return count_macs(read_graph(path).subgraph_of("encode")).integer_share
-    from tinysam_mobile.simulator.executorch_facts import read_facts
+    from tinysam_mobile.artifacts.executorch_facts import read_facts
 
     return count_macs(read_facts(path).graphs["encode"]).integer_share
 

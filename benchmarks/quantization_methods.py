@@ -24,10 +24,11 @@ import torch
 
 from benchmarks.quantization import FIGURES, kept
 from benchmarks.record import save
+from tinysam_mobile.contract.spec import Contract
 from tinysam_mobile.evaluation.coco import CocoDataset, read_coco
 from tinysam_mobile.evaluation.miou import measure, summary
-from tinysam_mobile.exportable import contract_of, entry_points
 from tinysam_mobile.modeling.checkpoint import load_checkpoint
+from tinysam_mobile.modeling.entry_points import contract_of, entry_points
 from tinysam_mobile.quant.calibration import CalibrationSet
 from tinysam_mobile.quant.graph import LayerGraph
 from tinysam_mobile.quant.observers import DEFAULT_METHOD, METHODS, SEARCH
@@ -36,7 +37,6 @@ from tinysam_mobile.quant.planning import SEARCH_TWO_SCALES, make_plan, trace_al
 from tinysam_mobile.quant.recipe import RECIPES
 from tinysam_mobile.quant.sensitivity import rank_layers
 from tinysam_mobile.quant.simulation import SimulatedModel, simulated
-from tinysam_mobile.spec import Contract
 
 RECIPE_IDS = ("static_w8a8", "static_w6a6")
 COMPARED = (*METHODS, SEARCH, SEARCH_TWO_SCALES)

@@ -26,8 +26,8 @@ from tinysam_mobile.evaluation.ideal_prompts import tight_box
 from tinysam_mobile.evaluation.photo import EvaluationPlan
 from tinysam_mobile.evaluation.results import open_results
 from tinysam_mobile.evaluation.run import figures, measure_photos, plain
-from tinysam_mobile.exportable import contract_of, entry_points
 from tinysam_mobile.modeling.checkpoint import load_checkpoint
+from tinysam_mobile.modeling.entry_points import contract_of, entry_points
 from tinysam_mobile.quant.calibration import CalibrationSet
 from tinysam_mobile.quant.graph import LayerGraph
 from tinysam_mobile.quant.observers import DEFAULT_METHOD

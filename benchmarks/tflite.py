@@ -16,15 +16,15 @@ import torch
 
 from benchmarks.record import save
 from benchmarks.timing import fastest_ms
+from tinysam_mobile.artifacts.tflite_delegates import delegation
 from tinysam_mobile.converters.base import ConversionRequest
 from tinysam_mobile.converters.tflite import convert
-from tinysam_mobile.exportable import EntryPoint, contract_of, entry_points, example_inputs
 from tinysam_mobile.modeling.config import CONFIGS, config_named
+from tinysam_mobile.modeling.entry_points import EntryPoint, contract_of, entry_points, example_inputs
 from tinysam_mobile.modeling.stand_in import stand_in_model
 from tinysam_mobile.parity.metrics import sqnr_db
 from tinysam_mobile.quant.recipe import RECIPES
 from tinysam_mobile.simulator.tflite import open_session
-from tinysam_mobile.simulator.tflite_delegates import delegation
 
 
 def noisy_example(entry: EntryPoint) -> tuple[torch.Tensor, ...]:

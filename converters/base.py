@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tinysam_mobile.exportable import EntryPoint
+from tinysam_mobile.contract.spec import Component
+from tinysam_mobile.modeling.entry_points import EntryPoint
 from tinysam_mobile.quant.plan import QuantPlan
 from tinysam_mobile.quant.recipe import QuantRecipe
-from tinysam_mobile.spec import Component
 
 __all__ = ["ConversionRequest", "Convert", "ConvertedFile"]
 

@@ -20,15 +20,15 @@ from typing import Any
 import numpy as np
 import torch
 
+from tinysam_mobile.artifacts.coreml_sdk import import_coremltools, quiet
+from tinysam_mobile.contract.spec import Component, TensorSpec
 from tinysam_mobile.converters.base import ConversionRequest, ConvertedFile
 from tinysam_mobile.converters.coreml_metadata import describe, take_image
 from tinysam_mobile.converters.coreml_quantize import compress_weights, quantized_module
 from tinysam_mobile.converters.options import DEPLOYMENT_TARGETS
 from tinysam_mobile.errors import ConversionError, TinySAMError, UnknownNameError
-from tinysam_mobile.exportable import EntryPoint, example_inputs
+from tinysam_mobile.modeling.entry_points import EntryPoint, example_inputs
 from tinysam_mobile.quant.capability import check_recipe
-from tinysam_mobile.simulator.coreml_sdk import import_coremltools, quiet
-from tinysam_mobile.spec import Component, TensorSpec
 
 __all__ = ["FUNCTIONS", "convert"]
 

@@ -12,10 +12,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from tinysam_mobile.artifacts.coreml_sdk import import_coremltools, quiet
+from tinysam_mobile.contract.spec import Component
 from tinysam_mobile.converters.base import ConversionRequest
 from tinysam_mobile.converters.descriptions import AUTHOR, COMPONENTS, TENSORS
-from tinysam_mobile.simulator.coreml_sdk import import_coremltools, quiet
-from tinysam_mobile.spec import Component
 from tinysam_mobile.version import __version__
 
 __all__ = ["CONTRACT_KEY", "describe", "take_image"]

@@ -11,12 +11,12 @@ from typing import Any
 
 from torch import nn
 
-from tinysam_mobile.exportable import EntryPoint
+from tinysam_mobile.artifacts.coreml_sdk import import_coremltools, quiet
+from tinysam_mobile.modeling.entry_points import EntryPoint
 from tinysam_mobile.quant.graph import trace_layers
 from tinysam_mobile.quant.insertion import insert_static
 from tinysam_mobile.quant.plan import QuantPlan
 from tinysam_mobile.quant.recipe import QuantRecipe, Scheme
-from tinysam_mobile.simulator.coreml_sdk import import_coremltools, quiet
 
 __all__ = ["COMPRESSED_OPS", "compress_weights", "quantized_module"]
 

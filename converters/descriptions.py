@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tinysam_mobile.spec import LABEL_MEANINGS, PIXEL_MEAN, PIXEL_STD, Component
+from tinysam_mobile.contract.spec import LABEL_MEANINGS, PIXEL_MEAN, PIXEL_STD, Component
 
 __all__ = ["AUTHOR", "COMPONENTS", "ENTRY_POINTS", "TENSORS"]
 

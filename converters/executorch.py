@@ -24,19 +24,19 @@ import torch
 from torch import nn
 from torch.export import ExportedProgram
 
+from tinysam_mobile.artifacts.coreml_sdk import import_coremltools
+from tinysam_mobile.artifacts.executorch_graph import CONTRACT_METHOD, read_graphs
+from tinysam_mobile.artifacts.executorch_sdk import quiet
+from tinysam_mobile.contract.spec import Component
 from tinysam_mobile.converters.base import ConversionRequest, ConvertedFile
 from tinysam_mobile.converters.executorch_rewrite import GraphRewriter
 from tinysam_mobile.converters.executorch_rules import XNNPACK_RULES
 from tinysam_mobile.errors import ConversionError, RuntimeUnavailableError, TinySAMError, UnknownNameError
-from tinysam_mobile.exportable import EntryPoint, example_inputs
+from tinysam_mobile.modeling.entry_points import EntryPoint, example_inputs
 from tinysam_mobile.quant.capability import check_recipe
 from tinysam_mobile.quant.graph import trace_layers
 from tinysam_mobile.quant.insertion import insert_dynamic, insert_static
 from tinysam_mobile.quant.recipe import Scheme
-from tinysam_mobile.simulator.coreml_sdk import import_coremltools
-from tinysam_mobile.simulator.executorch_graph import CONTRACT_METHOD, read_graphs
-from tinysam_mobile.simulator.executorch_sdk import quiet
-from tinysam_mobile.spec import Component
 
 __all__ = ["BACKENDS", "HALF_SCOPES", "convert"]
 

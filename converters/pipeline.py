@@ -9,18 +9,18 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from tinysam_mobile.bundle import Bundle, hash_path, new_bundle, size_of, write_manifest
+from tinysam_mobile.bundle.folder import Bundle, hash_path, new_bundle, size_of, write_manifest
+from tinysam_mobile.bundle.manifest import Artifact, Manifest, contract_data
+from tinysam_mobile.contract.spec import Contract
 from tinysam_mobile.converters.base import ConversionRequest, Convert, ConvertedFile
 from tinysam_mobile.converters.options import CONVERTERS, ConversionOptions
-from tinysam_mobile.exportable import EntryPoint, contract_of, entry_points
-from tinysam_mobile.manifest import Artifact, Manifest, contract_data
 from tinysam_mobile.modeling.checkpoint import Checkpoint
+from tinysam_mobile.modeling.entry_points import EntryPoint, contract_of, entry_points
 from tinysam_mobile.quant.calibration import CalibrationSet
 from tinysam_mobile.quant.plan import QuantPlan
 from tinysam_mobile.quant.planning import make_plan, trace_all
 from tinysam_mobile.quant.recipe import QuantRecipe, recipe_named
 from tinysam_mobile.quant.sensitivity import auto_mixed
-from tinysam_mobile.spec import Contract
 
 __all__ = ["convert_checkpoint"]
 

@@ -21,16 +21,16 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from tinysam_mobile.artifacts.integer_macs import count_macs
+from tinysam_mobile.artifacts.native_stderr import without_known_lines
+from tinysam_mobile.artifacts.tflite_graph import TfliteGraph, read_graph
+from tinysam_mobile.contract.spec import Component
 from tinysam_mobile.converters.base import ConversionRequest, ConvertedFile
 from tinysam_mobile.converters.descriptions import AUTHOR, COMPONENTS
 from tinysam_mobile.errors import ConversionError, RuntimeUnavailableError
-from tinysam_mobile.exportable import EntryPoint, example_inputs
+from tinysam_mobile.modeling.entry_points import EntryPoint, example_inputs
 from tinysam_mobile.quant.capability import check_recipe
 from tinysam_mobile.quant.recipe import Scheme
-from tinysam_mobile.simulator.integer_macs import count_macs
-from tinysam_mobile.simulator.native_stderr import without_known_lines
-from tinysam_mobile.simulator.tflite_graph import TfliteGraph, read_graph
-from tinysam_mobile.spec import Component
 from tinysam_mobile.version import __version__
 
 __all__ = ["convert"]

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 import flatbuffers
 
+from tinysam_mobile.contract.spec import Signature, TensorSpec
 from tinysam_mobile.converters.descriptions import ENTRY_POINTS, TENSORS
-from tinysam_mobile.spec import Signature, TensorSpec
 
 __all__ = ["CONTRACT_FILE", "METADATA_NAME", "ModelDescription", "append_files", "build_metadata"]
 

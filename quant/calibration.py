@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 
+from tinysam_mobile.contract.backend import Arrays
+from tinysam_mobile.contract.spec import Contract, Label
 from tinysam_mobile.errors import UsageError
-from tinysam_mobile.images import load_image
-from tinysam_mobile.point_lattice import grid_points
-from tinysam_mobile.preprocess import preprocess
-from tinysam_mobile.prompts import Prompt, make_prompt, pack_prompts
-from tinysam_mobile.simulator.base import Arrays
-from tinysam_mobile.spec import Contract, Label
+from tinysam_mobile.imaging.images import load_image
+from tinysam_mobile.imaging.preprocess import preprocess
+from tinysam_mobile.segment.point_lattice import grid_points
+from tinysam_mobile.segment.prompts import Prompt, make_prompt, pack_prompts
 
 __all__ = ["MIN_PHOTOS", "CalibrationSet", "Sample"]
 

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from tinysam_mobile.exportable import EntryPoint, example_inputs
+from tinysam_mobile.modeling.entry_points import EntryPoint, example_inputs
 
 __all__ = ["Layer", "LayerGraph", "LayerKind", "Visit", "trace_layers"]
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from tinysam_mobile.exportable import EntryPoint
+from tinysam_mobile.contract.spec import Contract
+from tinysam_mobile.modeling.entry_points import EntryPoint
 from tinysam_mobile.quant.calibration import CalibrationSet, Sample
 from tinysam_mobile.quant.graph import Layer, LayerGraph, LayerKind, Visit, trace_layers
 from tinysam_mobile.quant.numerics import symmetric_grid
@@ -16,7 +17,6 @@ from tinysam_mobile.quant.observers import DEFAULT_METHOD, SEARCH, Observer, met
 from tinysam_mobile.quant.plan import LayerGrids, QuantPlan
 from tinysam_mobile.quant.recipe import QuantRecipe
 from tinysam_mobile.quant.search import collect_rows, search_layer, with_two_scales
-from tinysam_mobile.spec import Contract
 
 __all__ = ["LayerObservers", "make_plan", "observe", "run_sample", "trace_all"]
 

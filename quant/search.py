@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx
 
+from tinysam_mobile.contract.spec import Contract
 from tinysam_mobile.quant.calibration import CalibrationSet, Sample
 from tinysam_mobile.quant.graph import Layer, LayerGraph, LayerKind, Visit
 from tinysam_mobile.quant.numerics import ActivationGrid, grid_of_range
@@ -27,7 +28,6 @@ from tinysam_mobile.quant.plan import LayerGrids
 from tinysam_mobile.quant.rows import Drawn, RowSampler, at_places, multiply_rows
 from tinysam_mobile.quant.simulation import round_activation, round_weight, simulated
 from tinysam_mobile.quant.two_scales import best_two_scales, round_two_scales, split_before
-from tinysam_mobile.spec import Contract
 
 __all__ = ["LayerRows", "collect_rows", "search_layer", "task_loss", "with_two_scales"]
 

@@ -15,13 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tinysam_mobile.contract.backend import Arrays
+from tinysam_mobile.contract.spec import Contract
 from tinysam_mobile.errors import ConversionError
 from tinysam_mobile.quant.calibration import CalibrationSet, Sample
 from tinysam_mobile.quant.graph import LayerGraph, Visit
 from tinysam_mobile.quant.plan import LayerGrids, QuantPlan
 from tinysam_mobile.quant.simulation import simulated
-from tinysam_mobile.simulator.base import Arrays
-from tinysam_mobile.spec import Contract
 
 __all__ = ["LayerCost", "auto_mixed", "plan_cost", "rank_layers"]
 

@@ -13,13 +13,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tinysam_mobile.contract.backend import Arrays, check_inputs
+from tinysam_mobile.contract.spec import Contract
 from tinysam_mobile.errors import UnknownNameError
 from tinysam_mobile.quant.graph import Layer, LayerGraph, Visit
 from tinysam_mobile.quant.numerics import ActivationGrid, weight_scales
 from tinysam_mobile.quant.plan import LayerGrids
 from tinysam_mobile.quant.two_scales import round_two_scales
-from tinysam_mobile.simulator.base import Arrays, check_inputs
-from tinysam_mobile.spec import Contract
 
 __all__ = ["SimulatedModel", "round_activation", "round_weight", "simulated"]
 

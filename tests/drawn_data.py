@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from tinysam_mobile.spec import Contract, Label
+from tinysam_mobile.contract.spec import Contract, Label
 
 __all__ = ["SIDE", "BoxFiller", "draw"]
 

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tinysam_mobile.preprocess import preprocess, upscale_masks
-from tinysam_mobile.prompts import make_prompt, pack_prompts
-from tinysam_mobile.simulator.base import Backend
+from tinysam_mobile.contract.backend import Backend
+from tinysam_mobile.imaging.preprocess import preprocess, upscale_masks
+from tinysam_mobile.segment.prompts import make_prompt, pack_prompts
 
 __all__ = ["FakeDevice", "zipped"]
 

@@ -13,16 +13,16 @@ import skimage.data
 import torch
 from numpy.typing import NDArray
 
-from tinysam_mobile.bundle import Bundle, hash_path
-from tinysam_mobile.exportable import contract_of, entry_points
-from tinysam_mobile.images import RGBImage
+from tinysam_mobile.bundle.folder import Bundle, hash_path
+from tinysam_mobile.contract.spec import Contract
+from tinysam_mobile.imaging.images import RGBImage
 from tinysam_mobile.modeling.checkpoint import Checkpoint
 from tinysam_mobile.modeling.config import DecoderConfig, TinySAMConfig, TinyViTConfig
+from tinysam_mobile.modeling.entry_points import contract_of, entry_points
 from tinysam_mobile.modeling.stand_in import stand_in_model
 from tinysam_mobile.parity.prompt_sampling import make_case
 from tinysam_mobile.parity.stages import PhotoCase
 from tinysam_mobile.simulator.registry import LoadedModel, open_model
-from tinysam_mobile.spec import Contract
 
 BATCH = 2
 PROMPTS = 8

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tinysam_mobile.contract_page import contract_markdown
+from tinysam_mobile.bundle.contract_page import contract_markdown
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -55,7 +55,7 @@ def test_site_needs_no_other_host(site: Path) -> None:
 
 def test_contract_page_is_what_spec_and_manifest_say() -> None:
     assert (DOCS / "contract.md").read_text(encoding="utf-8") == contract_markdown(), (
-        "run: python -m tinysam_mobile.contract_page"
+        "run: python -m tinysam_mobile.bundle.contract_page"
     )
 
 

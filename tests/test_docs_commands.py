@@ -24,7 +24,7 @@ from safetensors.torch import save_file
 from skimage import data
 
 from tests.fake_device import FakeDevice, zipped
-from tinysam_mobile.bundle import Bundle
+from tinysam_mobile.bundle.folder import Bundle
 from tinysam_mobile.cli import COMMANDS, main
 from tinysam_mobile.modeling.checkpoint import load_checkpoint
 from tinysam_mobile.modeling.config import TINY_TEST
@@ -65,24 +65,24 @@ SMALLER = (
 )
 """Pattern → what it is replaced by, in this order."""
 
-TRAINING = "trains, or reads what training wrote; tests/test_distill_train.py runs each verb"
+TRAINING = "trains, or reads what training wrote; tests/distill/test_train.py runs each verb"
 CONVERSION = (
     "tests/conftest.py converts with this command to TFLite; test_coreml.py and test_executorch.py the rest"
 )
 PARSED_ONLY = {
     r"tinysam-mobile convert (?!--help)": CONVERSION,
-    r"tinysam-mobile fetch (?!--list)": "needs the network; tests/test_fetch.py has a server of its own",
+    r"tinysam-mobile fetch (?!--list)": "needs the network; tests/modeling/test_fetch.py has a server",
     r"tinysam-mobile distill (prepare|train|cache|export)\b": TRAINING,
-    r"tinysam-mobile distill thresholds": "no thresholds suit noise; tests/test_choose_thresholds.py",
+    r"tinysam-mobile distill thresholds": "no thresholds suit noise; tests/distill/test_choose_thresholds.py",
     r"tinysam-mobile bench bundle_512": "two bundles; bench of one is run",
-    r"tinysam-mobile validate by_hand": "tests/test_hand_converted.py writes such a file and runs it",
-    r"tinysam-mobile evaluate .*--compare": "measures speed for minutes; tests/test_comparison.py",
-    r"torchrun ": "tests/test_evaluation_run.py and test_distill_train.py start two processes",
+    r"tinysam-mobile validate by_hand": "tests/parity/test_hand_converted.py writes such a file and runs it",
+    r"tinysam-mobile evaluate .*--compare": "measures speed for minutes; tests/evaluation/test_comparison.py",
+    r"torchrun ": "tests/evaluation/test_run.py and distill/test_train.py start two processes",
     r"make ": "the target exists; CI runs make test, and tests/test_docs.py builds the site",
     r"python -m benchmarks\.": "minutes to hours; the options are parsed",
     r"python -m tests\.(app_fixtures|conformance)": "writes golden files, or needs a log; tests of their own",
     r"python -m tinysam_mobile\.(quant\.capability|contract_page)": "writes docs/; a test compares the text",
-    r"python -m tinysam_mobile\.simulator\.mil MODEL": "tests/test_mil_model.py runs it on a package",
+    r"python -m tinysam_mobile\.simulator\.mil MODEL": "tests/mil/test_model.py runs it on a package",
 }
 """Beginning of a command → why it is not run here."""
 

@@ -20,14 +20,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tinysam_mobile.exportable import contract_of
-from tinysam_mobile.images import load_image
+from tinysam_mobile.imaging.images import load_image
 from tinysam_mobile.modeling.config import TINYSAM
+from tinysam_mobile.modeling.entry_points import contract_of
 from tinysam_mobile.modeling.sam import TinySAM
 from tinysam_mobile.modeling.stand_in import stand_in_model
 from tinysam_mobile.parity.metrics import sqnr_db
-from tinysam_mobile.predictor import Prediction, Predictor
-from tinysam_mobile.prompts import make_prompt
+from tinysam_mobile.segment.predictor import Prediction, Predictor
+from tinysam_mobile.segment.prompts import make_prompt
 from tinysam_mobile.simulator.torch import TorchSession, open_session
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -19,14 +19,14 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from tinysam_mobile.cli.output import command_errors, print_table, progress
+from tinysam_mobile.contract.backend import Backend
 from tinysam_mobile.converters.options import ConversionOptions
 from tinysam_mobile.converters.pipeline import convert_checkpoint
-from tinysam_mobile.images import load_image
+from tinysam_mobile.imaging.images import load_image
+from tinysam_mobile.imaging.pictures import draw_prompts, overlay
 from tinysam_mobile.modeling.checkpoint import Checkpoint, load_checkpoint
 from tinysam_mobile.parity.metrics import mask_iou
-from tinysam_mobile.pictures import draw_prompts, overlay
-from tinysam_mobile.predictor import Prediction, Predictor
-from tinysam_mobile.simulator.base import Backend
+from tinysam_mobile.segment.predictor import Prediction, Predictor
 from tinysam_mobile.simulator.registry import open_bundle, open_model
 
 __all__ = ["main"]

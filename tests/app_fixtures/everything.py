@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from tinysam_mobile.everything import EverythingConfig, EverythingGenerator, EverythingResult
-from tinysam_mobile.predictor import Predictor
-from tinysam_mobile.preprocess import Geometry
-from tinysam_mobile.simulator.base import Arrays
-from tinysam_mobile.spec import NUM_MASKS, Contract, Label
+from tinysam_mobile.contract.backend import Arrays
+from tinysam_mobile.contract.spec import NUM_MASKS, Contract, Label
+from tinysam_mobile.imaging.preprocess import Geometry
+from tinysam_mobile.segment.everything import EverythingConfig, EverythingGenerator, EverythingResult
+from tinysam_mobile.segment.predictor import Predictor
 
 from .masks import exact_logits, tie_bound
 from .store import Array, Case, Store, flat
@@ -209,7 +209,7 @@ def record(scene: Scene, logits: Array, contract: Contract) -> Recording:
 
 def replay_points(scene: Scene, geometry: Geometry) -> Array:
     """Every point (P, 2) that the scene's mode could visit, none twice."""
-    from tinysam_mobile.point_lattice import coarse_lattice, grid_points, second_round
+    from tinysam_mobile.segment.point_lattice import coarse_lattice, grid_points, second_round
 
     side, size = scene.settings["points_per_side"], geometry.original_size
     if not scene.settings["hierarchical"]:

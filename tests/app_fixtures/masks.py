@@ -10,16 +10,16 @@ import numpy as np
 import torch
 from torch.nn.functional import interpolate
 
-from tinysam_mobile.masks import (
+from tinysam_mobile.contract.spec import MASK_THRESHOLD
+from tinysam_mobile.imaging.masks import (
     RunLengths,
     mask_boxes,
     non_maximum_suppression,
     remove_small_regions,
     stability_scores,
 )
-from tinysam_mobile.point_lattice import coarse_lattice, grid_points, second_round
-from tinysam_mobile.preprocess import Geometry, upscale_masks
-from tinysam_mobile.spec import MASK_THRESHOLD
+from tinysam_mobile.imaging.preprocess import Geometry, upscale_masks
+from tinysam_mobile.segment.point_lattice import coarse_lattice, grid_points, second_round
 
 from .store import Array, Case, Store, flat
 

@@ -16,14 +16,14 @@ from pathlib import Path
 import numpy as np
 import skimage.data
 
-from tinysam_mobile.everything import EverythingConfig, EverythingGenerator
-from tinysam_mobile.exportable import contract_of
-from tinysam_mobile.manifest import Manifest, contract_data
+from tinysam_mobile.bundle.manifest import Manifest, contract_data
+from tinysam_mobile.contract.backend import Arrays, Backend
+from tinysam_mobile.contract.spec import Contract, Label
 from tinysam_mobile.modeling.checkpoint import load_checkpoint
-from tinysam_mobile.predictor import Predictor
-from tinysam_mobile.simulator.base import Arrays, Backend
+from tinysam_mobile.modeling.entry_points import contract_of
+from tinysam_mobile.segment.everything import EverythingConfig, EverythingGenerator
+from tinysam_mobile.segment.predictor import Predictor
 from tinysam_mobile.simulator.registry import open_model
-from tinysam_mobile.spec import Contract, Label
 
 from .everything import SCALE, Recording, Scene, case_of
 from .store import Array, Store

@@ -8,8 +8,8 @@ from itertools import product
 import numpy as np
 from PIL import Image, ImageOps
 
-from tinysam_mobile.images import as_rgb
-from tinysam_mobile.preprocess import Geometry, preprocess
+from tinysam_mobile.imaging.images import as_rgb
+from tinysam_mobile.imaging.preprocess import Geometry, preprocess
 
 from .store import Array, Case, Store, flat
 

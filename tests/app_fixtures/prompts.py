@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from tinysam_mobile.preprocess import Geometry
-from tinysam_mobile.prompts import make_prompt, pack_prompts
+from tinysam_mobile.imaging.preprocess import Geometry
+from tinysam_mobile.segment.prompts import make_prompt, pack_prompts
 
 from .store import Case, flat
 

@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tinysam_mobile.exportable import contract_of
-from tinysam_mobile.manifest import Artifact, Manifest, contract_data
+from tinysam_mobile.bundle.manifest import Artifact, Manifest, contract_data
+from tinysam_mobile.contract.spec import Component
 from tinysam_mobile.modeling.checkpoint import load_checkpoint
-from tinysam_mobile.spec import Component
+from tinysam_mobile.modeling.entry_points import contract_of
 
 from .everything import everything_cases
 from .masks import (

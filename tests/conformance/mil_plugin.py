@@ -3,7 +3,7 @@
 coremltools ships its op tests in its wheel, but off macOS they return before they compare.  With
 this plugin they believe to be on macOS 15, predict with `MilModel`, and compare.  Value inference is
 refused while the interpreter runs.  Used by `make test-conformance` and by
-`tests/test_mil_conformance.py`:
+`tests/mil/test_conformance.py`:
 
     python -m pytest -p tests.conformance.mil_plugin -k mlprogram --pyargs \
         coremltools.converters.mil.mil.ops.tests.iOS17.test_linear
@@ -32,7 +32,7 @@ from coremltools.converters.mil.mil import Operation
 from coremltools.models.model import MLModel
 
 from tinysam_mobile.errors import MilError
-from tinysam_mobile.simulator.mil import MilModel
+from tinysam_mobile.mil import MilModel
 
 # Ops that the current test's models ran; the fixture below empties it.
 _reached: set[str] = set()

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tinysam_mobile.simulator.mil import MilModel
+from tinysam_mobile.mil import MilModel
 
 with warnings.catch_warnings():
     # coremltools imports executorch and parts of torch that warn of their own deprecations.

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.mil.builder import ct
-from tinysam_mobile.simulator.mil import MilModel
+from tinysam_mobile.mil import MilModel
 
 __all__ = ["load_converted", "quiet", "save_converted"]
 

@@ -9,13 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tinysam_mobile.exportable import EntryPoint
+from tinysam_mobile.contract.spec import Component, Signature, TensorSpec
+from tinysam_mobile.modeling.entry_points import EntryPoint
 from tinysam_mobile.quant.graph import Layer, LayerGraph, trace_layers
 from tinysam_mobile.quant.observers import Observer
 from tinysam_mobile.quant.plan import LayerGrids, QuantPlan
 from tinysam_mobile.quant.planning import LayerObservers, has_kernel, layer_grids
 from tinysam_mobile.quant.recipe import RECIPES
-from tinysam_mobile.spec import Component, Signature, TensorSpec
 
 SIDE, WIDTH = 16, 32
 SIGNATURE = Signature(

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from tinysam_mobile.bundle import Bundle
+from tinysam_mobile.bundle.folder import Bundle
 from tinysam_mobile.cli import main
 from tinysam_mobile.parity.lint import Severity, lint_artifact
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tinysam_mobile.contract.spec import Contract, Label
 from tinysam_mobile.errors import UsageError
 from tinysam_mobile.quant import calibration
 from tinysam_mobile.quant.calibration import CalibrationSet
 from tinysam_mobile.quant.observers import METHODS, Observer, method_named, minmax_grid, mse_grid
-from tinysam_mobile.spec import Contract, Label
 
 CONTRACT = Contract(image_size=128, grid_size=8, mask_size=32, channels=64)
 

@@ -10,19 +10,19 @@ import pytest
 import torch
 
 from tests.quant.net import SIGNATURE, entry_point, images, plan_of
+from tinysam_mobile.artifacts.coreml_sdk import quiet
+from tinysam_mobile.artifacts.executorch_facts import read_facts
+from tinysam_mobile.artifacts.integer_macs import count_macs
 from tinysam_mobile.converters import coreml, executorch
 from tinysam_mobile.converters.base import ConversionRequest
 from tinysam_mobile.converters.coreml_quantize import compress_weights, quantized_module
-from tinysam_mobile.exportable import example_inputs
+from tinysam_mobile.mil import MilModel
+from tinysam_mobile.modeling.entry_points import example_inputs
 from tinysam_mobile.parity.metrics import sqnr_db
 from tinysam_mobile.quant.plan import QuantPlan
 from tinysam_mobile.quant.recipe import RECIPES
 from tinysam_mobile.quant.simulation import simulated
-from tinysam_mobile.simulator.coreml_sdk import quiet
 from tinysam_mobile.simulator.executorch import open_session
-from tinysam_mobile.simulator.executorch_facts import read_facts
-from tinysam_mobile.simulator.integer_macs import count_macs
-from tinysam_mobile.simulator.mil import MilModel
 
 SIMULATION_MIN_DB = 45.0
 """Sums in another order move a value over a step now and then; float16 in between costs Core ML 55 dB."""

@@ -13,8 +13,8 @@ from PIL import Image
 
 from tinysam_mobile.cli import main
 from tinysam_mobile.errors import ConversionError
-from tinysam_mobile.exportable import contract_of, entry_points
 from tinysam_mobile.modeling.config import CONFIGS
+from tinysam_mobile.modeling.entry_points import contract_of, entry_points
 from tinysam_mobile.modeling.stand_in import stand_in_model
 from tinysam_mobile.quant import search
 from tinysam_mobile.quant.calibration import CalibrationSet

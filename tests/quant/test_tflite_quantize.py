@@ -11,16 +11,16 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
 from tests.quant.net import SIGNATURE, entry_point, images, plan_of
+from tinysam_mobile.artifacts.integer_macs import count_macs
+from tinysam_mobile.artifacts.tflite_delegates import delegation
+from tinysam_mobile.artifacts.tflite_graph import TfliteGraph, read_graph
+from tinysam_mobile.contract.spec import Component
 from tinysam_mobile.converters import tflite, tflite_passes, tflite_quantize
 from tinysam_mobile.errors import ConversionError
 from tinysam_mobile.parity.metrics import sqnr_db
 from tinysam_mobile.quant.plan import QuantPlan
 from tinysam_mobile.quant.recipe import RECIPES
 from tinysam_mobile.quant.simulation import simulated
-from tinysam_mobile.simulator.integer_macs import count_macs
-from tinysam_mobile.simulator.tflite_delegates import delegation
-from tinysam_mobile.simulator.tflite_graph import TfliteGraph, read_graph
-from tinysam_mobile.spec import Component
 
 SIMULATION_MIN_DB = 45.0
 """XNNPACK rescales sums with 32-bit multipliers: now and then an output lands one step away, 1 of 256."""

@@ -10,12 +10,12 @@ from typing import Any
 
 import click
 
-from tinysam_mobile.bench import BenchRequest, BenchResult, host_machine, measure, summarise
-from tinysam_mobile.bundle import Bundle
+from tinysam_mobile.bundle.folder import Bundle
 from tinysam_mobile.cli.output import command_errors, exit_code, print_json, print_table, progress
+from tinysam_mobile.device.dumps import DumpInfo, open_dump
+from tinysam_mobile.device.fixtures import read_fixtures
 from tinysam_mobile.errors import UsageError
-from tinysam_mobile.parity.dumps import DumpInfo, open_dump
-from tinysam_mobile.parity.fixtures import read_fixtures
+from tinysam_mobile.evaluation.bench import BenchRequest, BenchResult, host_machine, measure, summarise
 from tinysam_mobile.simulator.registry import RUNTIMES, runtime_named
 
 __all__ = ["command"]

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from tinysam_mobile.app_resources import APPS, contents, fill_app_resources
-from tinysam_mobile.bundle import Bundle, size_of
+from tinysam_mobile.bundle.folder import Bundle, size_of
 from tinysam_mobile.cli.output import command_errors, print_json, print_table
+from tinysam_mobile.device.app_resources import APPS, contents, fill_app_resources
 from tinysam_mobile.errors import UsageError
 
 __all__ = ["command"]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from tinysam_mobile.bundle import Bundle
+from tinysam_mobile.bundle.folder import Bundle
 from tinysam_mobile.cli.bound_options import bound_options, given_bounds
 from tinysam_mobile.cli.float_model import checkpoint_of
 from tinysam_mobile.cli.output import command_errors, progress
@@ -59,8 +59,8 @@ def command(
     Exit codes: 0 passed; 1 failed; 2 wrong usage, or a dump that cannot be judged.
     """
     from tinysam_mobile.cli.parity_output import finish
-    from tinysam_mobile.parity.device import check_fixtures, judge_dump
-    from tinysam_mobile.parity.fixtures import read_fixtures
+    from tinysam_mobile.device.fixtures import read_fixtures
+    from tinysam_mobile.device.judge_dumps import check_fixtures, judge_dump
     from tinysam_mobile.parity.report import ParityReport, environment
 
     bundle, fixtures = Bundle.open(bundle_path), read_fixtures(fixtures_path)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tinysam_mobile.bundle import Bundle
+from tinysam_mobile.bundle.folder import Bundle
+from tinysam_mobile.bundle.manifest import Artifact
 from tinysam_mobile.cli.float_model import warn_about_stand_in
 from tinysam_mobile.cli.output import command_errors, exit_code, print_json, print_table, progress, warn
 from tinysam_mobile.converters.options import (
@@ -20,7 +21,6 @@ from tinysam_mobile.converters.options import (
     ConversionOptions,
 )
 from tinysam_mobile.errors import RuntimeUnavailableError
-from tinysam_mobile.manifest import Artifact
 from tinysam_mobile.parity.compare import EntryPointParity, compare_backends
 from tinysam_mobile.quant.calibration import CalibrationSet
 from tinysam_mobile.quant.observers import DEFAULT_METHOD, RANGE_METHODS

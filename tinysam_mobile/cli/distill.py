@@ -178,9 +178,9 @@ def thresholds(
     from tinysam_mobile.distill.choose_thresholds import choose, collect, store_thresholds
     from tinysam_mobile.evaluation.coco import read_coco
     from tinysam_mobile.evaluation.miou import targets_of
-    from tinysam_mobile.exportable import contract_of
     from tinysam_mobile.modeling.checkpoint import load_checkpoint
-    from tinysam_mobile.predictor import Predictor
+    from tinysam_mobile.modeling.entry_points import contract_of
+    from tinysam_mobile.segment.predictor import Predictor
     from tinysam_mobile.simulator.registry import open_model
 
     if checkpoint.suffix != ".safetensors":

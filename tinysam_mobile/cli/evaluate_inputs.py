@@ -16,7 +16,7 @@ from tinysam_mobile.evaluation.detections import read_boxes
 from tinysam_mobile.evaluation.models import ModelUnderTest, bundle_models, checkpoint_model, is_bundle
 from tinysam_mobile.evaluation.photo import EvaluationPlan
 from tinysam_mobile.evaluation.prompt_kinds import check_kinds, slots_of
-from tinysam_mobile.everything import EverythingConfig
+from tinysam_mobile.segment.everything import EverythingConfig
 from tinysam_mobile.version import __version__
 
 __all__ = ["DataChoice", "ModelChoice", "PlanChoice"]

@@ -14,7 +14,7 @@ from tinysam_mobile.evaluation.miou import GROUPS
 from tinysam_mobile.evaluation.models import ModelUnderTest
 from tinysam_mobile.evaluation.run import Table, plain
 from tinysam_mobile.evaluation.speed import measure_speed
-from tinysam_mobile.images import load_image
+from tinysam_mobile.imaging.images import load_image
 
 __all__ = ["baseline_row", "comparison_row", "show", "show_comparison"]
 

@@ -19,7 +19,13 @@ from rich.progress import (
 
 from tinysam_mobile.cli.output import command_errors, print_json, print_table
 from tinysam_mobile.errors import UsageError
-from tinysam_mobile.fetch import PUBLIC_CHECKPOINTS, PublicCheckpoint, cache_folder, fetch, public_checkpoint
+from tinysam_mobile.modeling.fetch import (
+    PUBLIC_CHECKPOINTS,
+    PublicCheckpoint,
+    cache_folder,
+    fetch,
+    public_checkpoint,
+)
 
 __all__ = ["command"]
 

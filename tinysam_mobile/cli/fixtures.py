@@ -7,18 +7,18 @@ from pathlib import Path
 
 import click
 
-from tinysam_mobile.bundle import Bundle
+from tinysam_mobile.bundle.folder import Bundle
 from tinysam_mobile.cli.float_model import checkpoint_of
 from tinysam_mobile.cli.output import command_errors, print_json, progress
-from tinysam_mobile.parity.drawn_photos import drawn_photos
-from tinysam_mobile.parity.fixtures import write_fixtures
+from tinysam_mobile.contract.backend import Backend
+from tinysam_mobile.contract.spec import Contract
+from tinysam_mobile.device.drawn_photos import drawn_photos
+from tinysam_mobile.device.fixtures import write_fixtures
 from tinysam_mobile.parity.photo_set import PhotoSet
 from tinysam_mobile.parity.prompt_sampling import make_case
 from tinysam_mobile.parity.record import record_photo
 from tinysam_mobile.parity.stages import PhotoCase, Recording
-from tinysam_mobile.simulator.base import Backend
 from tinysam_mobile.simulator.registry import open_model
-from tinysam_mobile.spec import Contract
 
 __all__ = ["command"]
 

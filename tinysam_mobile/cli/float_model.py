@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tinysam_mobile.bundle import Bundle
+from tinysam_mobile.bundle.folder import Bundle
+from tinysam_mobile.contract.spec import Contract
 from tinysam_mobile.errors import UsageError
-from tinysam_mobile.spec import Contract
 
 if TYPE_CHECKING:
     from tinysam_mobile.modeling.checkpoint import Checkpoint
@@ -20,8 +20,8 @@ def load_float_model(
     source: str | None, *, slots: int = 8, batch: int = 16, image_size: int | None = None
 ) -> tuple[Checkpoint, Contract]:
     """Return a checkpoint (the shipped one if None) and its contract; raises as `load_checkpoint` does."""
-    from tinysam_mobile.exportable import contract_of
     from tinysam_mobile.modeling.checkpoint import load_checkpoint
+    from tinysam_mobile.modeling.entry_points import contract_of
 
     loaded = load_checkpoint(source, image_size=image_size)
     return loaded, contract_of(loaded.model, slots=slots, batch=batch)

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from tinysam_mobile.bundle import MANIFEST_NAME, Bundle, hash_path, size_of
+from tinysam_mobile.bundle.folder import MANIFEST_NAME, Bundle, hash_path, size_of
 from tinysam_mobile.cli.output import command_errors, print_json, print_table
 from tinysam_mobile.errors import InputError, UsageError
 
@@ -33,14 +33,14 @@ def describe_checkpoint(path: Path) -> dict[str, Any]:
 
 def describe_tflite(path: Path) -> dict[str, Any]:
     """Signatures, operators and tensor facts read from the flatbuffer."""
-    from tinysam_mobile.simulator.tflite_graph import describe
+    from tinysam_mobile.artifacts.tflite_graph import describe
 
     return {"kind": "tflite", **describe(path)}
 
 
 def describe_executorch(path: Path) -> dict[str, Any]:
     """Methods, delegates and nodes outside them."""
-    from tinysam_mobile.simulator.executorch_graph import describe
+    from tinysam_mobile.artifacts.executorch_graph import describe
 
     return {"kind": "executorch", **describe(path)}
 

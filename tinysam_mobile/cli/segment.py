@@ -11,17 +11,17 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from tinysam_mobile.bundle import Bundle
+from tinysam_mobile.bundle.folder import Bundle
 from tinysam_mobile.cli.everything_options import everything_options, given_settings
 from tinysam_mobile.cli.float_model import load_float_model, warn_about_stand_in
 from tinysam_mobile.cli.output import command_errors, print_json, progress, write_file
 from tinysam_mobile.cli.segment_everything import Photo, save_json, segment_everything
 from tinysam_mobile.errors import UsageError
-from tinysam_mobile.everything import POINTS_PER_BATCH
-from tinysam_mobile.images import load_image
-from tinysam_mobile.masks import RunLengths, mask_boxes
-from tinysam_mobile.pictures import draw_prompts, mask_image, overlay
-from tinysam_mobile.predictor import Prediction, Predictor
+from tinysam_mobile.imaging.images import load_image
+from tinysam_mobile.imaging.masks import RunLengths, mask_boxes
+from tinysam_mobile.imaging.pictures import draw_prompts, mask_image, overlay
+from tinysam_mobile.segment.everything import POINTS_PER_BATCH
+from tinysam_mobile.segment.predictor import Prediction, Predictor
 from tinysam_mobile.simulator.registry import RUNTIMES, open_bundle, open_model
 
 __all__ = ["command"]

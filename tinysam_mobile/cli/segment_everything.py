@@ -14,12 +14,12 @@ from PIL import Image
 from tinysam_mobile.cli.everything_options import given_settings
 from tinysam_mobile.cli.output import print_json, progress, write_file
 from tinysam_mobile.errors import UsageError
-from tinysam_mobile.everything import EverythingConfig, EverythingGenerator, EverythingResult
-from tinysam_mobile.everything_output import coco_document
-from tinysam_mobile.images import RGBImage
-from tinysam_mobile.label_map import label_map
-from tinysam_mobile.pictures import overlay_labels
-from tinysam_mobile.predictor import Predictor
+from tinysam_mobile.imaging.images import RGBImage
+from tinysam_mobile.imaging.pictures import overlay_labels
+from tinysam_mobile.segment.everything import EverythingConfig, EverythingGenerator, EverythingResult
+from tinysam_mobile.segment.label_map import label_map
+from tinysam_mobile.segment.output import coco_document
+from tinysam_mobile.segment.predictor import Predictor
 
 __all__ = ["FORMATS", "Photo", "save_json", "segment_everything"]
 

@@ -69,7 +69,7 @@ def costs(
     checkpoint: str | None, photos: CalibrationSet, recipe: str, ranges: str, say: Callable[[str], None]
 ) -> tuple[LayerCost, list[LayerCost], dict[str, Layer]]:
     """Return the cost of all layers together, of each by rank, and the layers by name."""
-    from tinysam_mobile.exportable import entry_points
+    from tinysam_mobile.modeling.entry_points import entry_points
     from tinysam_mobile.quant.planning import make_plan, trace_all
     from tinysam_mobile.quant.sensitivity import plan_cost, rank_layers
 

@@ -92,9 +92,9 @@ def command(
     """
     from tinysam_mobile.cli.parity_output import finish
     from tinysam_mobile.cli.validate_inputs import open_converted, open_mapping
-    from tinysam_mobile.everything import EverythingConfig
     from tinysam_mobile.parity.photo_set import PhotoSet
     from tinysam_mobile.parity.validation import validate
+    from tinysam_mobile.segment.everything import EverythingConfig
 
     photos = PhotoSet.find(images, own_prompts, max_photos=max_photos, prompts=prompts, seed=seed)
     with progress() as say:

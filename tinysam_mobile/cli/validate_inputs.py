@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tinysam_mobile.bundle import Bundle
+from tinysam_mobile.bundle.folder import Bundle
 from tinysam_mobile.cli.float_model import checkpoint_of, load_float_model
+from tinysam_mobile.contract.spec import Contract
 from tinysam_mobile.errors import UsageError
 from tinysam_mobile.parity.bounds import bounds_for
 from tinysam_mobile.parity.hand_converted import open_hand_converted, read_mapping
 from tinysam_mobile.parity.sides import SideResult
 from tinysam_mobile.parity.validation import HostSide, bundle_sides
-from tinysam_mobile.spec import Contract
 
 if TYPE_CHECKING:
     from tinysam_mobile.modeling.checkpoint import Checkpoint

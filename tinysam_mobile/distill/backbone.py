@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tinysam_mobile.contract.spec import PIXEL_MEAN, PIXEL_STD
 from tinysam_mobile.errors import RuntimeUnavailableError
-from tinysam_mobile.spec import PIXEL_MEAN, PIXEL_STD
 
 __all__ = ["FEATURE_CHANNELS", "PretrainedBackbone", "feature_loss"]
 

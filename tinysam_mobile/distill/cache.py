@@ -21,9 +21,9 @@ from torch import Tensor
 from tinysam_mobile.distill.photo_store import Photo, PhotoStore
 from tinysam_mobile.distill.pixels import normalised
 from tinysam_mobile.errors import DatasetError
+from tinysam_mobile.imaging.preprocess import preprocess
 from tinysam_mobile.modeling.checkpoint import Checkpoint
 from tinysam_mobile.modeling.sam import TinySAM
-from tinysam_mobile.preprocess import preprocess
 
 __all__ = ["EmbeddingCache", "write_cache"]
 

@@ -12,8 +12,8 @@ from tinysam_mobile.distill.backbone import FEATURE_CHANNELS
 from tinysam_mobile.distill.config import LossWeights, Stage
 from tinysam_mobile.errors import UsageError
 from tinysam_mobile.modeling.config import TinySAMConfig
+from tinysam_mobile.modeling.encoders.tiny_vit import TinyViT
 from tinysam_mobile.modeling.sam import TinySAM
-from tinysam_mobile.modeling.tiny_vit import TinyViT
 
 __all__ = ["Encoded", "Learner"]
 

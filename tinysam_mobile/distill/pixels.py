@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from tinysam_mobile.spec import PIXEL_MEAN, PIXEL_STD
+from tinysam_mobile.contract.spec import PIXEL_MEAN, PIXEL_STD
 
 __all__ = ["normalised"]
 

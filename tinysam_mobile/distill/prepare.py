@@ -12,7 +12,7 @@ from PIL import Image
 from tinysam_mobile.distill.photo_store import Photo
 from tinysam_mobile.distill.regions import centred_object, region_layers
 from tinysam_mobile.evaluation.coco import CocoDataset, CocoImage
-from tinysam_mobile.images import load_image
+from tinysam_mobile.imaging.images import load_image
 
 __all__ = ["annotated_photos", "unlabelled_photos"]
 

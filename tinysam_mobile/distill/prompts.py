@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tinysam_mobile.contract.spec import Label
 from tinysam_mobile.evaluation.ideal_prompts import centre_point, tight_box
-from tinysam_mobile.spec import Label
 
 __all__ = ["PromptSettings", "Prompts", "add_error_points", "sample_prompts"]
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from tinysam_mobile.contract.spec import Label
 from tinysam_mobile.distill.backbone import PretrainedBackbone, feature_loss
 from tinysam_mobile.distill.batches import Batch
 from tinysam_mobile.distill.config import LossWeights, Stage, TrainConfig
@@ -16,7 +17,6 @@ from tinysam_mobile.distill.prompts import Prompts, add_error_points
 from tinysam_mobile.distill.teacher import distillation_losses, teach
 from tinysam_mobile.modeling.mask_decoder import DecoderOutput
 from tinysam_mobile.modeling.sam import TinySAM
-from tinysam_mobile.spec import Label
 
 __all__ = ["StepResult", "Teachers", "learn"]
 

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from tinysam_mobile.contract.spec import Label
 from tinysam_mobile.distill.batches import Batch
 from tinysam_mobile.distill.config import LossWeights
 from tinysam_mobile.distill.learner import Encoded, Learner
@@ -16,7 +17,6 @@ from tinysam_mobile.distill.losses import hard_mask_weight, mask_iou
 from tinysam_mobile.distill.prompts import Prompts
 from tinysam_mobile.modeling.mask_decoder import DecoderOutput
 from tinysam_mobile.modeling.sam import TinySAM
-from tinysam_mobile.spec import Label
 
 __all__ = ["Taught", "distillation_losses", "teach"]
 

@@ -9,7 +9,7 @@ from tinysam_mobile.distill.config import TrainConfig
 from tinysam_mobile.distill.progress import append_row
 from tinysam_mobile.evaluation.coco import CocoDataset, read_coco
 from tinysam_mobile.evaluation.miou import measure, summary
-from tinysam_mobile.exportable import contract_of
+from tinysam_mobile.modeling.entry_points import contract_of
 from tinysam_mobile.modeling.sam import TinySAM
 from tinysam_mobile.simulator.registry import open_model
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from tinysam_mobile.evaluation.average_precision import metric_classes
 from tinysam_mobile.evaluation.instances import CocoImage, Instance
-from tinysam_mobile.masks import RunLengths
+from tinysam_mobile.imaging.masks import RunLengths
 
 __all__ = ["MASK_LIMITS", "RecallCount", "average_recall", "count_recall"]
 

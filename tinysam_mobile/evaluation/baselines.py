@@ -11,7 +11,7 @@ from tinysam_mobile.errors import RuntimeUnavailableError
 from tinysam_mobile.evaluation.coco import CocoDataset
 from tinysam_mobile.evaluation.ideal_prompts import tight_box
 from tinysam_mobile.evaluation.miou import Measurement, mask_iou, size_of, targets_of
-from tinysam_mobile.images import RGBImage, load_image
+from tinysam_mobile.imaging.images import RGBImage, load_image
 
 __all__ = ["BASELINES", "filled_box", "grab_cut", "measure_baseline"]
 

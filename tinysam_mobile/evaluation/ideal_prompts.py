@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tinysam_mobile.contract.spec import Label
 from tinysam_mobile.errors import RuntimeUnavailableError
-from tinysam_mobile.spec import Label
 
 __all__ = ["Click", "centre_point", "next_click", "random_points", "tight_box"]
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinysam_mobile.errors import DatasetError, InputError
-from tinysam_mobile.masks import RunLengths
+from tinysam_mobile.imaging.masks import RunLengths
 
 __all__ = ["Category", "CocoDataset", "CocoImage", "Instance", "decode_segmentation"]
 

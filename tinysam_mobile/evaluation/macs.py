@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from tinysam_mobile.exportable import contract_of, entry_points, example_inputs
+from tinysam_mobile.modeling.entry_points import contract_of, entry_points, example_inputs
 from tinysam_mobile.modeling.sam import TinySAM
 
 __all__ = ["ModelCost", "count_macs", "model_cost"]

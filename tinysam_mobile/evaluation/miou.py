@@ -15,11 +15,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tinysam_mobile.contract.backend import Backend
 from tinysam_mobile.evaluation.instances import CocoDataset, CocoImage, Instance
 from tinysam_mobile.evaluation.prompt_kinds import CLICKS, FIXED, clicked, ideal_prompt
-from tinysam_mobile.images import load_image
-from tinysam_mobile.predictor import Prediction, Predictor
-from tinysam_mobile.simulator.base import Backend
+from tinysam_mobile.imaging.images import load_image
+from tinysam_mobile.segment.predictor import Prediction, Predictor
 
 __all__ = [
     "GROUPS",

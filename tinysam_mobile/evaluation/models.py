@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tinysam_mobile.bundle import MANIFEST_NAME, Bundle
+from tinysam_mobile.bundle.folder import MANIFEST_NAME, Bundle
+from tinysam_mobile.contract.backend import Backend
 from tinysam_mobile.errors import UsageError
-from tinysam_mobile.simulator.base import Backend
 from tinysam_mobile.simulator.registry import RUNTIMES, open_bundle, open_model, runtime_named
 
 if TYPE_CHECKING:
@@ -47,8 +47,8 @@ def checkpoint_model(
     source: str | None, *, slots: int, image_size: int | None = None, threads: int | None = None
 ) -> ModelUnderTest:
     """Load a checkpoint (the shipped one if None) for torch; raises `CheckpointError`."""
-    from tinysam_mobile.exportable import contract_of
     from tinysam_mobile.modeling.checkpoint import load_checkpoint, shipped_checkpoint
+    from tinysam_mobile.modeling.entry_points import contract_of
 
     loaded = load_checkpoint(source, image_size=image_size)
     model = loaded.model

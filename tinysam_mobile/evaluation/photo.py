@@ -23,12 +23,12 @@ from tinysam_mobile.evaluation.miou import (
     size_of,
     targets_of,
 )
-from tinysam_mobile.everything import EverythingConfig, EverythingGenerator
-from tinysam_mobile.images import RGBImage, load_image
-from tinysam_mobile.masks import RunLengths
-from tinysam_mobile.overlaps import mask_ious, match_one_to_one
-from tinysam_mobile.predictor import Predictor
-from tinysam_mobile.prompts import make_prompt
+from tinysam_mobile.imaging.images import RGBImage, load_image
+from tinysam_mobile.imaging.masks import RunLengths
+from tinysam_mobile.imaging.overlaps import mask_ious, match_one_to_one
+from tinysam_mobile.segment.everything import EverythingConfig, EverythingGenerator
+from tinysam_mobile.segment.predictor import Predictor
+from tinysam_mobile.segment.prompts import make_prompt
 
 __all__ = ["EvaluationPlan", "PhotoResult", "evaluate_photo"]
 

@@ -21,6 +21,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from tinysam_mobile.contract.spec import Label
 from tinysam_mobile.errors import UnknownNameError, UsageError
 from tinysam_mobile.evaluation.ideal_prompts import (
     Click,
@@ -29,9 +30,8 @@ from tinysam_mobile.evaluation.ideal_prompts import (
     random_points,
     tight_box,
 )
-from tinysam_mobile.predictor import Prediction, Predictor
-from tinysam_mobile.prompts import Prompt, make_prompt
-from tinysam_mobile.spec import Label
+from tinysam_mobile.segment.predictor import Prediction, Predictor
+from tinysam_mobile.segment.prompts import Prompt, make_prompt
 
 __all__ = ["CLICKS", "FIXED", "KINDS", "check_kinds", "clicked", "ideal_prompt", "slots_of"]
 

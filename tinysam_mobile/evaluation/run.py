@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 
+from tinysam_mobile.contract.backend import Backend
 from tinysam_mobile.errors import DatasetError
 from tinysam_mobile.evaluation.average_precision import DetectedMask, average_precision, rules_named
 from tinysam_mobile.evaluation.average_recall import average_recall
@@ -18,8 +19,7 @@ from tinysam_mobile.evaluation.miou import MIN_AREA_PX, summary
 from tinysam_mobile.evaluation.photo import EvaluationPlan, evaluate_photo
 from tinysam_mobile.evaluation.prompt_kinds import check_kinds
 from tinysam_mobile.evaluation.results import ResultFolder
-from tinysam_mobile.predictor import Predictor
-from tinysam_mobile.simulator.base import Backend
+from tinysam_mobile.segment.predictor import Predictor
 
 __all__ = ["Table", "figures", "measure_photos", "plain", "wait_for_all"]
 

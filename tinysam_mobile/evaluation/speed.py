@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from tinysam_mobile.everything import EverythingConfig, EverythingGenerator
-from tinysam_mobile.images import RGBImage
-from tinysam_mobile.predictor import Predictor
-from tinysam_mobile.prompts import Prompt, make_prompt
-from tinysam_mobile.simulator.base import Backend
+from tinysam_mobile.contract.backend import Backend
+from tinysam_mobile.imaging.images import RGBImage
+from tinysam_mobile.segment.everything import EverythingConfig, EverythingGenerator
+from tinysam_mobile.segment.predictor import Predictor
+from tinysam_mobile.segment.prompts import Prompt, make_prompt
 
 __all__ = ["Timing", "boxes_on", "measure_everything_speed", "measure_speed", "peak_memory_bytes", "timed"]
 

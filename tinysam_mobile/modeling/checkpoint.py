@@ -19,8 +19,12 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from tinysam_mobile.contract.everything_settings import (
+    EVERYTHING_DEFAULTS,
+    EVERYTHING_KEY,
+    everything_settings,
+)
 from tinysam_mobile.errors import CheckpointError, InputError, UsageError
-from tinysam_mobile.everything_settings import EVERYTHING_DEFAULTS, EVERYTHING_KEY, everything_settings
 from tinysam_mobile.modeling.config import CONFIGS, TINYSAM, TinySAMConfig, config_from_dict, config_named
 from tinysam_mobile.modeling.sam import TinySAM
 from tinysam_mobile.modeling.stand_in import STAND_IN_NAME, stand_in_model

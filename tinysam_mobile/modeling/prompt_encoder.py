@@ -11,9 +11,9 @@ from math import pi
 import torch
 from torch import Tensor, nn
 
+from tinysam_mobile.contract.spec import EMBEDDED_LABELS, POINT_SHIFT, Label
 from tinysam_mobile.modeling.config import TinySAMConfig
 from tinysam_mobile.modeling.layers import LayerNorm2d
-from tinysam_mobile.spec import EMBEDDED_LABELS, POINT_SHIFT, Label
 
 __all__ = ["MASKED_SCORE", "PromptEncoder"]
 

@@ -7,10 +7,10 @@ from typing import Protocol
 from torch import Tensor, nn
 
 from tinysam_mobile.modeling.config import SamViTConfig, TinySAMConfig
+from tinysam_mobile.modeling.encoders.sam_vit import SamViT
+from tinysam_mobile.modeling.encoders.tiny_vit import TinyViT
 from tinysam_mobile.modeling.mask_decoder import DecoderOutput, MaskDecoder
 from tinysam_mobile.modeling.prompt_encoder import PromptEncoder
-from tinysam_mobile.modeling.sam_vit import SamViT
-from tinysam_mobile.modeling.tiny_vit import TinyViT
 
 __all__ = ["ImageEncoder", "TinySAM"]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from math import prod
 
-from tinysam_mobile.simulator.graph import Graph, GraphOp
+from tinysam_mobile.artifacts.graph import Graph, GraphOp
 
 __all__ = ["MAX_RANK", "gpu_delegate_refusals", "neural_engine_refusals"]
 

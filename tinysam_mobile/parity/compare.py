@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from tinysam_mobile.contract.backend import Arrays, Backend
+from tinysam_mobile.contract.spec import Contract, Label, Signature
 from tinysam_mobile.parity.bounds import bounds_for
 from tinysam_mobile.parity.metrics import sqnr_db
 from tinysam_mobile.quant.recipe import QuantRecipe
-from tinysam_mobile.simulator.base import Arrays, Backend
-from tinysam_mobile.spec import Contract, Label, Signature
 
 __all__ = ["EntryPointParity", "compare_backends", "probe_inputs"]
 

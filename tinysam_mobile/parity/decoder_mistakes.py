@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from tinysam_mobile.contract.spec import MASK_THRESHOLD, Label
 from tinysam_mobile.parity.mistake import Situation, mistake
 from tinysam_mobile.parity.record import Floats
 from tinysam_mobile.parity.stages import Stage
-from tinysam_mobile.spec import MASK_THRESHOLD, Label
 
 __all__ = ["DECODER_MISTAKES", "MASK_MISTAKES", "PROMPT_MISTAKES"]
 

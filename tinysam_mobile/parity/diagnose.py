@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tinysam_mobile.contract.backend import Backend
+from tinysam_mobile.imaging.preprocess import Geometry
 from tinysam_mobile.parity.bounds import Bounds
 from tinysam_mobile.parity.decoder_mistakes import DECODER_MISTAKES, MASK_MISTAKES, PROMPT_MISTAKES
 from tinysam_mobile.parity.image_mistakes import EMBEDDING_MISTAKES, IMAGE_MISTAKES
@@ -19,8 +21,6 @@ from tinysam_mobile.parity.judge import comparable, completed, ideal_recording
 from tinysam_mobile.parity.metrics import sqnr_db
 from tinysam_mobile.parity.mistake import Mistake, Situation
 from tinysam_mobile.parity.stages import PHOTO_STAGES, PhotoCase, Recording, Stage
-from tinysam_mobile.preprocess import Geometry
-from tinysam_mobile.simulator.base import Backend
 
 __all__ = ["EXPLAINED_DB", "MIN_GAIN_DB", "MISTAKES", "Explanation", "diagnose", "situation_of"]
 

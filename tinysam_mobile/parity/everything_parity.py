@@ -15,18 +15,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tinysam_mobile.everything import (
+from tinysam_mobile.contract.backend import Backend
+from tinysam_mobile.imaging.images import RGBImage
+from tinysam_mobile.imaging.overlaps import mask_ious, match_one_to_one
+from tinysam_mobile.segment.everything import (
     EverythingConfig,
     EverythingGenerator,
     EverythingResult,
     SegmentedObject,
 )
-from tinysam_mobile.images import RGBImage
-from tinysam_mobile.label_map import label_map
-from tinysam_mobile.overlaps import mask_ious, match_one_to_one
-from tinysam_mobile.point_lattice import Box
-from tinysam_mobile.predictor import Predictor
-from tinysam_mobile.simulator.base import Backend
+from tinysam_mobile.segment.label_map import label_map
+from tinysam_mobile.segment.point_lattice import Box
+from tinysam_mobile.segment.predictor import Predictor
 
 __all__ = [
     "IOU_LEVELS",

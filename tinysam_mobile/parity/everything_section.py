@@ -8,19 +8,19 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from tinysam_mobile.everything import (
+from tinysam_mobile.contract.backend import Backend
+from tinysam_mobile.imaging.overlaps import mask_ious, match_one_to_one
+from tinysam_mobile.parity.bounds import Bounds
+from tinysam_mobile.parity.everything_parity import IOU_LEVELS, EverythingParity, compare_results
+from tinysam_mobile.parity.report_pictures import difference_picture, jpeg, shrunk, shrunk_mask
+from tinysam_mobile.parity.stages import PhotoCase
+from tinysam_mobile.segment.everything import (
     EverythingConfig,
     EverythingGenerator,
     EverythingResult,
     SegmentedObject,
 )
-from tinysam_mobile.overlaps import mask_ious, match_one_to_one
-from tinysam_mobile.parity.bounds import Bounds
-from tinysam_mobile.parity.everything_parity import IOU_LEVELS, EverythingParity, compare_results
-from tinysam_mobile.parity.report_pictures import difference_picture, jpeg, shrunk, shrunk_mask
-from tinysam_mobile.parity.stages import PhotoCase
-from tinysam_mobile.predictor import Predictor
-from tinysam_mobile.simulator.base import Backend
+from tinysam_mobile.segment.predictor import Predictor
 
 __all__ = ["MODES", "EverythingCheck", "check_everything", "everything_of"]
 

@@ -23,10 +23,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tinysam_mobile.contract.backend import Arrays, Backend, Session, check_inputs
+from tinysam_mobile.contract.spec import PIXEL_MEAN, PIXEL_STD, Contract, Signature, TensorSpec
 from tinysam_mobile.errors import InputError
-from tinysam_mobile.simulator.base import Arrays, Backend, Session, check_inputs
 from tinysam_mobile.simulator.registry import import_runtime, runtime_named
-from tinysam_mobile.spec import PIXEL_MEAN, PIXEL_STD, Contract, Signature, TensorSpec
 
 __all__ = ["HandConverted", "open_hand_converted", "read_mapping"]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from tinysam_mobile.images import RGBImage
+from tinysam_mobile.contract.spec import PIXEL_MEAN, PIXEL_STD
+from tinysam_mobile.imaging.images import RGBImage
 from tinysam_mobile.parity.mistake import Situation, mistake
 from tinysam_mobile.parity.record import Floats
 from tinysam_mobile.parity.stages import Stage
-from tinysam_mobile.spec import PIXEL_MEAN, PIXEL_STD
 
 __all__ = ["EMBEDDING_MISTAKES", "IMAGE_MISTAKES"]
 

@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tinysam_mobile.contract.backend import Backend
+from tinysam_mobile.contract.spec import MASK_THRESHOLD, NUM_MASKS, Contract, Label
 from tinysam_mobile.errors import InputError
+from tinysam_mobile.imaging.preprocess import Geometry, upscale_logits
 from tinysam_mobile.parity.bounds import Bounds
 from tinysam_mobile.parity.metrics import boundary_iou, cosine, mask_iou, max_abs_difference, sqnr_db
 from tinysam_mobile.parity.record import decode_prompts, encode_photo
 from tinysam_mobile.parity.stages import PHOTO_STAGES, PROMPT_STAGES, PhotoCase, Recording, Stage
-from tinysam_mobile.preprocess import Geometry, upscale_logits
-from tinysam_mobile.simulator.base import Backend
-from tinysam_mobile.spec import MASK_THRESHOLD, NUM_MASKS, Contract, Label
 
 __all__ = [
     "PhotoJudgement",

@@ -12,19 +12,19 @@ from enum import StrEnum
 from importlib import import_module
 from typing import Any
 
-from tinysam_mobile.bundle import Bundle
+from tinysam_mobile.artifacts.graph import ArtifactFacts, Graph
+from tinysam_mobile.bundle.folder import Bundle
+from tinysam_mobile.bundle.manifest import Artifact, Manifest
 from tinysam_mobile.errors import BundleError, MilError
-from tinysam_mobile.manifest import Artifact, Manifest
 from tinysam_mobile.parity.accelerators import MAX_RANK, gpu_delegate_refusals, neural_engine_refusals
 from tinysam_mobile.quant.recipe import RECIPES
-from tinysam_mobile.simulator.graph import ArtifactFacts, Graph
 
 __all__ = ["RULES", "Finding", "Severity", "lint_artifact", "lint_facts"]
 
 READERS = {
-    "tflite": "tinysam_mobile.simulator.tflite_facts",
-    "executorch": "tinysam_mobile.simulator.executorch_facts",
-    "coreml": "tinysam_mobile.simulator.coreml_facts",
+    "tflite": "tinysam_mobile.artifacts.tflite_facts",
+    "executorch": "tinysam_mobile.artifacts.executorch_facts",
+    "coreml": "tinysam_mobile.artifacts.coreml_facts",
 }
 """Format → the module whose `read_facts` reads it."""
 MAX_NAMED = 4

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tinysam_mobile.contract.backend import Backend
+from tinysam_mobile.contract.spec import MASK_THRESHOLD
+from tinysam_mobile.imaging.preprocess import Geometry, upscale_logits
 from tinysam_mobile.parity.record import Floats, decode_prompts
 from tinysam_mobile.parity.stages import PhotoCase, Recording, Stage
-from tinysam_mobile.preprocess import Geometry, upscale_logits
-from tinysam_mobile.simulator.base import Backend
-from tinysam_mobile.spec import MASK_THRESHOLD
 
 __all__ = ["ADVICE", "Mistake", "Situation", "mistake"]
 

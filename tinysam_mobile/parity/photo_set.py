@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from tinysam_mobile.contract.spec import Contract
 from tinysam_mobile.errors import ImageError, UsageError
-from tinysam_mobile.images import load_image
+from tinysam_mobile.imaging.images import load_image
 from tinysam_mobile.parity.prompt_sampling import make_case, read_own_prompts
 from tinysam_mobile.parity.stages import PhotoCase
-from tinysam_mobile.prompts import Prompt
-from tinysam_mobile.spec import Contract
+from tinysam_mobile.segment.prompts import Prompt
 
 __all__ = ["PHOTO_SUFFIXES", "PhotoSet"]
 

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tinysam_mobile.contract.spec import Contract
 from tinysam_mobile.errors import InputError, UsageError
-from tinysam_mobile.images import RGBImage
+from tinysam_mobile.imaging.images import RGBImage
+from tinysam_mobile.imaging.preprocess import Geometry
 from tinysam_mobile.parity.stages import ParityPrompt, PhotoCase
-from tinysam_mobile.preprocess import Geometry
-from tinysam_mobile.prompts import Prompt, make_prompt
-from tinysam_mobile.spec import Contract
+from tinysam_mobile.segment.prompts import Prompt, make_prompt
 
 __all__ = ["SAMPLED_KINDS", "make_case", "read_own_prompts", "sample_prompts"]
 

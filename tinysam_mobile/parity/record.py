@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tinysam_mobile.contract.backend import Arrays, Backend
+from tinysam_mobile.contract.spec import Contract, Label
+from tinysam_mobile.imaging.preprocess import Geometry, preprocess, upscale_masks
 from tinysam_mobile.parity.stages import ParityPrompt, PhotoCase, Recording, Stage
-from tinysam_mobile.preprocess import Geometry, preprocess, upscale_masks
-from tinysam_mobile.prompts import pack_prompts
-from tinysam_mobile.simulator.base import Arrays, Backend
-from tinysam_mobile.spec import Contract, Label
+from tinysam_mobile.segment.prompts import pack_prompts
 
 __all__ = ["Floats", "decode_prompts", "encode_photo", "pack_prompt", "record_photo"]
 

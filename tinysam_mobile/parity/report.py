@@ -15,7 +15,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from tinysam_mobile.manifest import TOOLS
+from tinysam_mobile.bundle.manifest import TOOLS
 from tinysam_mobile.parity.everything_section import EverythingCheck
 from tinysam_mobile.parity.judge import PhotoJudgement
 from tinysam_mobile.parity.report_page import render_page

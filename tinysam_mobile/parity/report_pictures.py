@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from tinysam_mobile.images import RGBImage
+from tinysam_mobile.imaging.images import RGBImage
+from tinysam_mobile.imaging.pictures import draw_prompts, overlay
+from tinysam_mobile.imaging.preprocess import Geometry, upscale_masks
 from tinysam_mobile.parity.judge import PhotoJudgement, PromptJudgement
 from tinysam_mobile.parity.stages import PhotoCase, Recording, Stage
-from tinysam_mobile.pictures import draw_prompts, overlay
-from tinysam_mobile.preprocess import Geometry, upscale_masks
-from tinysam_mobile.prompts import Prompt
+from tinysam_mobile.segment.prompts import Prompt
 
 __all__ = ["MaskPictures", "difference_picture", "jpeg", "mask_pictures", "shrunk"]
 

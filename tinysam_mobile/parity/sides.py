@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tinysam_mobile.contract.backend import Backend
 from tinysam_mobile.parity.bounds import Bounds
 from tinysam_mobile.parity.diagnose import Explanation, diagnose, situation_of
 from tinysam_mobile.parity.everything_section import EverythingCheck
@@ -15,7 +16,6 @@ from tinysam_mobile.parity.judge import PhotoJudgement, StageJudgement, judge_ph
 from tinysam_mobile.parity.lint import Finding, Severity
 from tinysam_mobile.parity.report_pictures import MaskPictures, mask_pictures
 from tinysam_mobile.parity.stages import PhotoCase, Recording, Stage
-from tinysam_mobile.simulator.base import Backend
 
 __all__ = ["SideJudge", "SideResult"]
 

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tinysam_mobile.images import RGBImage
-from tinysam_mobile.prompts import Prompt
+from tinysam_mobile.imaging.images import RGBImage
+from tinysam_mobile.segment.prompts import Prompt
 
 __all__ = ["PHOTO_STAGES", "PROMPT_KINDS", "PROMPT_STAGES", "ParityPrompt", "PhotoCase", "Recording", "Stage"]
 

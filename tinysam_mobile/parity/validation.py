@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from tinysam_mobile.bundle import Bundle
+from tinysam_mobile.bundle.folder import Bundle
+from tinysam_mobile.bundle.manifest import Artifact
+from tinysam_mobile.contract.backend import Backend
 from tinysam_mobile.errors import RuntimeUnavailableError, TinySAMError
-from tinysam_mobile.everything import EverythingConfig, EverythingResult
-from tinysam_mobile.manifest import Artifact
 from tinysam_mobile.parity.bounds import bounds_for
 from tinysam_mobile.parity.everything_section import EverythingCheck, check_everything, everything_of
 from tinysam_mobile.parity.lint import Finding, lint_artifact
 from tinysam_mobile.parity.record import record_photo
 from tinysam_mobile.parity.sides import SideJudge, SideResult
 from tinysam_mobile.parity.stages import PhotoCase, Recording
-from tinysam_mobile.simulator.base import Backend
+from tinysam_mobile.segment.everything import EverythingConfig, EverythingResult
 from tinysam_mobile.simulator.registry import RUNTIMES, open_bundle
 
 __all__ = ["HostSide", "bundle_sides", "validate"]

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tinysam_mobile.artifacts.coreml_sdk import import_coremltools
+from tinysam_mobile.contract.backend import Arrays
+from tinysam_mobile.contract.spec import Signature, TensorSpec
 from tinysam_mobile.errors import BundleError
-from tinysam_mobile.simulator.base import Arrays
-from tinysam_mobile.simulator.coreml_sdk import import_coremltools
-from tinysam_mobile.simulator.mil import MilModel
-from tinysam_mobile.simulator.mil.package import open_model
-from tinysam_mobile.spec import Signature, TensorSpec
+from tinysam_mobile.mil import MilModel
+from tinysam_mobile.mil.package import open_model
 
 __all__ = ["MilSession", "describe", "op_histogram", "open_session"]
 

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tinysam_mobile.artifacts.coreml_sdk import import_coremltools, quiet
+from tinysam_mobile.contract.backend import Arrays
+from tinysam_mobile.contract.spec import Signature
 from tinysam_mobile.errors import BundleError, MilError, RuntimeUnavailableError
-from tinysam_mobile.simulator.base import Arrays
-from tinysam_mobile.simulator.coreml_sdk import import_coremltools, quiet
-from tinysam_mobile.spec import Signature
 
 __all__ = ["NativeSession", "open_session", "unavailable_reason"]
 

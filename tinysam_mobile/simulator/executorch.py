@@ -17,12 +17,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from tinysam_mobile.artifacts.executorch_graph import CONTRACT_METHOD, check_header, read_graphs
+from tinysam_mobile.artifacts.executorch_sdk import quiet
+from tinysam_mobile.artifacts.native_stderr import without_known_lines
+from tinysam_mobile.contract.backend import Arrays, Session
+from tinysam_mobile.contract.spec import Signature, TensorSpec
 from tinysam_mobile.errors import BundleError, RuntimeUnavailableError, UsageError
-from tinysam_mobile.simulator.base import Arrays, Session
-from tinysam_mobile.simulator.executorch_graph import CONTRACT_METHOD, check_header, read_graphs
-from tinysam_mobile.simulator.executorch_sdk import quiet
-from tinysam_mobile.simulator.native_stderr import without_known_lines
-from tinysam_mobile.spec import Signature, TensorSpec
 
 with quiet():
     from executorch.extension.pybindings import portable_lib

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from tinysam_mobile.bundle import Bundle
+from tinysam_mobile.bundle.folder import Bundle
+from tinysam_mobile.contract.backend import Arrays, ScoringBackend, Session, check_inputs
+from tinysam_mobile.contract.spec import Contract
 from tinysam_mobile.errors import RuntimeUnavailableError, UnknownNameError
-from tinysam_mobile.simulator.base import Arrays, ScoringBackend, Session, check_inputs
-from tinysam_mobile.spec import Contract
 
 if TYPE_CHECKING:
     from tinysam_mobile.modeling.sam import TinySAM

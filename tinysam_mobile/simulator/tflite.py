@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tinysam_mobile.artifacts.native_stderr import without_known_lines
+from tinysam_mobile.artifacts.tflite_graph import parse_graph, read_model_bytes
+from tinysam_mobile.contract.backend import Arrays
+from tinysam_mobile.contract.spec import Signature
 from tinysam_mobile.errors import BundleError, UsageError
-from tinysam_mobile.simulator.base import Arrays
-from tinysam_mobile.simulator.native_stderr import without_known_lines
-from tinysam_mobile.simulator.tflite_graph import parse_graph, read_model_bytes
-from tinysam_mobile.spec import Signature
 
 __all__ = ["TfliteSession", "open_session"]
 

@@ -1,4 +1,4 @@
-"""The torch runtime: the exportable modules as they are, the reference of every comparison."""
+"""The torch runtime: the entry points as they are, the reference of every comparison."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tinysam_mobile.contract.backend import Arrays, check_inputs
+from tinysam_mobile.contract.spec import Contract, Label
 from tinysam_mobile.errors import UnknownNameError
-from tinysam_mobile.exportable import BatchDecoder, EntryPoint, entry_points
+from tinysam_mobile.modeling.entry_points import BatchDecoder, EntryPoint, entry_points
 from tinysam_mobile.modeling.implicit_image import score_prompts
 from tinysam_mobile.modeling.sam import TinySAM
-from tinysam_mobile.simulator.base import Arrays, check_inputs
-from tinysam_mobile.spec import Contract, Label
 
 __all__ = ["PROMPTS_PER_CALL", "TorchSession", "open_session"]
 
@@ -137,7 +137,7 @@ def open_session(
     num_threads: int | None = None,
     prompts_per_call: int = PROMPTS_PER_CALL,
 ) -> TorchSession:
-    """Return `model` as a backend with the sizes of `contract` (`exportable.contract_of` makes one).
+    """Return `model` as a backend with the sizes of `contract` (`entry_points.contract_of` makes one).
 
     The model is copied.  `num_threads` is torch's own setting where it is None.
     """

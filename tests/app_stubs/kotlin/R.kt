@@ -2,7 +2,7 @@
 
 package mobile.tinysam.app
 
-/** What the build makes of res/values/strings.xml; tests/test_android_strings.py compares the two. */
+/** What the build makes of res/values/strings.xml; tests/sample_apps/test_android_strings.py compares the two. */
 object R {
     object string {
         const val app_name: Int = 0

@@ -70,7 +70,7 @@ final class PictureTests: XCTestCase {
         XCTAssertEqual(drawn.pixels, [50, 75, 177] + white + [100, 100, 100] + [100, 100, 100])
     }
 
-    /// The same numbers as `tinysam_mobile.pictures.distinct_colours(6)`.
+    /// The same numbers as `tinysam_mobile.imaging.pictures.distinct_colours(6)`.
     func testColoursAreTheHosts() {
         let wanted: [SIMD3<UInt8>] = [
             SIMD3(255, 63, 63), SIMD3(10, 66, 204), SIMD3(191, 242, 121), SIMD3(255, 63, 231),

@@ -1,0 +1,1 @@
+"""A folder with the artifacts of one checkpoint and the manifest that describes them."""

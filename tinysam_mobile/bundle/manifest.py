@@ -1,0 +1,236 @@
+"""`manifest.json` and `contract.json`: everything that an app needs, so that no app retypes it.
+
+`contract_data` is what goes inside each artifact; the manifest is the same plus the list of artifacts
+with their hashes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+from tinysam_mobile.contract import spec
+from tinysam_mobile.contract.everything_settings import CROP_NMS_THRESH, EVERYTHING_KEY, everything_settings
+from tinysam_mobile.contract.spec import Component, Contract
+from tinysam_mobile.errors import BundleError, InputError
+from tinysam_mobile.segment.point_lattice import COARSE_FACTOR, SECOND_ROUND_OFFSETS
+from tinysam_mobile.version import __version__
+
+if TYPE_CHECKING:
+    from tinysam_mobile.modeling.checkpoint import Checkpoint
+
+__all__ = ["SCHEMA_VERSION", "Artifact", "Manifest", "contract_data"]
+
+SCHEMA_VERSION = 1
+"""Of `manifest.json`; another one is refused."""
+LICENCE = "Apache-2.0"
+TOOLS = ("torch", "coremltools", "litert-torch", "ai-edge-litert", "ai-edge-quantizer", "executorch", "numpy")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Artifact:
+    """One converted file; `path` is relative to the bundle, with forward slashes.
+
+    `entry_points` maps the contract's names to those inside the file.  `sha256` of an .mlpackage folder is
+    the hash of its files' relative paths and contents in sorted order.
+    """
+
+    runtime: str
+    recipe: str
+    component: Component
+    path: str
+    entry_points: Mapping[str, str]
+    sha256: str
+    size_bytes: int
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """A bundle's description; `data` is `contract_data` as read or written."""
+
+    data: Mapping[str, Any]
+    artifacts: tuple[Artifact, ...]
+
+    @property
+    def contract(self) -> Contract:
+        """The sizes from which all entry points follow."""
+        return Contract(**self.data["sizes"])
+
+    @property
+    def checkpoint_sha256(self) -> str | None:
+        """SHA-256 of the checkpoint file, or None for stand-in weights."""
+        value: str | None = self.data["checkpoint"]["sha256"]
+        return value
+
+    @property
+    def everything(self) -> dict[str, Any]:
+        """The checkpoint's thresholds of everything mode, for `EverythingConfig(**manifest.everything)`."""
+        return everything_settings(self.data[EVERYTHING_KEY])
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON data, the inverse of `from_json`."""
+        return {**self.data, "artifacts": [asdict(artifact) for artifact in self.artifacts]}
+
+    @classmethod
+    def from_json(cls, data: Any) -> Manifest:
+        """Check JSON data from an unknown source; raises `BundleError` that names the field at fault."""
+        if not isinstance(data, dict):
+            raise BundleError("manifest.json must hold one object")
+        if data.get("schema_version") != SCHEMA_VERSION:
+            raise BundleError(
+                f"manifest.json has schema version {data.get('schema_version')!r}, this package reads "
+                f"{SCHEMA_VERSION}; convert again with this version"
+            )
+        body = {key: value for key, value in data.items() if key != "artifacts"}
+        artifacts = data.get("artifacts")
+        if not isinstance(artifacts, list):
+            raise BundleError("manifest.json: 'artifacts' must be a list")
+        _check_body(body)
+        return cls(data=body, artifacts=tuple(_artifact(i, item) for i, item in enumerate(artifacts)))
+
+
+def _check_body(body: Mapping[str, Any]) -> None:
+    sizes = body.get("sizes")
+    names = set(Contract.__dataclass_fields__)
+    if (
+        not isinstance(sizes, dict)
+        or set(sizes) != names
+        or not all(type(v) is int and 0 < v < 2**16 for v in sizes.values())
+    ):
+        raise BundleError(
+            f"manifest.json: 'sizes' must hold the positive integers {', '.join(sorted(names))}"
+        )
+    checkpoint = body.get("checkpoint")
+    if (
+        not isinstance(checkpoint, dict)
+        or not isinstance(checkpoint.get("sha256"), str | None)
+        or "name" not in checkpoint
+    ):
+        raise BundleError("manifest.json: 'checkpoint' must hold a name and a sha256")
+    try:
+        everything_settings(body.get(EVERYTHING_KEY))
+    except InputError as error:
+        raise BundleError(f"manifest.json: '{EVERYTHING_KEY}': {error}") from error
+
+
+def _artifact(index: int, item: Any) -> Artifact:
+    where = f"manifest.json: artifact {index}"
+    try:
+        artifact = Artifact(**{**item, "component": Component(item["component"])})
+    except (TypeError, KeyError, ValueError) as error:
+        raise BundleError(f"{where}: {error}") from error
+    texts = (artifact.runtime, artifact.recipe, artifact.path, artifact.sha256)
+    if not all(isinstance(text, str) for text in texts) or not re.fullmatch("[0-9a-f]{64}", artifact.sha256):
+        raise BundleError(f"{where}: runtime, recipe, path and sha256 must be text")
+    if type(artifact.size_bytes) is not int or not isinstance(artifact.details, dict):
+        raise BundleError(f"{where}: size_bytes must be an integer and details an object")
+    entries = artifact.entry_points
+    if not isinstance(entries, dict) or not all(
+        isinstance(k, str) and isinstance(v, str) for k, v in entries.items()
+    ):
+        raise BundleError(f"{where}: entry_points must map names to names")
+    return artifact
+
+
+def contract_data(checkpoint: Checkpoint, contract: Contract) -> dict[str, Any]:
+    """Return what an app must know about a converted checkpoint, as JSON data."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "generator": {"name": "tinysam-mobile", "version": __version__, "tools": _tool_versions()},
+        "licence": checkpoint.metadata.get("licence", LICENCE),
+        "model": checkpoint.model.config.to_dict(),
+        "checkpoint": {
+            "name": checkpoint.name,
+            "sha256": checkpoint.sha256,
+            "stand_in": checkpoint.is_stand_in,
+        },
+        "sizes": asdict(contract),
+        "entry_points": {name: _signature_data(signature) for name, signature in contract.signatures.items()},
+        "preprocess": _preprocess_data(contract),
+        "prompts": _prompt_data(contract),
+        "postprocess": _postprocess_data(contract),
+        EVERYTHING_KEY: dict(checkpoint.everything),
+        "everything_search": _search_data(),
+        "calibration": None,
+    }
+
+
+def _tool_versions() -> dict[str, str]:
+    versions = {}
+    for tool in TOOLS:
+        try:
+            versions[tool] = metadata.version(tool)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def _signature_data(signature: spec.Signature) -> dict[str, Any]:
+    return {
+        "component": signature.component.value,
+        "inputs": [asdict(tensor) for tensor in signature.inputs],
+        "outputs": [asdict(tensor) for tensor in signature.outputs],
+    }
+
+
+def _preprocess_data(contract: Contract) -> dict[str, Any]:
+    return {
+        "colour": "RGB",
+        "value_range": [0, 255],
+        "resize": {
+            "long_side": contract.image_size,
+            "filter": "bilinear, antialiased (support grows with the shrink factor)",
+            "size_rule": "side = max(1, floor(side * long_side / longest_side + 0.5))",
+        },
+        "pad": {"where": "right and bottom", "value": 0, "read_by_graph": False},
+        "valid_size": "height, width of the resized photo inside the square; the graph ignores the rest",
+        "normalised_by": "graph",
+        "mean": list(spec.PIXEL_MEAN),
+        "std": list(spec.PIXEL_STD),
+    }
+
+
+def _prompt_data(contract: Contract) -> dict[str, Any]:
+    return {
+        "frame": "x, y in pixels of the resized photo (original x * resized_width / original_width, y alike)",
+        "point_shift": spec.POINT_SHIFT,
+        "point_shift_applied_by": "graph",
+        "slots": contract.slots,
+        "label_codes": dict(spec.LABEL_CODES),
+        "labels": {str(value): meaning for value, meaning in spec.LABEL_MEANINGS.items()},
+        "packing": [
+            "points in the order given",
+            "without a box: one pad slot, label -1, at (0, 0)",
+            "with a box: its top-left corner with label 2, then its bottom-right corner with label 3",
+            "every remaining slot: label -2",
+        ],
+    }
+
+
+def _postprocess_data(contract: Contract) -> dict[str, Any]:
+    return {
+        "low_res_size": contract.mask_size,
+        "masks_per_prompt": spec.NUM_MASKS,
+        "steps": [
+            "resize logits to image_size x image_size: bilinear, align_corners false, no antialiasing",
+            "crop to valid_size",
+            "resize to the original size: bilinear, align_corners false, no antialiasing",
+            "mask = logit > threshold",
+        ],
+        "mask_threshold": spec.MASK_THRESHOLD,
+        "selection": "highest iou_predictions",
+    }
+
+
+def _search_data() -> dict[str, Any]:
+    """What everything mode does the same for every checkpoint, so that the apps need not know it."""
+    return {
+        "coarse_factor": COARSE_FACTOR,
+        "offsets": [list(offset) for offset in SECOND_ROUND_OFFSETS],
+        "offset_unit": "x: width // points_per_side, y: height // points_per_side, pixels of the photo",
+        "crop_nms_thresh": CROP_NMS_THRESH,
+    }

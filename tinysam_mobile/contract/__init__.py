@@ -1,0 +1,1 @@
+"""What every format, app and file agrees on: tensors, entry points, rules as data."""

@@ -1,0 +1,1 @@
+"""What goes to a phone and what comes back: fixtures, dumps, resources of an app."""

@@ -1,0 +1,1 @@
+"""Pixels and masks without a network."""

@@ -1,0 +1,1 @@
+"""Image encoders, a file per family."""
