@@ -32,7 +32,8 @@ from tinysam_mobile.parity.judge import judge_photo
 from tinysam_mobile.parity.metrics import boundary_iou, cosine, mask_iou, max_abs_difference
 from tinysam_mobile.parity.prompt_sampling import SAMPLED_KINDS, SPARE_XY, make_case, read_own_prompts
 from tinysam_mobile.parity.record import pack_prompt, record_photo
-from tinysam_mobile.parity.report import ParityReport, environment, report_data, write_report
+from tinysam_mobile.parity.report import write_report
+from tinysam_mobile.parity.report_data import ParityReport, environment, report_data
 from tinysam_mobile.parity.sides import SideResult
 from tinysam_mobile.parity.stages import PROMPT_KINDS, PROMPT_STAGES, Recording, Stage
 from tinysam_mobile.parity.validation import HostSide, validate

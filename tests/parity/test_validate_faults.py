@@ -34,7 +34,7 @@ from tinysam_mobile.converters.pipeline import convert_checkpoint
 from tinysam_mobile.modeling.entry_points import example_inputs
 from tinysam_mobile.parity.bounds import bounds_for
 from tinysam_mobile.parity.hand_converted import EntryMapping, HandConverted, open_hand_converted
-from tinysam_mobile.parity.report import ParityReport, report_data
+from tinysam_mobile.parity.report_data import ParityReport, report_data
 from tinysam_mobile.parity.sides import SideResult
 from tinysam_mobile.parity.stages import Stage
 from tinysam_mobile.parity.validation import HostSide, bundle_sides, validate

@@ -13,10 +13,15 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from tinysam_mobile.contract import spec
-from tinysam_mobile.contract.everything_settings import CROP_NMS_THRESH, EVERYTHING_KEY, everything_settings
+from tinysam_mobile.contract.everything_settings import (
+    COARSE_FACTOR,
+    CROP_NMS_THRESH,
+    EVERYTHING_KEY,
+    SECOND_ROUND_OFFSETS,
+    everything_settings,
+)
 from tinysam_mobile.contract.spec import Component, Contract
 from tinysam_mobile.errors import BundleError, InputError
-from tinysam_mobile.segment.point_lattice import COARSE_FACTOR, SECOND_ROUND_OFFSETS
 from tinysam_mobile.version import __version__
 
 if TYPE_CHECKING:

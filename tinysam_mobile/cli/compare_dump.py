@@ -61,7 +61,7 @@ def command(
     from tinysam_mobile.cli.parity_output import finish
     from tinysam_mobile.device.fixtures import read_fixtures
     from tinysam_mobile.device.judge_dumps import check_fixtures, judge_dump
-    from tinysam_mobile.parity.report import ParityReport, environment
+    from tinysam_mobile.parity.report_data import ParityReport, environment
 
     bundle, fixtures = Bundle.open(bundle_path), read_fixtures(fixtures_path)
     check_fixtures(bundle, fixtures)

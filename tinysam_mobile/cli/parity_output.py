@@ -11,7 +11,8 @@ import click
 from tinysam_mobile.cli.output import exit_code, print_json, print_table
 from tinysam_mobile.device.dumps import DumpInfo
 from tinysam_mobile.evaluation.bench import summarise
-from tinysam_mobile.parity.report import ParityReport, report_data, write_report
+from tinysam_mobile.parity.report import write_report
+from tinysam_mobile.parity.report_data import ParityReport, report_data
 from tinysam_mobile.parity.sides import SideResult
 from tinysam_mobile.parity.stages import Stage
 

@@ -15,7 +15,7 @@ from tinysam_mobile.simulator.registry import RUNTIMES, open_model
 if TYPE_CHECKING:
     from tinysam_mobile.modeling.checkpoint import Checkpoint
     from tinysam_mobile.parity.photo_set import PhotoSet
-    from tinysam_mobile.parity.report import ParityReport
+    from tinysam_mobile.parity.report_data import ParityReport
     from tinysam_mobile.parity.sides import SideResult
 
 __all__ = ["command"]
@@ -116,7 +116,7 @@ def report_of(
     subject: Path, checkpoint: Checkpoint, photos: PhotoSet, sides: Sequence[SideResult]
 ) -> ParityReport:
     """Return what was compared with what, on which prompts, and how it ended."""
-    from tinysam_mobile.parity.report import ParityReport, environment
+    from tinysam_mobile.parity.report_data import ParityReport, environment
 
     return ParityReport(
         title=subject.name,

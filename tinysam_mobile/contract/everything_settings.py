@@ -8,7 +8,14 @@ from typing import Any
 
 from tinysam_mobile.errors import InputError
 
-__all__ = ["CROP_NMS_THRESH", "EVERYTHING_DEFAULTS", "EVERYTHING_KEY", "everything_settings"]
+__all__ = [
+    "COARSE_FACTOR",
+    "CROP_NMS_THRESH",
+    "EVERYTHING_DEFAULTS",
+    "EVERYTHING_KEY",
+    "SECOND_ROUND_OFFSETS",
+    "everything_settings",
+]
 
 EVERYTHING_KEY = "everything"
 """Metadata key of a checkpoint, and key of a manifest."""
@@ -25,6 +32,15 @@ EVERYTHING_DEFAULTS: Mapping[str, float] = {
     "box_nms_thresh": 0.7,
 }
 """Of the paper's everything mode (arXiv 2312.13789, section 3.4); fields of `EverythingConfig`."""
+
+COARSE_FACTOR = 4
+"""Round 1 uses every fourth point of the grid in each direction (arXiv 2312.13789, section 3.4)."""
+
+SECOND_ROUND_OFFSETS = (
+    *((-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1)),
+    *((2, -1), (2, 0), (2, 1), (-1, 2), (0, 2), (1, 2), (2, 2)),
+)
+"""(x, y) in steps of the lattice around a coarse point, in the order of the official code."""
 
 
 def everything_settings(stored: Any) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from tinysam_mobile.contract.everything_settings import EVERYTHING_KEY
+from tinysam_mobile.contract.everything_settings import COARSE_FACTOR, EVERYTHING_KEY
 from tinysam_mobile.errors import UsageError
 from tinysam_mobile.evaluation.instances import CocoImage
 from tinysam_mobile.evaluation.miou import targets_of
@@ -26,7 +26,7 @@ from tinysam_mobile.imaging.images import load_image
 from tinysam_mobile.imaging.masks import mask_boxes, non_maximum_suppression, stability_scores
 from tinysam_mobile.imaging.overlaps import match_one_to_one
 from tinysam_mobile.imaging.preprocess import Geometry, upscale_at
-from tinysam_mobile.segment.point_lattice import COARSE_FACTOR, coarse_lattice, second_round
+from tinysam_mobile.segment.point_lattice import coarse_lattice, second_round
 from tinysam_mobile.segment.predictor import Predictor
 from tinysam_mobile.segment.prompts import make_prompt
 

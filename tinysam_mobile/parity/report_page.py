@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from tinysam_mobile.parity.report_data import ParityReport
 from tinysam_mobile.parity.stages import PROMPT_KINDS
-
-if TYPE_CHECKING:
-    from tinysam_mobile.parity.report import ParityReport
 
 __all__ = ["render_page", "scatter"]
 

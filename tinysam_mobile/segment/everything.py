@@ -21,14 +21,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tinysam_mobile.contract.everything_settings import CROP_NMS_THRESH
+from tinysam_mobile.contract.everything_settings import COARSE_FACTOR, CROP_NMS_THRESH
 from tinysam_mobile.errors import UnknownNameError, UsageError
 from tinysam_mobile.imaging.images import RGBImage, as_rgb
 from tinysam_mobile.imaging.masks import RunLengths, mask_boxes, non_maximum_suppression, remove_small_regions
 from tinysam_mobile.imaging.preprocess import Geometry
 from tinysam_mobile.segment.candidates import Candidate, ExactJudge, FastJudge, Judge, Thresholds, as_box
 from tinysam_mobile.segment.point_lattice import (
-    COARSE_FACTOR,
     Box,
     Lattice,
     Points,

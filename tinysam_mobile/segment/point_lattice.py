@@ -11,9 +11,9 @@ from math import ceil
 import numpy as np
 from numpy.typing import NDArray
 
+from tinysam_mobile.contract.everything_settings import COARSE_FACTOR, SECOND_ROUND_OFFSETS
+
 __all__ = [
-    "COARSE_FACTOR",
-    "SECOND_ROUND_OFFSETS",
     "Lattice",
     "beside",
     "coarse_lattice",
@@ -22,15 +22,6 @@ __all__ = [
     "is_cut_by_crop",
     "second_round",
 ]
-
-COARSE_FACTOR = 4
-"""Round 1 uses every fourth point of the grid in each direction (arXiv 2312.13789, section 3.4)."""
-
-SECOND_ROUND_OFFSETS = (
-    *((-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1)),
-    *((2, -1), (2, 0), (2, 1), (-1, 2), (0, 2), (1, 2), (2, 2)),
-)
-"""(x, y) in steps of the lattice around a coarse point, in the order of the official code."""
 
 CROP_EDGE_PIXELS = 20
 """A box this near to a crop's edge, and not to the photo's, is taken to be cut (segment-anything, amg)."""
