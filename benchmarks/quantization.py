@@ -27,7 +27,7 @@ from tinysam_mobile.artifacts.integer_macs import count_macs
 from tinysam_mobile.bundle.folder import Bundle
 from tinysam_mobile.cli.evaluate_inputs import DataChoice, PlanChoice
 from tinysam_mobile.contract.backend import Backend
-from tinysam_mobile.converters.pipeline import CONVERTERS, ConversionOptions, convert_checkpoint
+from tinysam_mobile.converters.pipeline import FORMATS, ConversionOptions, convert_checkpoint
 from tinysam_mobile.evaluation.coco import CocoDataset
 from tinysam_mobile.evaluation.models import ModelUnderTest, bundle_models, checkpoint_model
 from tinysam_mobile.evaluation.results import open_results
@@ -211,7 +211,7 @@ def save_table(settings: Settings, report: Path | None) -> list[str]:
 @click.option("--dataset", type=click.Path(path_type=Path), required=True, help="COCO-style folder.")
 @click.option("--photos", type=int, default=100, show_default=True, help="From its start.")
 @click.option("--slow-photos", type=int, default=100, show_default=True, help="The same for slow rows.")
-@click.option("--target", "targets", multiple=True, type=click.Choice(list(CONVERTERS)))
+@click.option("--target", "targets", multiple=True, type=click.Choice(list(FORMATS)))
 @click.option("--recipe", "recipes", multiple=True, type=click.Choice(list(RECIPES)))
 @click.option("--everything-photos", type=int, default=5, show_default=True)
 @click.option("--points-per-side", type=int, default=16, show_default=True, help="Of everything mode.")

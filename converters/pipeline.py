@@ -9,11 +9,12 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from tinysam_mobile.artifacts.formats import FORMATS
 from tinysam_mobile.bundle.folder import Bundle, hash_path, new_bundle, size_of, write_manifest
 from tinysam_mobile.bundle.manifest import Artifact, Manifest, contract_data
 from tinysam_mobile.contract.spec import Contract
 from tinysam_mobile.converters.base import ConversionRequest, Convert, ConvertedFile
-from tinysam_mobile.converters.options import CONVERTERS, ConversionOptions
+from tinysam_mobile.converters.options import ConversionOptions
 from tinysam_mobile.modeling.checkpoint import Checkpoint
 from tinysam_mobile.modeling.entry_points import EntryPoint, contract_of, entry_points
 from tinysam_mobile.quant.calibration import CalibrationSet
@@ -47,7 +48,7 @@ def convert_checkpoint(
     artifacts: list[Artifact] = []
     with new_bundle(out, overwrite=options.overwrite) as folder:
         for target in dict.fromkeys(options.targets):
-            convert: Convert = import_module(CONVERTERS[target][0]).convert
+            convert: Convert = import_module(FORMATS[target].converter).convert
             for recipe in recipes:
                 place = folder / target / recipe.id
                 place.mkdir(parents=True)

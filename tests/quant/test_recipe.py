@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tinysam_mobile.converters.options import CONVERTERS, ConversionOptions
+from tinysam_mobile.artifacts.formats import FORMATS
+from tinysam_mobile.converters.options import ConversionOptions
 from tinysam_mobile.errors import ConversionError, UnknownNameError, UsageError
 from tinysam_mobile.parity.bounds import BOUNDS
 from tinysam_mobile.quant.capability import CAPABILITIES, check_recipe, recipes_markdown
@@ -52,7 +53,7 @@ def test_unknown_recipe_lists_the_known() -> None:
 
 
 def test_the_table_is_complete_and_nearest_recipes_can_be_done() -> None:
-    assert set(CAPABILITIES) == set(CONVERTERS)
+    assert set(CAPABILITIES) == set(FORMATS)
     for table in CAPABILITIES.values():
         assert list(table) == list(RECIPES)
         for capability in table.values():

@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
+from tinysam_mobile.artifacts.formats import tool_versions
 from tinysam_mobile.contract import spec
 from tinysam_mobile.contract.everything_settings import (
     COARSE_FACTOR,
@@ -32,7 +32,6 @@ __all__ = ["SCHEMA_VERSION", "Artifact", "Manifest", "contract_data"]
 SCHEMA_VERSION = 1
 """Of `manifest.json`; another one is refused."""
 LICENCE = "Apache-2.0"
-TOOLS = ("torch", "coremltools", "litert-torch", "ai-edge-litert", "ai-edge-quantizer", "executorch", "numpy")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,7 +144,7 @@ def contract_data(checkpoint: Checkpoint, contract: Contract) -> dict[str, Any]:
     """Return what an app must know about a converted checkpoint, as JSON data."""
     return {
         "schema_version": SCHEMA_VERSION,
-        "generator": {"name": "tinysam-mobile", "version": __version__, "tools": _tool_versions()},
+        "generator": {"name": "tinysam-mobile", "version": __version__, "tools": tool_versions()},
         "licence": checkpoint.metadata.get("licence", LICENCE),
         "model": checkpoint.model.config.to_dict(),
         "checkpoint": {
@@ -162,16 +161,6 @@ def contract_data(checkpoint: Checkpoint, contract: Contract) -> dict[str, Any]:
         "everything_search": _search_data(),
         "calibration": None,
     }
-
-
-def _tool_versions() -> dict[str, str]:
-    versions = {}
-    for tool in TOOLS:
-        try:
-            versions[tool] = metadata.version(tool)
-        except metadata.PackageNotFoundError:
-            continue
-    return versions
 
 
 def _signature_data(signature: spec.Signature) -> dict[str, Any]:

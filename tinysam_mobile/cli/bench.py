@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from tinysam_mobile.artifacts.formats import format_named
 from tinysam_mobile.bundle.folder import Bundle
 from tinysam_mobile.cli.output import command_errors, exit_code, print_json, print_table, progress
 from tinysam_mobile.device.dumps import DumpInfo, open_dump
@@ -21,7 +22,6 @@ from tinysam_mobile.simulator.registry import RUNTIMES, runtime_named
 __all__ = ["command"]
 
 BUNDLED_RUNTIMES = [name for name in RUNTIMES if name != "torch"]
-DEFAULT_RUNTIMES = ["tflite", "executorch", "coreml"]
 STEPS = ("encode", "decode", "decode_batch")
 
 
@@ -102,7 +102,7 @@ def chosen(bundle: Bundle, runtimes: Sequence[str], recipes: Sequence[str]) -> l
     """Return runtimes and recipes of a bundle to measure; raises `UsageError` for one it does not hold."""
     held = list(dict.fromkeys((a.runtime, a.recipe) for a in bundle.manifest.artifacts))
     pairs: list[tuple[str, str]] = []
-    for runtime in runtimes or [name for name in DEFAULT_RUNTIMES if name in {fmt for fmt, _ in held}]:
+    for runtime in runtimes or dict.fromkeys(format_named(name).default_runtime for name, _ in held):
         artifact_runtime = runtime_named(runtime).artifact_runtime
         names: list[str | None] = [*recipes] or [r for fmt, r in held if fmt == artifact_runtime]
         pairs += [(runtime, bundle.artifacts(artifact_runtime, name)[0].recipe) for name in names or [None]]

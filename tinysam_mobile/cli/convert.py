@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tinysam_mobile.artifacts.formats import FORMATS
 from tinysam_mobile.bundle.folder import Bundle
 from tinysam_mobile.bundle.manifest import Artifact
 from tinysam_mobile.cli.float_model import warn_about_stand_in
 from tinysam_mobile.cli.output import command_errors, exit_code, print_json, print_table, progress, warn
 from tinysam_mobile.converters.options import (
-    CONVERTERS,
     DEPLOYMENT_TARGETS,
     EXECUTORCH_BACKENDS,
     ConversionOptions,
@@ -54,7 +54,7 @@ class Row:
     "--target",
     "targets",
     multiple=True,
-    type=click.Choice(list(CONVERTERS)),
+    type=click.Choice(list(FORMATS)),
     help="Format; repeatable; all by default.",
 )
 @click.option(
@@ -141,7 +141,7 @@ def command(
       tinysam-mobile convert --target tflite --recipe static_w8a8 --calibration photos
     """
     options = ConversionOptions(
-        targets=targets or tuple(CONVERTERS),
+        targets=targets or tuple(FORMATS),
         recipes=recipes or ("fp32",),
         slots=slots,
         batch=batch,

@@ -26,16 +26,10 @@ from tinysam_mobile.bundle.folder import Bundle
 from tinysam_mobile.contract.backend import Arrays, Backend
 from tinysam_mobile.errors import RuntimeUnavailableError, TinySAMError
 from tinysam_mobile.parity.compare import probe_inputs
-from tinysam_mobile.simulator.registry import import_runtime, open_bundle
+from tinysam_mobile.simulator.registry import import_runtime, open_bundle, runtime_named
 
 __all__ = ["BenchRequest", "BenchResult", "LatencySummary", "host_machine", "measure", "summarise"]
 
-LIBRARIES: Mapping[str, tuple[str, ...]] = {
-    "tflite": ("ai_edge_litert.interpreter", "ai_edge_litert.schema_py_generated"),
-    "coreml": ("coremltools",),
-    "coreml-native": ("coremltools",),
-}
-"""What a runtime imports on first use, which takes seconds and is no part of loading a model."""
 PERCENTILE_90 = 8
 """Index of the 90th percentile among the nine deciles."""
 
@@ -132,7 +126,7 @@ def measure_here(request: BenchRequest) -> BenchResult:
     try:
         bundle = Bundle.open(Path(request.bundle))
         import_runtime(request.runtime)
-        for library in LIBRARIES.get(request.runtime, ()):
+        for library in runtime_named(request.runtime).libraries:
             import_module(library)
         before = _peak_memory_bytes()
         start = perf_counter()

@@ -6,12 +6,11 @@ import os
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, is_dataclass
-from importlib import metadata
 from typing import Any
 
 import numpy as np
 
-from tinysam_mobile.bundle.manifest import TOOLS
+from tinysam_mobile.artifacts.formats import tool_versions
 from tinysam_mobile.parity.everything_section import EverythingCheck
 from tinysam_mobile.parity.judge import PhotoJudgement
 from tinysam_mobile.parity.sides import SideResult
@@ -46,18 +45,12 @@ class ParityReport:
 
 def environment() -> dict[str, Any]:
     """What ran the comparison: machine, Python, and the versions of the tools that matter."""
-    versions = {}
-    for tool in TOOLS:
-        try:
-            versions[tool] = metadata.version(tool)
-        except metadata.PackageNotFoundError:
-            continue
     return {
         "tinysam_mobile": __version__,
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "cpus": os.cpu_count(),
-        "tools": versions,
+        "tools": tool_versions(),
     }
 
 
