@@ -1,7 +1,7 @@
 """The artifact formats, one record each: who writes, reads and runs them, and which packages that takes.
 
-Modules are named, not imported: a format costs nothing until one of its files is touched.  A further format is a
-record here, its row in `quant.capability` and files of its own.
+Modules are named, not imported: a format costs nothing until one of its files is touched.  A further
+format is a record here, its row in `quant.capability` and files of its own.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class FormatRuntime:
 
 @dataclass(frozen=True, kw_only=True)
 class Accelerator:
-    """A phone's accelerator for a format; `refusals` is "module:function" that tells what it leaves to the CPU."""
+    """A phone's accelerator; `refusals` is "module:function" that tells what it leaves to the CPU."""
 
     name: str
     refusals: str

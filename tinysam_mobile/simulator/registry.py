@@ -66,7 +66,7 @@ RUNTIMES = {
     for fmt in FORMATS.values()
     for name, runtime in fmt.runtimes.items()
 }
-"""Name of a runtime, as `--runtime` takes it → where it lives and what it needs: torch, and what runs a format."""
+"""Name of a runtime, as `--runtime` takes it → where it lives: torch, and what runs a format."""
 
 
 def runtime_named(name: str) -> RuntimeInfo:
