@@ -151,9 +151,9 @@ def latencies(settings: Settings, target: str, backend: Backend) -> dict[str, di
     base = bundle_of(settings, target, FLOAT)
     other = open_bundle(base, target, recipe=FLOAT, num_threads=settings.threads)
     contract = base.manifest.contract
-    grid = (1, contract.channels, contract.grid_size, contract.grid_size)
-    embeddings = np.random.default_rng(0).normal(0, 1, grid).astype(np.float32)
-    inputs = probe_inputs(contract, embeddings)
+    rng = np.random.default_rng(0)
+    features = {o.name: rng.normal(0, 1, o.shape).astype(np.float32) for o in contract.encoder_outputs}
+    inputs = probe_inputs(contract, features)
     return {
         name: fastest_ms(
             {"row": lambda: backend.run(name, inputs[name]), "fp32": lambda: other.run(name, inputs[name])},  # noqa: B023

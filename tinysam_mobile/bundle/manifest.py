@@ -20,7 +20,7 @@ from tinysam_mobile.contract.everything_settings import (
     SECOND_ROUND_OFFSETS,
     everything_settings,
 )
-from tinysam_mobile.contract.spec import Component, Contract
+from tinysam_mobile.contract.spec import Component, Contract, TensorSpec
 from tinysam_mobile.errors import BundleError, InputError
 from tinysam_mobile.version import __version__
 
@@ -62,7 +62,7 @@ class Manifest:
     @property
     def contract(self) -> Contract:
         """The sizes from which all entry points follow."""
-        return Contract(**self.data["sizes"])
+        return Contract(**self.data["sizes"], skips=_skips(self.data))
 
     @property
     def checkpoint_sha256(self) -> str | None:
@@ -99,7 +99,7 @@ class Manifest:
 
 def _check_body(body: Mapping[str, Any]) -> None:
     sizes = body.get("sizes")
-    names = set(Contract.__dataclass_fields__)
+    names = set(Contract.__dataclass_fields__) - {"skips"}
     if (
         not isinstance(sizes, dict)
         or set(sizes) != names
@@ -108,6 +108,7 @@ def _check_body(body: Mapping[str, Any]) -> None:
         raise BundleError(
             f"manifest.json: 'sizes' must hold the positive integers {', '.join(sorted(names))}"
         )
+    _skips(body)
     checkpoint = body.get("checkpoint")
     if (
         not isinstance(checkpoint, dict)
@@ -119,6 +120,24 @@ def _check_body(body: Mapping[str, Any]) -> None:
         everything_settings(body.get(EVERYTHING_KEY))
     except InputError as error:
         raise BundleError(f"manifest.json: '{EVERYTHING_KEY}': {error}") from error
+
+
+def _skips(body: Mapping[str, Any]) -> tuple[TensorSpec, ...]:
+    """What `encode` returns after the embedding; the sizes tell all else of the entry points."""
+    try:
+        outputs = body["entry_points"]["encode"]["outputs"][1:]
+        specs = tuple(TensorSpec(name=o["name"], shape=tuple(o["shape"]), dtype=o["dtype"]) for o in outputs)
+    except (KeyError, TypeError) as error:
+        raise BundleError(
+            "manifest.json: 'entry_points' must list the outputs of 'encode' with name, shape and dtype"
+        ) from error
+    for output in specs:
+        sides_fit = all(type(side) is int and 0 < side < 2**16 for side in output.shape)
+        if type(output.name) is not str or output.dtype != "float32" or not sides_fit:
+            raise BundleError(
+                f"manifest.json: output {output.name!r} of 'encode' must be float32 of a fixed shape"
+            )
+    return specs
 
 
 def _artifact(index: int, item: Any) -> Artifact:
@@ -152,7 +171,7 @@ def contract_data(checkpoint: Checkpoint, contract: Contract) -> dict[str, Any]:
             "sha256": checkpoint.sha256,
             "stand_in": checkpoint.is_stand_in,
         },
-        "sizes": asdict(contract),
+        "sizes": contract.sizes,
         "entry_points": {name: _signature_data(signature) for name, signature in contract.signatures.items()},
         "preprocess": _preprocess_data(contract),
         "prompts": _prompt_data(contract),

@@ -42,6 +42,7 @@ from tinysam_mobile.segment.prompts import Prompt, make_prompt
 __all__ = ["FixtureSet", "read_fixtures", "write_fixtures"]
 
 MAX_CASES = 1000
+MAX_ENCODER_OUTPUTS, MAX_RANK = 8, 4
 MAX_PROMPTS = 1000
 MAX_SIDE = 2**16
 
@@ -119,7 +120,8 @@ def _fill(folder: Path, manifest: Manifest, answered: Iterable[tuple[PhotoCase, 
     body = {
         "layout_version": LAYOUT_VERSION,
         "checkpoint_sha256": manifest.checkpoint_sha256,
-        "sizes": asdict(contract),
+        "sizes": contract.sizes,
+        "encoder_outputs": [asdict(spec) for spec in contract.encoder_outputs],
         "photos": cases,
         "tensors": tensors,
     }
@@ -175,7 +177,7 @@ def read_fixtures(folder: Path) -> FixtureSet:
             f"{path}: cannot be read ({error.strerror}); write it with 'tinysam-mobile fixtures BUNDLE'"
         ) from error
     index = parse_index(data, str(path))
-    contract = _contract(index.fields("sizes"))
+    contract = _contract(index)
     photos = index.objects("photos", longest=MAX_CASES)
     return FixtureSet(
         folder=folder,
@@ -186,12 +188,26 @@ def read_fixtures(folder: Path) -> FixtureSet:
     )
 
 
-def _contract(sizes: Fields) -> Contract:
-    names = Contract.__dataclass_fields__
+def _contract(index: Fields) -> Contract:
+    sizes = index.fields("sizes")
+    names = Contract.__dataclass_fields__.keys() - {"skips"}
+    skips = index.objects("encoder_outputs", longest=MAX_ENCODER_OUTPUTS)[1:]
     try:
-        return Contract(**{name: sizes.integer(name, lowest=1, highest=MAX_SIDE) for name in names})
+        return Contract(
+            **{name: sizes.integer(name, lowest=1, highest=MAX_SIDE) for name in names},
+            skips=tuple(map(_feature, skips)),
+        )
     except UsageError as error:
         raise DumpError(f"{FIXTURES_INDEX}: 'sizes': {error}") from error
+
+
+def _feature(fields: Fields) -> TensorSpec:
+    shape = fields.numbers("shape", longest=MAX_RANK)
+    if not all(side == int(side) and 1 <= side <= MAX_SIDE for side in shape):
+        raise DumpError(
+            f"{FIXTURES_INDEX}: 'encoder_outputs': {fields.text('name')} has a shape that no tensor has"
+        )
+    return TensorSpec(name=fields.text("name"), shape=tuple(map(int, shape)), dtype=fields.text("dtype"))
 
 
 def _read_case(folder: Path, index: int, photo: Fields, contract: Contract) -> PhotoCase:

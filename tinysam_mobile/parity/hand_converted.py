@@ -191,7 +191,7 @@ class _HandBackend:
             self.run(
                 "decode",
                 {
-                    "image_embeddings": arrays["image_embeddings"],
+                    **{spec.name: arrays[spec.name] for spec in self.contract.encoder_outputs},
                     "point_coords": coords[None],
                     "point_labels": labels[None],
                     **no_mask,
