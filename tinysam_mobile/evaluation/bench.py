@@ -24,6 +24,7 @@ from typing import Any
 
 from tinysam_mobile.bundle.folder import Bundle
 from tinysam_mobile.contract.backend import Arrays, Backend
+from tinysam_mobile.contract.verdict import Verdict
 from tinysam_mobile.errors import RuntimeUnavailableError, TinySAMError
 from tinysam_mobile.parity.compare import probe_inputs
 from tinysam_mobile.simulator.registry import import_runtime, open_bundle, runtime_named
@@ -79,11 +80,11 @@ class BenchResult:
     error: str | None = None
 
     @property
-    def verdict(self) -> str:
+    def verdict(self) -> Verdict:
         """PASSED if it was measured, FAILED if it broke off, else NOT_RUN."""
         if self.not_run is not None:
-            return "NOT_RUN"
-        return "FAILED" if self.error is not None else "PASSED"
+            return Verdict.NOT_RUN
+        return Verdict.FAILED if self.error is not None else Verdict.PASSED
 
 
 def summarise(latencies_ms: Sequence[float]) -> LatencySummary:

@@ -35,7 +35,7 @@ class Situation:
     ideal: Recording
 
     def encode(self, image: NDArray[Any], valid_size: Sequence[int] | None = None) -> list[Floats]:
-        """The float model's joined embedding of an image f32 (3, S, S); zeroed outside `valid_size` (H, W)."""
+        """The float model's joined embedding of an image f32 (3, S, S), zeroed off `valid_size` (H, W)."""
         valid = np.array(valid_size or self.geometry.valid_size, np.int32)
         inputs = {"image": image[None].astype(np.float32), "valid_size": valid}
         return [join_features(self.reference.run("encode", inputs), self.reference.contract)]

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from tinysam_mobile.artifacts.formats import tool_versions
+from tinysam_mobile.contract.verdict import Verdict
 from tinysam_mobile.parity.everything_section import EverythingCheck
 from tinysam_mobile.parity.judge import PhotoJudgement
 from tinysam_mobile.parity.sides import SideResult
@@ -37,10 +38,9 @@ class ParityReport:
     sides: tuple[SideResult, ...]
 
     @property
-    def verdict(self) -> str:
+    def verdict(self) -> Verdict:
         """FAILED if any side did, else NOT_RUN if any side was not run, else PASSED."""
-        verdicts = [side.verdict for side in self.sides]
-        return next((v for v in ("FAILED", "NOT_RUN") if v in verdicts), "PASSED")
+        return Verdict.worst(side.verdict for side in self.sides)
 
 
 def environment() -> dict[str, Any]:
