@@ -36,7 +36,7 @@ from tinysam_mobile.imaging.images import load_image
 from tinysam_mobile.modeling.checkpoint import Checkpoint, load_checkpoint
 from tinysam_mobile.parity.compare import compare_backends, probe_inputs
 from tinysam_mobile.parity.everything_parity import compare_everything
-from tinysam_mobile.quant.capability import CAPABILITIES
+from tinysam_mobile.quant.calibration import CalibrationSet
 from tinysam_mobile.quant.recipe import RECIPES
 from tinysam_mobile.segment.everything import EverythingConfig
 from tinysam_mobile.simulator.registry import open_bundle, open_model
@@ -98,7 +98,9 @@ def bundle_of(settings: Settings, target: str, recipe: str) -> Bundle:
     options = ConversionOptions(
         targets=(target,),
         recipes=(recipe,),
-        calibration=settings.calibration if RECIPES[recipe].needs_calibration else None,
+        calibration=(
+            CalibrationSet.from_folder(settings.calibration) if RECIPES[recipe].needs_calibration else None
+        ),
     )
     return convert_checkpoint(
         settings.checkpoint, folder, options, progress=lambda text: click.echo(text, err=True)
@@ -180,7 +182,7 @@ def row_names(targets: tuple[str, ...], recipes: tuple[str, ...]) -> list[tuple[
         (target, recipe)
         for target in targets or ("tflite", "executorch", "coreml")
         for recipe in recipes or tuple(RECIPES)
-        if CAPABILITIES[target][recipe].nearest is None
+        if FORMATS[target].recipes[recipe].nearest is None
     ]
 
 

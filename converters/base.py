@@ -36,8 +36,8 @@ class ConversionRequest:
     `entry_points` holds what is asked for, all or some of the contract's; `contract` is the JSON data that
     goes into each artifact as contract.json; files are written to `folder`, which exists.
     `deployment_target` (iOS16, iOS17, iOS18) concerns Core ML only, `executorch_backend` (xnnpack, coreml,
-    vulkan) ExecuTorch only.  `plan` holds the grids of a static recipe, which cannot do without.  `progress` is called with a
-    short sentence before each long step.
+    vulkan) ExecuTorch only.  `plan` holds the grids of a static recipe, which cannot do without.
+    `progress` is called with a short sentence before each long step.
     """
 
     entry_points: Mapping[str, EntryPoint]

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from tinysam_mobile.artifacts.formats import FORMATS
 from tinysam_mobile.errors import RuntimeUnavailableError, UnknownNameError, UsageError
-from tinysam_mobile.quant.calibration import MIN_PHOTOS
+from tinysam_mobile.quant.calibration import MIN_PHOTOS, CalibrationSet
 from tinysam_mobile.quant.capability import check_recipe
 from tinysam_mobile.quant.observers import DEFAULT_METHOD, RANGE_METHODS
 from tinysam_mobile.quant.recipe import recipe_named
@@ -37,7 +36,7 @@ class ConversionOptions:
     batch: int = 16
     deployment_target: str = "iOS18"
     executorch_backend: str = "xnnpack"
-    calibration: Path | None = None
+    calibration: CalibrationSet | None = None
     ranges: str = DEFAULT_METHOD
     min_mask_iou: float | None = None
     overwrite: bool = False

@@ -17,7 +17,6 @@ from tinysam_mobile.converters.base import ConversionRequest, Convert, Converted
 from tinysam_mobile.converters.options import ConversionOptions
 from tinysam_mobile.modeling.checkpoint import Checkpoint
 from tinysam_mobile.modeling.entry_points import EntryPoint, contract_of, entry_points
-from tinysam_mobile.quant.calibration import CalibrationSet
 from tinysam_mobile.quant.plan import QuantPlan
 from tinysam_mobile.quant.planning import make_plan, trace_all
 from tinysam_mobile.quant.recipe import QuantRecipe, recipe_named
@@ -44,7 +43,7 @@ def convert_checkpoint(
     modules = entry_points(checkpoint.model, contract)
     plans = _plans(modules, recipes, contract, options, progress)
     if plans and options.calibration:
-        data["calibration"] = CalibrationSet.from_folder(options.calibration).to_json()
+        data["calibration"] = options.calibration.to_json()
     artifacts: list[Artifact] = []
     with new_bundle(out, overwrite=options.overwrite) as folder:
         for target in dict.fromkeys(options.targets):
@@ -86,7 +85,7 @@ def _plans(
     needy = [recipe for recipe in recipes if recipe.needs_calibration]
     if not needy or options.calibration is None:
         return {}
-    photos = CalibrationSet.from_folder(options.calibration)
+    photos = options.calibration
     graphs = trace_all(modules)
     plans = {}
     for recipe in needy:

@@ -134,9 +134,12 @@ def test_native_session_asks_apples_predictor(
 
 
 def test_only_what_is_asked_for_is_made(entries: dict[str, EntryPoint], tmp_path: Path) -> None:
-    (file,) = coreml.convert(a_request({"encode": entries["encode"]}, tmp_path))
+    (file,) = coreml.convert(a_request({"encode": entries["encode"]}, tmp_path, "iOS18"))
     assert (file.path.name, dict(file.entry_points)) == ("encoder.mlpackage", {"encode": "encode"})
     folder = tmp_path / "batch"
     folder.mkdir()
-    (file,) = coreml.convert(a_request({"decode_batch": entries["decode_batch"]}, folder))
-    assert (file.path.name, dict(file.entry_points)) == ("decoder.mlpackage", {"decode_batch": "decode_batch"})
+    (file,) = coreml.convert(a_request({"decode_batch": entries["decode_batch"]}, folder, "iOS18"))
+    assert (file.path.name, dict(file.entry_points)) == (
+        "decoder.mlpackage",
+        {"decode_batch": "decode_batch"},
+    )

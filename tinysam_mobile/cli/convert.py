@@ -140,6 +140,7 @@ def command(
       tinysam-mobile convert mobile_sam.pt --image-size 512 --target tflite --target executorch
       tinysam-mobile convert --target tflite --recipe static_w8a8 --calibration photos
     """
+    photos = CalibrationSet.from_folder(calibration) if calibration else None
     options = ConversionOptions(
         targets=targets or tuple(FORMATS),
         recipes=recipes or ("fp32",),
@@ -147,14 +148,14 @@ def command(
         batch=batch,
         deployment_target=deployment_target,
         executorch_backend=executorch_backend,
-        calibration=calibration,
+        calibration=photos,
         ranges=ranges,
         min_mask_iou=min_mask_iou,
         overwrite=overwrite,
     )
     options.check()
-    if calibration:
-        warn(CalibrationSet.from_folder(calibration).warning)
+    if photos:
+        warn(photos.warning)
     with progress() as say:
         bundle, rows = convert(checkpoint, image_size, out, options, threads, say)
     report(bundle, rows, as_json=as_json)

@@ -42,7 +42,7 @@ def describe_artifact(path: Path) -> dict[str, Any]:
 
 def describe_bundle(path: Path) -> dict[str, Any]:
     """Contract and artifacts of a verified bundle."""
-    manifest = Bundle.open(path).manifest
+    manifest = Bundle.open(path).verify().manifest
     return {"kind": "bundle", **manifest.to_json()}
 
 
