@@ -52,7 +52,7 @@ SMALLER = (
     (r"(bundle-for-app android bundle.*)", r"\1 --overwrite --out app"),
     (r"-o fixtures$", "-o more_fixtures --overwrite"),
     (r"^(tinysam-mobile fixtures bundle --images.*)", r"\1 -o other_fixtures --overwrite"),
-    (r"^(tinysam-mobile validate bundle.*)", r"\1 --prompts 2 --everything 0 --threads 1"),
+    (r"^(tinysam-mobile validate bundle.*)", r"\1 --prompts 2 --everything-photos 0 --threads 1"),
     (
         r"^tinysam-mobile bench bundle.*",
         "tinysam-mobile bench bundle --runtime tflite --threads 1 --runs 1 --warm-up 0",
