@@ -227,9 +227,9 @@ def test_annotations_and_images_may_lie_apart(drawn: Path, tmp_path: Path) -> No
     ("arguments", "message"),
     [
         ([], "DATASET"),
-        (["{}", "--annotations", "x.json"], "--compare"),
-        (["--annotations", "x.json"], "--images"),
-        (["{}", "--bundle", "b"], "--runtime"),
+        (["{}", "--annotations", "{}/instances.json"], "--compare"),
+        (["--annotations", "{}/instances.json"], "--images"),
+        (["{}", "--runtime", "tflite", "--checkpoint", "stand-in"], "--bundle"),
         (["{}", "--runtime", "tflite"], "--bundle"),
         (["{}", "tiny"], "--compare"),
         (["{}", "--compare"], "--compare"),

@@ -296,7 +296,7 @@ def test_validate_refuses_what_does_not_fit(
     own.write_text('{"elsewhere.png": []}')
     (tmp_path / "empty").mkdir()
     for arguments, message in [
-        ((bundle, "--images", tmp_path / "none"), "there is no folder"),
+        ((bundle, "--images", tmp_path / "none"), "does not exist"),
         ((bundle, "--images", tmp_path / "empty"), "holds no photo"),
         ((bundle, "--images", images, "--checkpoint", "stand-in"), "pass the former as --checkpoint"),
         ((bundle, "--images", images, "--runtime", "coreml"), "holds no coreml artifact"),

@@ -8,7 +8,7 @@ from tinysam_mobile.cli.options import given, number_option
 
 __all__ = ["bound_options", "given_bounds"]
 
-MAX_DECIBEL = 200.0
+MAX_DECIBEL = 1000.0
 
 BOUNDS = {
     "min_mask_iou": number_option(
