@@ -25,10 +25,11 @@ from benchmarks.record import save
 from benchmarks.timing import fastest_ms
 from tinysam_mobile.artifacts.integer_macs import count_macs
 from tinysam_mobile.bundle.folder import Bundle
-from tinysam_mobile.cli.evaluate_inputs import DataChoice, PlanChoice
+from tinysam_mobile.cli.evaluate_inputs import PlanChoice
 from tinysam_mobile.contract.backend import Backend
 from tinysam_mobile.converters.pipeline import FORMATS, ConversionOptions, convert_checkpoint
 from tinysam_mobile.evaluation.coco import CocoDataset
+from tinysam_mobile.evaluation.data_choice import DataChoice
 from tinysam_mobile.evaluation.models import ModelUnderTest, bundle_models, checkpoint_model
 from tinysam_mobile.evaluation.results import open_results
 from tinysam_mobile.evaluation.run import figures, measure_photos, plain

@@ -121,7 +121,7 @@ def test_existing_targets_are_refused(tmp_path: Path, folder: Path, checkpoint: 
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "holiday.jpg").write_bytes(b"")
     for target in (tmp_path / "photos", tmp_path / "photos" / "holiday.jpg"):
-        with pytest.raises(UsageError, match="is not a bundle"), new_bundle(target, overwrite=True):
+        with pytest.raises(UsageError, match=r"holds no manifest\.json"), new_bundle(target, overwrite=True):
             pass
     with pytest.raises(RuntimeError), new_bundle(folder, overwrite=True):
         raise RuntimeError

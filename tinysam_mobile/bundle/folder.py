@@ -19,8 +19,9 @@ from pathlib import Path, PurePosixPath
 
 from tinysam_mobile.bundle.manifest import Artifact, Manifest
 from tinysam_mobile.errors import BundleError, UsageError
+from tinysam_mobile.files import check_replaceable
 
-__all__ = ["Bundle", "hash_path", "new_bundle", "size_of", "write_manifest"]
+__all__ = ["MANIFEST_NAME", "Bundle", "hash_path", "new_bundle", "size_of", "write_manifest"]
 
 MANIFEST_NAME = "manifest.json"
 MAX_MANIFEST_BYTES = 16 * 2**20
@@ -135,7 +136,7 @@ def new_bundle(target: Path, *, overwrite: bool = False) -> Iterator[Path]:
     An existing `target` raises `UsageError` unless `overwrite`; with it, only an empty folder or a bundle is
     replaced, after the new one is complete.
     """
-    _check_target(target, overwrite=overwrite)
+    check_replaceable(target, MANIFEST_NAME, overwrite=overwrite)
     target.parent.mkdir(parents=True, exist_ok=True)
     _remove_abandoned(target)
     building = target.parent / f".{target.name}.building-{os.getpid()}"
@@ -163,21 +164,6 @@ def _is_running(pid: int) -> bool:
     except PermissionError:
         return True
     return True
-
-
-def _check_target(target: Path, *, overwrite: bool) -> None:
-    if not target.exists() and not target.is_symlink():
-        return
-    if not overwrite:
-        raise UsageError(f"{target}: exists already; choose another --out or pass --overwrite")
-    if (
-        not target.is_dir()
-        or target.is_symlink()
-        or (any(target.iterdir()) and not (target / MANIFEST_NAME).is_file())
-    ):
-        raise UsageError(
-            f"{target}: is not a bundle, so --overwrite will not delete it; choose another --out"
-        )
 
 
 def _replace(building: Path, target: Path) -> None:

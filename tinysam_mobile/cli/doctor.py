@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from tinysam_mobile.artifacts.formats import FORMATS
+from tinysam_mobile.cli.options import as_json_option
 from tinysam_mobile.cli.output import command_errors, print_json, print_table
 from tinysam_mobile.errors import RuntimeUnavailableError
 from tinysam_mobile.simulator.registry import RUNTIMES, import_runtime
@@ -49,7 +50,7 @@ def _target_row(name: str) -> dict[str, Any]:
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@as_json_option
 @command_errors
 def command(as_json: bool) -> None:
     """List what this machine can convert and run, and the command that mends what is missing.

@@ -9,8 +9,10 @@ import click
 
 from tinysam_mobile.artifacts.formats import FORMATS, format_of
 from tinysam_mobile.bundle.folder import MANIFEST_NAME, Bundle, hash_path, size_of
+from tinysam_mobile.cli.options import as_json_option
 from tinysam_mobile.cli.output import command_errors, print_json, print_table
-from tinysam_mobile.errors import InputError, UsageError
+from tinysam_mobile.cli.parameter_types import InputPath
+from tinysam_mobile.errors import UsageError
 
 __all__ = ["command"]
 
@@ -50,9 +52,7 @@ CHECKPOINT_SUFFIXES = (".pth", ".pt", ".safetensors")
 
 
 def describe(path: Path) -> dict[str, Any]:
-    """Describe a file or folder by its suffix; raises `InputError` if it is none of what we know."""
-    if not path.exists():
-        raise InputError(f"{path}: does not exist")
+    """Describe a file or folder by its suffix; raises `UsageError` if it is none of what we know."""
     if (path / MANIFEST_NAME).is_file():
         return describe_bundle(path)
     details = describe_checkpoint(path) if path.suffix in CHECKPOINT_SUFFIXES else describe_artifact(path)
@@ -60,8 +60,8 @@ def describe(path: Path) -> dict[str, Any]:
 
 
 @click.command()
-@click.argument("path", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+@click.argument("path", type=InputPath())
+@as_json_option
 @command_errors
 def command(path: Path, as_json: bool) -> None:
     """Describe PATH: a checkpoint, a .tflite, .pte or .mlpackage artifact, or a bundle (which is verified).

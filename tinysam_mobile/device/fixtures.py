@@ -36,6 +36,7 @@ from tinysam_mobile.device.layout import (
     tensors_of,
 )
 from tinysam_mobile.errors import DumpError, UsageError
+from tinysam_mobile.files import check_replaceable
 from tinysam_mobile.parity.stages import PROMPT_KINDS, ParityPrompt, PhotoCase, Recording
 from tinysam_mobile.segment.prompts import Prompt, make_prompt
 
@@ -76,7 +77,7 @@ def write_fixtures(
 
     Raises `UsageError` if `folder` exists and is not to be overwritten, or holds something else.
     """
-    _check_target(folder, overwrite=overwrite)
+    check_replaceable(folder, FIXTURES_INDEX, overwrite=overwrite)
     folder.parent.mkdir(parents=True, exist_ok=True)
     building = folder.parent / f".{folder.name}.building-{os.getpid()}"
     building.mkdir()
@@ -88,15 +89,6 @@ def write_fixtures(
     finally:
         shutil.rmtree(building, ignore_errors=True)
     return identity
-
-
-def _check_target(folder: Path, *, overwrite: bool) -> None:
-    if not folder.exists() and not folder.is_symlink():
-        return
-    if not overwrite:
-        raise UsageError(f"{folder}: exists already; choose another -o or pass --overwrite")
-    if folder.is_symlink() or not (folder / FIXTURES_INDEX).is_file():
-        raise UsageError(f"{folder}: holds no fixtures, so --overwrite will not delete it; choose another -o")
 
 
 def _fill(folder: Path, manifest: Manifest, answered: Iterable[tuple[PhotoCase, Recording]]) -> str:

@@ -22,6 +22,7 @@ from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import Any
 
+from tinysam_mobile.artifacts.formats import format_named
 from tinysam_mobile.bundle.folder import Bundle
 from tinysam_mobile.contract.backend import Arrays, Backend
 from tinysam_mobile.contract.verdict import Verdict
@@ -29,7 +30,15 @@ from tinysam_mobile.errors import RuntimeUnavailableError, TinySAMError
 from tinysam_mobile.parity.compare import probe_inputs
 from tinysam_mobile.simulator.registry import import_runtime, open_bundle, runtime_named
 
-__all__ = ["BenchRequest", "BenchResult", "LatencySummary", "host_machine", "measure", "summarise"]
+__all__ = [
+    "BenchRequest",
+    "BenchResult",
+    "LatencySummary",
+    "host_machine",
+    "measurable",
+    "measure",
+    "summarise",
+]
 
 PERCENTILE_90 = 8
 """Index of the 90th percentile among the nine deciles."""
@@ -92,6 +101,17 @@ def summarise(latencies_ms: Sequence[float]) -> LatencySummary:
     values = list(latencies_ms)
     p90 = quantiles(values, n=10, method="inclusive")[PERCENTILE_90] if len(values) > 1 else values[0]
     return LatencySummary(runs=len(values), median_ms=median(values), p90_ms=p90, min_ms=min(values))
+
+
+def measurable(bundle: Bundle, runtimes: Sequence[str], recipes: Sequence[str]) -> list[tuple[str, str]]:
+    """Return runtimes and recipes of a bundle to measure; raises `UsageError` for one it does not hold."""
+    held = list(dict.fromkeys((a.runtime, a.recipe) for a in bundle.manifest.artifacts))
+    pairs: list[tuple[str, str]] = []
+    for runtime in runtimes or dict.fromkeys(format_named(name).default_runtime for name, _ in held):
+        artifact_runtime = runtime_named(runtime).artifact_runtime
+        names: list[str | None] = [*recipes] or [r for fmt, r in held if fmt == artifact_runtime]
+        pairs += [(runtime, bundle.artifacts(artifact_runtime, name)[0].recipe) for name in names or [None]]
+    return pairs
 
 
 def host_machine() -> dict[str, Any]:
