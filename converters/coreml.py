@@ -1,7 +1,8 @@
 """Core ML: entry points to .mlpackage files (ML Programs), on any machine.
 
 From iOS 18 a package holds several functions that share their weights: encoder.mlpackage has `encode` and
-`encode_image` (the same with a Core ML image as input), decoder.mlpackage `decode` and `decode_batch`.
+`encode_image` (the same with a Core ML image as input), decoder.mlpackage `decode`, `decode_batch` and
+`score_batch`.
 Before that a package is one function, `main`, so each entry point is a package of its own.
 Sources: coremltools' guide, "Unified Conversion API", "Typed Execution" and "Multifunction Models".
 """
@@ -54,6 +55,7 @@ FUNCTIONS = (
     Function(name="encode_image", stem="encoder_image", entry_point="encode", image_input=True),
     Function(name="decode", stem="decoder", entry_point="decode"),
     Function(name="decode_batch", stem="decoder_batch", entry_point="decode_batch"),
+    Function(name="score_batch", stem="decoder_scores", entry_point="score_batch"),
 )
 
 

@@ -34,6 +34,7 @@ class ConversionOptions:
     recipes: Sequence[str] = ("fp32",)
     slots: int = 8
     batch: int = 16
+    score_batch: int = 64
     deployment_target: str = "iOS18"
     executorch_backend: str = "xnnpack"
     calibration: CalibrationSet | None = None

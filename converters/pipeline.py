@@ -38,7 +38,9 @@ def convert_checkpoint(
     """
     options.check()
     recipes = [recipe_named(name) for name in dict.fromkeys(options.recipes)]
-    contract = contract_of(checkpoint.model, slots=options.slots, batch=options.batch)
+    contract = contract_of(
+        checkpoint.model, slots=options.slots, batch=options.batch, score_batch=options.score_batch
+    )
     data = contract_data(checkpoint, contract)
     modules = entry_points(checkpoint.model, contract)
     plans = _plans(modules, recipes, contract, options, progress)

@@ -68,6 +68,13 @@ MAX_BATCH = 256
     help="Number K of prompts that one decode_batch call takes.",
 )
 @click.option(
+    "--score-batch",
+    type=click.IntRange(1, MAX_BATCH),
+    default=64,
+    show_default=True,
+    help="Number of prompts that one score_batch call takes.",
+)
+@click.option(
     "--deployment-target",
     type=click.Choice(DEPLOYMENT_TARGETS),
     default="iOS18",
@@ -102,6 +109,7 @@ def command(
     image_size: int | None,
     slots: int,
     batch: int,
+    score_batch: int,
     deployment_target: str,
     executorch_backend: str,
     calibration: Path | None,
@@ -129,6 +137,7 @@ def command(
         recipes=recipes or ("fp32",),
         slots=slots,
         batch=batch,
+        score_batch=score_batch,
         deployment_target=deployment_target,
         executorch_backend=executorch_backend,
         calibration=photos,

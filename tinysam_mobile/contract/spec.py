@@ -34,6 +34,9 @@ MASK_THRESHOLD = 0.0
 """A pixel belongs to the mask where its full-size logit is above this."""
 NUM_MASKS = 3
 """Masks per prompt: whole, part and subpart, in no fixed order."""
+SCORE_SLOTS = 2
+"""Prompt slots of `score_batch`: a point with its pad point, or a box.  What a prompt costs there grows with
+the square of its tokens, so unused slots would cost more than the masks that scoring saves."""
 
 
 class Label:
@@ -100,7 +103,8 @@ class Contract:
     """The sizes of one converted model; its entry points follow from them.
 
     `image_size` S and `mask_size` in pixels, `grid_size` in embedding cells, `channels` C of the embedding,
-    `slots` N prompt slots, `batch` K prompts of one `decode_batch` call.  `skips` are feature maps that
+    `slots` N prompt slots, `batch` K prompts of one `decode_batch` call, `score_batch` those of one
+    `score_batch` call.  `skips` are feature maps that
     `encode` of some families returns after the embedding, and the decoders take after it.
     """
 
@@ -110,6 +114,7 @@ class Contract:
     channels: int
     slots: int = 8
     batch: int = 16
+    score_batch: int = 64
     skips: tuple[TensorSpec, ...] = ()
 
     def __post_init__(self) -> None:
@@ -119,11 +124,14 @@ class Contract:
             )
         if self.batch < 1:
             raise UsageError(f"--batch must be at least 1, not {self.batch}")
+        if self.score_batch < 1:
+            raise UsageError(f"--score-batch must be at least 1, not {self.score_batch}")
 
     @property
     def signatures(self) -> dict[str, Signature]:
-        """`encode`, `decode` and `decode_batch`."""
-        return {s.name: s for s in (self._encode(), self._decode(), self._decode_batch())}
+        """`encode`, `decode`, `decode_batch` and `score_batch`."""
+        entries = (self._encode(), self._decode(), self._decode_batch(), self._score_batch())
+        return {s.name: s for s in entries}
 
     @property
     def encoder_outputs(self) -> tuple[TensorSpec, ...]:
@@ -137,10 +145,10 @@ class Contract:
         """The fields that are numbers, as the manifest writes them."""
         return {name: value for name, value in vars(self).items() if isinstance(value, int)}
 
-    def _prompts(self, prompts: int) -> tuple[TensorSpec, TensorSpec]:
+    def _prompts(self, prompts: int, slots: int) -> tuple[TensorSpec, TensorSpec]:
         return (
-            TensorSpec(name="point_coords", shape=(prompts, self.slots, 2)),
-            TensorSpec(name="point_labels", shape=(prompts, self.slots), dtype="int32"),
+            TensorSpec(name="point_coords", shape=(prompts, slots, 2)),
+            TensorSpec(name="point_labels", shape=(prompts, slots), dtype="int32"),
         )
 
     def _answers(self, prompts: int) -> tuple[TensorSpec, TensorSpec]:
@@ -159,11 +167,16 @@ class Contract:
     def _decode(self) -> Signature:
         mask = TensorSpec(name="mask_input", shape=(1, 1, self.mask_size, self.mask_size))
         flag = TensorSpec(name="has_mask_input", shape=(1,))
-        inputs = (*self.encoder_outputs, *self._prompts(1), mask, flag)
+        inputs = (*self.encoder_outputs, *self._prompts(1, self.slots), mask, flag)
         return Signature(name="decode", component=Component.DECODER, inputs=inputs, outputs=self._answers(1))
 
     def _decode_batch(self) -> Signature:
-        inputs = (*self.encoder_outputs, *self._prompts(self.batch))
+        inputs = (*self.encoder_outputs, *self._prompts(self.batch, self.slots))
         return Signature(
             name="decode_batch", component=Component.DECODER, inputs=inputs, outputs=self._answers(self.batch)
         )
+
+    def _score_batch(self) -> Signature:
+        inputs = (*self.encoder_outputs, *self._prompts(self.score_batch, SCORE_SLOTS))
+        _, scores = self._answers(self.score_batch)
+        return Signature(name="score_batch", component=Component.DECODER, inputs=inputs, outputs=(scores,))

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from tinysam_mobile.contract.spec import PIXEL_MEAN, PIXEL_STD, Contract, Signature
+from tinysam_mobile.modeling.implicit_image import score_prompts
 from tinysam_mobile.modeling.layers import fuse_batch_norm
 from tinysam_mobile.modeling.sam import TinySAM
 
@@ -22,6 +23,7 @@ __all__ = [
     "Decoder",
     "Encoder",
     "EntryPoint",
+    "Scorer",
     "contract_of",
     "entry_points",
     "example_inputs",
@@ -98,6 +100,18 @@ class BatchDecoder(nn.Module):
         return out.masks, out.iou
 
 
+class Scorer(nn.Module):
+    """`score_batch`: the predicted IoU of K prompts of one image, and no masks."""
+
+    def __init__(self, model: TinySAM) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, image_embeddings: Tensor, point_coords: Tensor, point_labels: Tensor) -> Tensor:
+        """Inputs and output of `score_batch` in the contract's order; shapes in `Contract.signatures`."""
+        return score_prompts(self.model, image_embeddings, point_coords, point_labels)
+
+
 @dataclass(frozen=True, kw_only=True)
 class EntryPoint:
     """A module together with the signature that it fulfils."""
@@ -106,8 +120,15 @@ class EntryPoint:
     module: nn.Module
 
 
-def contract_of(model: TinySAM, *, slots: int = 8, batch: int = 16) -> Contract:
-    """Return the contract of `model` with `slots` prompt slots N and `batch` prompts K."""
+def contract_of(
+    model: TinySAM,
+    *,
+    slots: int = Contract.slots,
+    batch: int = Contract.batch,
+    score_batch: int = Contract.score_batch,
+) -> Contract:
+    """Return the contract of `model` with `slots` prompt slots N, `batch` prompts K of one `decode_batch`
+    and `score_batch` prompts of one `score_batch`."""
     config = model.config
     return Contract(
         image_size=config.image_size,
@@ -116,13 +137,14 @@ def contract_of(model: TinySAM, *, slots: int = 8, batch: int = 16) -> Contract:
         channels=config.decoder.dim,
         slots=slots,
         batch=batch,
+        score_batch=score_batch,
     )
 
 
 def entry_points(model: TinySAM, contract: Contract) -> dict[str, EntryPoint]:
-    """Return `encode`, `decode` and `decode_batch` of `model`, in evaluation mode with batch norms fused.
+    """Return the contract's entry points of `model`, in evaluation mode with batch norms fused.
 
-    The model is copied, not changed; the two decoders share one set of weights.
+    The model is copied, not changed; those of the decoder share one set of weights.
     """
     frozen = deepcopy(model).eval().requires_grad_(False)
     # The ImageNet head of published files is never called.
@@ -134,6 +156,7 @@ def entry_points(model: TinySAM, contract: Contract) -> dict[str, EntryPoint]:
         "encode": Encoder(frozen),
         "decode": Decoder(frozen),
         "decode_batch": BatchDecoder(frozen),
+        "score_batch": Scorer(frozen),
     }
     return {
         name: EntryPoint(signature=signature, module=modules[name].eval())

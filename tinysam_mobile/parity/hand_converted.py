@@ -8,8 +8,8 @@
 
 Names on the left are the contract's (`spec.py`), on the right the file's.  A .pte has no names: give its
 inputs and outputs in their order, with any names.  `valid_size` may be missing; `image_values` "normalised"
-says that the graph takes (pixel - mean) / std with zeros outside the photo.  Without `decode_batch` each
-prompt goes through `decode`.
+says that the graph takes (pixel - mean) / std with zeros outside the photo.  Without `decode_batch` or
+`score_batch` each prompt goes through `decode`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from tinysam_mobile.artifacts.formats import FORMATS
 from tinysam_mobile.contract.backend import Arrays, Backend, Session, check_inputs
-from tinysam_mobile.contract.spec import PIXEL_MEAN, PIXEL_STD, Contract, Signature, TensorSpec
+from tinysam_mobile.contract.spec import PIXEL_MEAN, PIXEL_STD, Contract, Label, Signature, TensorSpec
 from tinysam_mobile.errors import InputError
 from tinysam_mobile.simulator.registry import import_runtime, runtime_named
 
@@ -78,7 +78,9 @@ def read_mapping(path: Path) -> HandConverted:
         raise InputError(f"{path}: slots must be an integer and recipe a name")
     runtime = str(data["runtime"])
     runtime_named(runtime)
-    entries = {name: data[name] for name in ("encode", "decode", "decode_batch") if name in data}
+    entries = {
+        name: data[name] for name in ("encode", "decode", "decode_batch", "score_batch") if name in data
+    }
     return HandConverted(
         runtime=runtime,
         recipe=data.get("recipe", "fp32"),
@@ -172,7 +174,8 @@ class _HandBackend:
         """See `Backend.run`."""
         arrays = check_inputs(self.contract.signatures[entry_point], inputs)
         if entry_point not in self._sessions:
-            return self._decode_one_by_one(arrays)
+            answers = self._decode_one_by_one(arrays)
+            return {spec.name: answers[spec.name] for spec in self.contract.signatures[entry_point].outputs}
         entry = self._entries[entry_point]
         if entry.image_values == "normalised":
             arrays["image"] = _normalised(arrays["image"], arrays["valid_size"])
@@ -197,9 +200,15 @@ class _HandBackend:
                     **no_mask,
                 },
             )
-            for coords, labels in zip(arrays["point_coords"], arrays["point_labels"], strict=True)
+            for coords, labels in zip(*self._all_slots(arrays), strict=True)
         ]
         return {name: np.concatenate([answer[name] for answer in answers]) for name in answers[0]}
+
+    def _all_slots(self, arrays: Arrays) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+        """Prompts with the slots of `decode`, which `score_batch` has fewer of."""
+        spare = self.contract.slots - arrays["point_labels"].shape[1]
+        coords = np.pad(arrays["point_coords"], ((0, 0), (0, spare), (0, 0)))
+        return coords, np.pad(arrays["point_labels"], ((0, 0), (0, spare)), constant_values=Label.UNUSED)
 
 
 def _normalised(image: NDArray[np.float32], valid_size: NDArray[np.int32]) -> NDArray[np.float32]:
