@@ -32,16 +32,15 @@ __all__ = ["score_prompts"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rows:
-    """Rows `values` (h, K·T, d) · `basis` (h, d, D) of a low-rank part, h·T of them for each prompt."""
+class Factors:
+    """Rows of a low-rank part as `values` (h, K·T, d) · `basis` (h, d, D), h·T of them for each prompt."""
 
     values: Tensor
     basis: Tensor
     prompts: int
 
-    @property
-    def explicit(self) -> Tensor:
-        """(K, h·T, D)."""
+    def rows(self) -> Tensor:
+        """The rows written out: (K, h·T, D)."""
         return _by_prompt(torch.bmm(self.values, self.basis), self.prompts)
 
     def products(self, image: Tensor) -> Tensor:
@@ -50,16 +49,10 @@ class Rows:
         seen = image @ self.basis.reshape(heads * width, dim).t()
         return _by_prompt(torch.bmm(self.values, _columns(seen, heads)), self.prompts)
 
-    def centred(self) -> Rows:
-        """The rows less their means."""
-        return self._with(self.basis - self.basis.mean(dim=2, keepdim=True))
-
-    def scaled(self, weight: Tensor) -> Rows:
-        """The rows times `weight` (D,)."""
-        return self._with(self.basis * weight)
-
-    def _with(self, basis: Tensor) -> Rows:
-        return Rows(values=self.values, basis=basis, prompts=self.prompts)
+    def normalised(self, weight: Tensor) -> Factors:
+        """The rows less their means, times `weight` (D,)."""
+        basis = (self.basis - self.basis.mean(dim=2, keepdim=True)) * weight
+        return Factors(values=self.values, basis=basis, prompts=self.prompts)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +77,7 @@ class SharedImage:
         placed = attention.q_proj(self.image + self.image_pe)
         return _by_prompt(torch.bmm(key, _columns(placed, attention.num_heads)), prompts)
 
-    def updated(self, weights: Tensor, rows: Rows, bias: Tensor, norm: nn.LayerNorm) -> ImplicitImage:
+    def updated(self, weights: Tensor, added: Factors, bias: Tensor, norm: nn.LayerNorm) -> ImplicitImage:
         """See `ImplicitImage.updated`."""
         # The sum over the T of a head is 1, so the bias may join what is shared.
         return _normalised(
@@ -93,7 +86,8 @@ class SharedImage:
                 shared=self.image + bias,
                 scale=None,
                 coefficients=weights,
-                rows=(rows,),
+                rows=added.rows(),
+                factors=(added,),
                 offset=None,
             ),
             norm,
@@ -104,21 +98,17 @@ class SharedImage:
 class ImplicitImage:
     """K images (K, P, D), each `scale` · (`shared` + `coefficients`ᵀ · `rows`) + `offset`.
 
-    `shared` and `image_pe` (P, D); `scale` (K, 1, P), None for 1; `coefficients` (K, r, P); `rows` r in all;
-    `offset` (1, D), None for 0.
+    `shared` and `image_pe` (P, D); `scale` (K, 1, P), None for 1; `coefficients` (K, r, P); `rows`
+    (K, r, D), which are those of all `factors`; `offset` (1, D), None for 0.
     """
 
     image_pe: Tensor
     shared: Tensor
     scale: Tensor | None
     coefficients: Tensor
-    rows: tuple[Rows, ...]
+    rows: Tensor
+    factors: tuple[Factors, ...]
     offset: Tensor | None
-
-    @property
-    def explicit_rows(self) -> Tensor:
-        """(K, r, D)."""
-        return torch.cat([rows.explicit for rows in self.rows], dim=1)
 
     def scores(self, attention: TokenToImageAttention, query: Tensor, prompts: int) -> Tensor:
         """Products of `query` (h, K·T, d) with the keys of the positions, less a constant: (h, K, T, P)."""
@@ -129,7 +119,7 @@ class ImplicitImage:
             for part in (self.shared, self.image_pe)
         )
         rows = _by_prompt(torch.bmm(query, _head_rows(attention.k_proj.weight, heads)), prompts)
-        few = torch.bmm(rows, self.explicit_rows.transpose(1, 2))
+        few = torch.bmm(rows, self.rows.transpose(1, 2))
         low_rank = _by_head(torch.bmm(few, self.coefficients), heads)
         return (key + low_rank) * self.scale.view(1, prompts, 1, -1) + placing
 
@@ -141,7 +131,7 @@ class ImplicitImage:
         weights = weights * self.scale.view(1, prompts, 1, -1)
         by_prompt = _by_prompt(weights.reshape(heads, prompts * length, positions), prompts)
         few = torch.bmm(by_prompt, self.coefficients.transpose(1, 2))
-        few = torch.bmm(few, self.explicit_rows) + self.offset
+        few = torch.bmm(few, self.rows) + self.offset
         low_rank = _by_head(few, heads).reshape(heads, prompts * length, -1)
         low_rank = torch.bmm(low_rank, _head_rows(attention.v_proj.weight, heads).transpose(1, 2))
         return _shared_context(attention, weights, self.shared) + low_rank
@@ -157,24 +147,25 @@ class ImplicitImage:
             for part in (self.shared @ weight.t(), placed)
         )
         rows = _by_prompt(torch.bmm(key, _head_rows(weight, heads)), prompts)
-        few = torch.bmm(rows, self.explicit_rows.transpose(1, 2))
+        few = torch.bmm(rows, self.rows.transpose(1, 2))
         return (shared + torch.bmm(few, self.coefficients)) * self.scale + placing
 
-    def updated(self, weights: Tensor, rows: Rows, bias: Tensor, norm: nn.LayerNorm) -> ImplicitImage:
-        """The images after adding `weights` (K, h·T, P)ᵀ · `rows` and `bias` (D,), and layer norm."""
+    def updated(self, weights: Tensor, added: Factors, bias: Tensor, norm: nn.LayerNorm) -> ImplicitImage:
+        """The images after adding `weights` (K, h·T, P)ᵀ · `added` and `bias` (D,), and layer norm."""
         assert self.scale is not None
         assert self.offset is not None
         inverse = self.scale.reciprocal()
         # Every prompt has the offset as a row of its own, with the coefficient that undoes the scale.
-        ones = torch.ones_like(inverse[:, :, :1]).view(1, -1, 1)
-        offset = Rows(values=ones, basis=(self.offset + bias).unsqueeze(0), prompts=rows.prompts)
+        ones, basis = torch.ones(1, added.prompts, 1), (self.offset + bias).unsqueeze(0)
+        offset = Factors(values=ones, basis=basis, prompts=added.prompts)
         return _normalised(
             ImplicitImage(
                 image_pe=self.image_pe,
                 shared=self.shared,
                 scale=self.scale,
                 coefficients=torch.cat([self.coefficients, inverse, weights * inverse], dim=1),
-                rows=(*self.rows, offset, rows),
+                rows=torch.cat([self.rows, offset.rows(), added.rows()], dim=1),
+                factors=(*self.factors, offset, added),
                 offset=None,
             ),
             norm,
@@ -183,10 +174,11 @@ class ImplicitImage:
 
 def _normalised(image: ImplicitImage, norm: nn.LayerNorm) -> ImplicitImage:
     """Layer norm of images without offset."""
-    parts = tuple(rows.centred() for rows in image.rows)
+    rows = image.rows - image.rows.mean(dim=2, keepdim=True)
     centred = image.shared - image.shared.mean(dim=1, keepdim=True)
-    crossed = torch.cat([rows.products(centred) for rows in parts], dim=1)
-    rows = torch.cat([rows.explicit for rows in parts], dim=1)
+    # Of what is multiplied with a centred image the mean does not count.
+    parts = [factors.products(centred) for factors in image.factors]
+    crossed = torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
     # |centred + coefficientsᵀ · rows|², position by position.
     among = torch.bmm(torch.bmm(rows, rows.transpose(1, 2)), image.coefficients)
     squares = ((2 * crossed + among) * image.coefficients).sum(dim=1, keepdim=True)
@@ -201,7 +193,8 @@ def _normalised(image: ImplicitImage, norm: nn.LayerNorm) -> ImplicitImage:
         shared=centred * norm.weight,
         scale=scale,
         coefficients=image.coefficients,
-        rows=tuple(rows.scaled(norm.weight) for rows in parts),
+        rows=rows * norm.weight,
+        factors=tuple(factors.normalised(norm.weight) for factors in image.factors),
         offset=norm.bias.unsqueeze(0),
     )
 
@@ -260,8 +253,8 @@ def _update(
     weights = torch.softmax(scores, dim=2).view(prompts, attention.num_heads * length, -1)
     values = attention.per_head(attention.v_proj(tokens))
     basis = _head_rows(attention.out_proj.weight.t(), attention.num_heads)
-    rows = Rows(values=values, basis=basis, prompts=prompts)
-    return image.updated(weights, rows, attention.out_proj.bias, block.norm4)
+    added = Factors(values=values, basis=basis, prompts=prompts)
+    return image.updated(weights, added, attention.out_proj.bias, block.norm4)
 
 
 def _shared_context(attention: TokenToImageAttention, weights: Tensor, image: Tensor) -> Tensor:
