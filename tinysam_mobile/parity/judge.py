@@ -135,7 +135,7 @@ def judge_photo(
         _judge_prompt_stages(index, ideal.prompts[index], own.prompts[index], recorded, geometry, bounds)
         for index, recorded in enumerate(side.prompts)
     ]
-    for stage in PROMPT_STAGES:
+    for stage in (*PROMPT_STAGES, Stage.BATCH_SCORES):
         found = [stages_of_prompt[stage] for stages_of_prompt in judged if stage in stages_of_prompt]
         if found:
             stages[stage] = min(found, key=margin)
@@ -155,6 +155,7 @@ def check_recording(side: Recording, case: PhotoCase, contract: Contract) -> Non
         Stage.PACKED_PROMPT: ((contract.slots, 3), np.float32),
         Stage.LOW_RES_LOGITS: ((NUM_MASKS, low, low), np.float32),
         Stage.PREDICTED_IOU: ((NUM_MASKS,), np.float32),
+        Stage.BATCH_SCORES: ((NUM_MASKS,), np.float32),
         Stage.CHOSEN_MASK: ((1,), np.int32),
         Stage.FULL_SIZE_MASK: ((height, width), np.uint8),
     }
@@ -232,6 +233,7 @@ def _judge_arrays(
         Stage.PACKED_PROMPT: ("max_abs_difference", bounds.max_slot_px),
         Stage.LOW_RES_LOGITS: ("sqnr_db", bounds.min_logits_sqnr_db),
         Stage.PREDICTED_IOU: ("max_abs_difference", bounds.max_score_difference),
+        Stage.BATCH_SCORES: ("max_abs_difference", bounds.max_score_difference),
     }[stage]
     value = ratio_db if figure == "sqnr_db" else largest
     return StageJudgement(
@@ -285,6 +287,10 @@ def _judge_prompt_stages(
     for stage in (Stage.PACKED_PROMPT, Stage.LOW_RES_LOGITS, Stage.PREDICTED_IOU):
         if stage in recorded:
             judged[stage] = _judge_arrays(stage, index, ideal[stage], recorded[stage], geometry, bounds)
+    if Stage.BATCH_SCORES in recorded:
+        # Against the side's own decoder: the search asks the one which prompts to give to the other.
+        pair = own[Stage.PREDICTED_IOU], recorded[Stage.BATCH_SCORES]
+        judged[Stage.BATCH_SCORES] = _judge_arrays(Stage.BATCH_SCORES, index, *pair, geometry, bounds)
     if Stage.CHOSEN_MASK in recorded:
         judged[Stage.CHOSEN_MASK] = _judge_choice(index, own)
     if Stage.FULL_SIZE_MASK in recorded:

@@ -43,6 +43,7 @@ class Stage(StrEnum):
     PACKED_PROMPT = "packed_prompt"
     LOW_RES_LOGITS = "low_res_logits"
     PREDICTED_IOU = "predicted_iou"
+    BATCH_SCORES = "batch_scores"
     CHOSEN_MASK = "chosen_mask"
     FULL_SIZE_MASK = "full_size_mask"
     EVERYTHING = "everything"
@@ -59,7 +60,9 @@ PROMPT_STAGES = (
     Stage.FULL_SIZE_MASK,
 )
 """Once per prompt: f32 (N, 3) x, y in the S frame and label; f32 (3, S/4, S/4); f32 (3,); i32 (1,) index of
-the mask that is shown; u8 (H, W) 0 or 1 in pixels of the photo."""
+the mask that is shown; u8 (H, W) 0 or 1 in pixels of the photo.
+
+Beside them a host records `BATCH_SCORES` f32 (3,), what `score_batch` answers to a prompt that fits it."""
 
 
 @dataclass(frozen=True, kw_only=True)
