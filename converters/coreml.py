@@ -33,6 +33,7 @@ __all__ = ["FUNCTIONS", "convert"]
 
 MULTIFUNCTION_TARGETS = ("iOS18",)
 PHASE_OPS = ("sin", "cos")
+SUM_OPS = ("add", "clip", "maximum", "mul")
 PIXEL_OPS = ("sub", "mul", "real_div", "select")
 
 
@@ -171,8 +172,9 @@ def needs_fp32(op: Any, component: Component) -> bool:
     - The decoder's residual stream, that is layer norms and the sums before them: it is post-norm, so that
       their rounding is in everything that follows, and fp16 has no normal number as small as epsilon.
     - The decoder's heads: 3 x 32 numbers per prompt, whose error is that of whole masks.
+    - Sums of squares for the layer norms of `score_batch`, one number for each prompt and position.
     """
-    if component is Component.DECODER and (_is_residual(op) or _is_head(op)):
+    if component is Component.DECODER and (_is_residual(op) or _is_head(op) or _is_variance(op)):
         return True
     return _leads_to(op, PHASE_OPS) or _normalises_pixels(op)
 
@@ -180,6 +182,14 @@ def needs_fp32(op: Any, component: Component) -> bool:
 def _is_residual(op: Any) -> bool:
     children = {child.op_type for output in op.outputs for child in output.child_ops}
     return op.op_type == "layer_norm" or (op.op_type == "add" and "layer_norm" in children)
+
+
+def _is_variance(op: Any) -> bool:
+    """Whether `op` makes the sum of squares under an inverse square root, or is one of those."""
+    if op.op_type == "rsqrt":
+        return True
+    narrow = op.op_type == "reduce_sum" or (op.op_type in SUM_OPS and 1 in op.outputs[0].shape[1:])
+    return narrow and any(_is_variance(child) for child in op.outputs[0].child_ops)
 
 
 def _is_head(op: Any) -> bool:

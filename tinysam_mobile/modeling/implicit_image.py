@@ -183,11 +183,14 @@ def _normalised(image: ImplicitImage, norm: nn.LayerNorm) -> ImplicitImage:
     among = torch.bmm(torch.bmm(rows, rows.transpose(1, 2)), image.coefficients)
     squares = ((2 * crossed + among) * image.coefficients).sum(dim=1, keepdim=True)
     squares = (squares + (centred * centred).sum(dim=1)).clamp(min=0)
-    variance = squares * (1 / centred.shape[1])
+    # Sums over D, not means: epsilon alone, as a constant of its own here and as the bias of a linear layer in
+    # the layer norms, is freed by ExecuTorch's XNNPACK once the bias is packed (1.5.1 crashes).
+    dim = centred.shape[1]
     if image.scale is None:
-        scale = torch.rsqrt(variance + norm.eps)
+        scale = torch.rsqrt(squares + dim * norm.eps) * dim**0.5
     else:
-        scale = image.scale * torch.rsqrt(variance * image.scale * image.scale + norm.eps)
+        scaled = squares * image.scale * image.scale
+        scale = torch.rsqrt(scaled + dim * norm.eps) * dim**0.5 * image.scale
     return ImplicitImage(
         image_pe=image.image_pe,
         shared=centred * norm.weight,
