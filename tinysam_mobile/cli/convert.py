@@ -39,6 +39,7 @@ __all__ = ["command"]
 
 MAX_SLOTS = 64
 MAX_BATCH = 256
+MAX_JOBS = 64
 
 
 @click.command()
@@ -97,6 +98,11 @@ MAX_BATCH = 256
     help="Keep the most costly layers of static recipes in float until the mask IoU with the float model "
     "reaches this on the calibration photos.",
 )
+@click.option(
+    "--jobs",
+    type=click.IntRange(1, MAX_JOBS),
+    help="Number of processes that convert at a time; as many as cores and memory allow by default.",
+)
 @threads_option
 @overwrite_option
 @as_json_option
@@ -115,6 +121,7 @@ def command(
     calibration: Path | None,
     ranges: str,
     min_mask_iou: float | None,
+    jobs: int | None,
     threads: int | None,
     overwrite: bool,
     as_json: bool,
@@ -144,6 +151,7 @@ def command(
         ranges=ranges,
         min_mask_iou=min_mask_iou,
         overwrite=overwrite,
+        jobs=jobs,
     )
     options.check()
     if photos:

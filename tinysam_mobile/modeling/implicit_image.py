@@ -56,6 +56,27 @@ class Factors:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RepeatedRow:
+    """One `row` (1, D) that is the same for every prompt; see `Factors`."""
+
+    row: Tensor
+    prompts: int
+
+    def rows(self) -> Tensor:
+        """(K, 1, D)."""
+        return torch.ones(self.prompts, 1, 1) * self.row
+
+    def products(self, image: Tensor) -> Tensor:
+        """(K, 1, P)."""
+        return torch.ones(self.prompts, 1, 1) * (image @ self.row.t()).t()
+
+    def normalised(self, weight: Tensor) -> RepeatedRow:
+        """See `Factors.normalised`."""
+        row = (self.row - self.row.mean(dim=1, keepdim=True)) * weight
+        return RepeatedRow(row=row, prompts=self.prompts)
+
+
+@dataclass(frozen=True, kw_only=True)
 class SharedImage:
     """The image (P, D) that all prompts see before the first update."""
 
@@ -107,7 +128,7 @@ class ImplicitImage:
     scale: Tensor | None
     coefficients: Tensor
     rows: Tensor
-    factors: tuple[Factors, ...]
+    factors: tuple[Factors | RepeatedRow, ...]
     offset: Tensor | None
 
     def scores(self, attention: TokenToImageAttention, query: Tensor, prompts: int) -> Tensor:
@@ -156,8 +177,7 @@ class ImplicitImage:
         assert self.offset is not None
         inverse = self.scale.reciprocal()
         # Every prompt has the offset as a row of its own, with the coefficient that undoes the scale.
-        ones, basis = torch.ones(1, added.prompts, 1), (self.offset + bias).unsqueeze(0)
-        offset = Factors(values=ones, basis=basis, prompts=added.prompts)
+        offset = RepeatedRow(row=self.offset + bias, prompts=added.prompts)
         return _normalised(
             ImplicitImage(
                 image_pe=self.image_pe,
@@ -183,8 +203,8 @@ def _normalised(image: ImplicitImage, norm: nn.LayerNorm) -> ImplicitImage:
     among = torch.bmm(torch.bmm(rows, rows.transpose(1, 2)), image.coefficients)
     squares = ((2 * crossed + among) * image.coefficients).sum(dim=1, keepdim=True)
     squares = (squares + (centred * centred).sum(dim=1)).clamp(min=0)
-    # Sums over D, not means: epsilon alone, as a constant of its own here and as the bias of a linear layer in
-    # the layer norms, is freed by ExecuTorch's XNNPACK once the bias is packed (1.5.1 crashes).
+    # Sums over D, not means: epsilon by itself is also the bias of a linear layer in a layer norm's program,
+    # and ExecuTorch 1.5.1 frees a constant that XNNPACK has packed, though others read it.
     dim = centred.shape[1]
     if image.scale is None:
         scale = torch.rsqrt(squares + dim * norm.eps) * dim**0.5
