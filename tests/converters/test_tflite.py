@@ -100,10 +100,10 @@ def lowered() -> Iterator[dict[Signature, bytes]]:
     results: dict[Signature, bytes] = {}
     lower = tflite._lower
 
-    def once(sdk: Any, component: Component, parts: dict[str, EntryPoint]) -> bytes:
+    def once(sdk: Any, parts: dict[str, EntryPoint]) -> bytes:
         key = next(iter(parts.values())).signature
         if key not in results:
-            results[key] = lower(sdk, component, parts)
+            results[key] = lower(sdk, parts)
         return results[key]
 
     with pytest.MonkeyPatch.context() as patch:

@@ -17,6 +17,7 @@ from tinysam_mobile.errors import UnknownNameError
 from tinysam_mobile.version import package_version
 
 __all__ = [
+    "DEPLOYMENT_TARGETS",
     "FORMATS",
     "Accelerator",
     "ArtifactFormat",
@@ -26,6 +27,10 @@ __all__ = [
     "format_of",
     "tool_versions",
 ]
+
+
+DEPLOYMENT_TARGETS = ("iOS16", "iOS17", "iOS18")
+"""Lowest systems that a Core ML package may be made for, from the oldest."""
 
 
 @dataclass(frozen=True, kw_only=True)

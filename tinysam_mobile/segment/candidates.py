@@ -10,7 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinysam_mobile.contract.spec import MASK_THRESHOLD
-from tinysam_mobile.imaging.masks import RunLengths, mask_boxes, non_maximum_suppression, stability_scores
+from tinysam_mobile.imaging.masks import (
+    RunLengths,
+    box_ious,
+    mask_boxes,
+    non_maximum_suppression,
+    stability_scores,
+)
 from tinysam_mobile.imaging.preprocess import Geometry, upscale_at, upscale_blocks, window_above
 from tinysam_mobile.segment.point_lattice import Box, Points
 from tinysam_mobile.segment.predictor import LowResolution
@@ -230,7 +236,7 @@ class FastJudge:
         kept: list[Candidate] = []
         boxes = np.zeros((len(found), 4), np.float32)
         for candidate in sorted(found, key=lambda candidate: -candidate.score):
-            ious = _box_ious(candidate.box, boxes[: len(kept)])
+            ious = box_ious(candidate.box, boxes[: len(kept)])
             if (ious > iou_threshold + BOX_MARGIN).any():
                 continue
             unsure = np.flatnonzero(ious > iou_threshold - BOX_MARGIN).tolist()
@@ -239,7 +245,7 @@ class FastJudge:
             for i in unsure:
                 kept[i] = self._full_size(kept[i])
                 boxes[i] = kept[i].box
-            if not (_box_ious(candidate.box, boxes[unsure]) > iou_threshold).any():
+            if not (box_ious(candidate.box, boxes[unsure]) > iou_threshold).any():
                 boxes[len(kept)] = candidate.box
                 kept.append(candidate)
         full = [self._full_size(candidate) for candidate in kept]
@@ -307,18 +313,6 @@ class FastJudge:
             sides.append(np.clip((first, last), 0, pixels - 1))
         (x0, x1), (y0, y1) = (side.astype(np.int64).tolist() for side in sides)
         return x0, y0, x1, y1
-
-
-def _box_ious(box: Box, others: Floats) -> Floats:
-    """IoU (M,) of a box xyxy with `others` (M, 4), as `non_maximum_suppression` measures it."""
-    ours = np.array(box, np.float32)
-    shared = np.prod(
-        np.maximum(np.minimum(ours[2:], others[:, 2:]) - np.maximum(ours[:2], others[:, :2]), 0), axis=1
-    )
-    areas = np.prod(others[:, 2:] - others[:, :2], axis=1)
-    union = areas + np.prod(ours[2:] - ours[:2]) - shared
-    ious: Floats = np.divide(shared, union, out=np.zeros_like(union), where=union > 0)
-    return ious
 
 
 def _extent(profile: Floats, length: int) -> tuple[float, float]:
