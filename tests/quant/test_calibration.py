@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from tinysam_mobile.contract.spec import Contract, Label
-from tinysam_mobile.errors import UsageError
+from tinysam_mobile.errors import TinySAMError
 from tinysam_mobile.quant import calibration
 from tinysam_mobile.quant.calibration import CalibrationSet
 from tinysam_mobile.quant.observers import METHODS, RangeObserver, method_named, minmax_grid, mse_grid
@@ -64,9 +64,9 @@ def test_few_photos_warn_and_none_is_an_error(folder: Path, tmp_path: Path) -> N
     assert CalibrationSet(photos=tuple(folder.glob("0.png")) * 8).warning is None
     empty = tmp_path / "empty"
     empty.mkdir()
-    with pytest.raises(UsageError, match="holds no photo"):
+    with pytest.raises(TinySAMError, match="holds no photo"):
         CalibrationSet.from_folder(empty)
-    with pytest.raises(UsageError, match="is not a folder"):
+    with pytest.raises(TinySAMError, match="is not a folder"):
         CalibrationSet.from_folder(folder / "0.png")
 
 
