@@ -14,11 +14,11 @@ from safetensors.torch import save_file
 from tinysam_mobile.modeling.checkpoint import load_checkpoint
 from tinysam_mobile.modeling.config import (
     DecoderConfig,
-    SamViTConfig,
     TinySAMConfig,
     config_from_dict,
     config_named,
 )
+from tinysam_mobile.modeling.encoders.sam_vit import SamViTConfig
 from tinysam_mobile.modeling.sam import TinySAM
 from tinysam_mobile.modeling.stand_in import stand_in_model
 

@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinysam_mobile.bundle.manifest import Manifest
-from tinysam_mobile.contract.spec import Contract, TensorSpec
+from tinysam_mobile.contract.rules import Rules
+from tinysam_mobile.contract.spec import SIZE_NAMES, Contract, TensorSpec
 from tinysam_mobile.device.layout import (
     FIXTURES_INDEX,
     LAYOUT_VERSION,
@@ -35,7 +36,7 @@ from tinysam_mobile.device.layout import (
     size_bytes,
     tensors_of,
 )
-from tinysam_mobile.errors import DumpError, UsageError
+from tinysam_mobile.errors import DumpError, InputError, UsageError
 from tinysam_mobile.parity.stages import PROMPT_KINDS, ParityPrompt, PhotoCase, Recording
 from tinysam_mobile.segment.prompts import Prompt, make_prompt
 
@@ -119,7 +120,8 @@ def _fill(folder: Path, manifest: Manifest, answered: Iterable[tuple[PhotoCase, 
     body = {
         "layout_version": LAYOUT_VERSION,
         "checkpoint_sha256": manifest.checkpoint_sha256,
-        "sizes": asdict(contract),
+        "sizes": contract.sizes,
+        "rules": contract.rules.to_json(),
         "photos": cases,
         "tensors": tensors,
     }
@@ -175,7 +177,7 @@ def read_fixtures(folder: Path) -> FixtureSet:
             f"{path}: cannot be read ({error.strerror}); write it with 'tinysam-mobile fixtures BUNDLE'"
         ) from error
     index = parse_index(data, str(path))
-    contract = _contract(index.fields("sizes"))
+    contract = _contract(index.fields("sizes"), index.fields("rules"))
     photos = index.objects("photos", longest=MAX_CASES)
     return FixtureSet(
         folder=folder,
@@ -186,12 +188,12 @@ def read_fixtures(folder: Path) -> FixtureSet:
     )
 
 
-def _contract(sizes: Fields) -> Contract:
-    names = Contract.__dataclass_fields__
+def _contract(sizes: Fields, rules: Fields) -> Contract:
+    numbers = {name: sizes.integer(name, lowest=1, highest=MAX_SIDE) for name in SIZE_NAMES}
     try:
-        return Contract(**{name: sizes.integer(name, lowest=1, highest=MAX_SIDE) for name in names})
-    except UsageError as error:
-        raise DumpError(f"{FIXTURES_INDEX}: 'sizes': {error}") from error
+        return Contract(**numbers, rules=Rules.from_json(rules.plain()))
+    except (UsageError, InputError) as error:
+        raise DumpError(f"{FIXTURES_INDEX}: {error}") from error
 
 
 def _read_case(folder: Path, index: int, photo: Fields, contract: Contract) -> PhotoCase:

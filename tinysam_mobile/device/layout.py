@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tinysam_mobile.contract.spec import NUM_MASKS, Contract, TensorSpec
+from tinysam_mobile.contract.spec import Contract, TensorSpec
 from tinysam_mobile.errors import DumpError
 from tinysam_mobile.parity.stages import PHOTO_STAGES, PROMPT_STAGES, PhotoCase, Recording, Stage
 
@@ -64,12 +64,13 @@ def input_specs(index: int, case: PhotoCase, contract: Contract) -> dict[str, Te
 def output_specs(index: int, case: PhotoCase, contract: Contract) -> dict[str, TensorSpec]:
     """Return what the device records for the photo number `index`, in the order of the stages."""
     size, mask, grid = contract.image_size, contract.mask_size, contract.grid_size
+    masks = contract.rules.num_masks
     shapes: dict[Stage, tuple[tuple[int, ...], str]] = {
         Stage.PREPROCESSED_IMAGE: ((3, size, size), "float32"),
         Stage.EMBEDDING: ((contract.channels, grid, grid), "float32"),
         Stage.PACKED_PROMPT: ((contract.slots, 3), "float32"),
-        Stage.LOW_RES_LOGITS: ((NUM_MASKS, mask, mask), "float32"),
-        Stage.PREDICTED_IOU: ((NUM_MASKS,), "float32"),
+        Stage.LOW_RES_LOGITS: ((masks, mask, mask), "float32"),
+        Stage.PREDICTED_IOU: ((masks,), "float32"),
         Stage.CHOSEN_MASK: ((1,), "int32"),
         Stage.FULL_SIZE_MASK: (case.pixels.shape[:2], "uint8"),
     }
@@ -161,6 +162,10 @@ class Fields:
     def keys(self) -> list[str]:
         """Names of the fields."""
         return list(self._data)
+
+    def plain(self) -> dict[str, Any]:
+        """Return the fields as they were read."""
+        return dict(self._data)
 
     def text(self, key: str) -> str:
         """Return a string of at most `MAX_TEXT` printable characters."""

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from tinysam_mobile.contract.spec import MASK_THRESHOLD
 from tinysam_mobile.imaging.masks import RunLengths, mask_boxes, non_maximum_suppression, stability_scores
-from tinysam_mobile.imaging.preprocess import Geometry, upscale_at, upscale_blocks, window_above
+from tinysam_mobile.imaging.preprocess import Geometry
+from tinysam_mobile.imaging.upscale import upscale_at, upscale_blocks, window_above
 from tinysam_mobile.segment.point_lattice import Box, Points
 from tinysam_mobile.segment.predictor import LowResolution
 

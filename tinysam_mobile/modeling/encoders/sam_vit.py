@@ -6,16 +6,39 @@ PyTorch only, so it is written for reading, not for exporters.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tinysam_mobile.modeling.config import SamViTConfig
+from tinysam_mobile.errors import UsageError
+from tinysam_mobile.modeling.encoders.kind import EncoderKind
 from tinysam_mobile.modeling.layers import LayerNorm2d
 
-__all__ = ["SamViT"]
+__all__ = ["SAM_VIT", "SamViT", "SamViTConfig"]
 
 NORM_EPSILON = 1e-6
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamViTConfig:
+    """SAM's ViT encoder (arXiv 2304.02643, appendix A); `global_layers` attend to the whole grid.
+
+    Its position embeddings hold for one image size, 1024 in the published files.
+    """
+
+    embed_dim: int = 768
+    depth: int = 12
+    num_heads: int = 12
+    global_layers: tuple[int, ...] = (2, 5, 8, 11)
+    window_size: int = 14
+    mlp_ratio: float = 4.0
+    stride: int = 16
+
+    def __post_init__(self) -> None:
+        if self.embed_dim % self.num_heads:
+            raise UsageError(f"SamViTConfig: {self.num_heads} heads do not divide width {self.embed_dim}")
 
 
 class PatchEmbed(nn.Module):
@@ -135,3 +158,6 @@ class SamViT(nn.Module):
             x = block(x)
         out: Tensor = self.neck(x.permute(0, 3, 1, 2))
         return out
+
+
+SAM_VIT = EncoderKind(name="sam_vit", config=SamViTConfig, build=SamViT)
