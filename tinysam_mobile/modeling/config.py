@@ -10,10 +10,21 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
-from tinysam_mobile.contract.rules import SAM_RULES, Rules
+from tinysam_mobile.contract.rules import (
+    SAM_RULES,
+    Filter,
+    PointScale,
+    Rounding,
+    Rules,
+    Selection,
+    Upscale,
+)
 from tinysam_mobile.errors import InputError, UnknownNameError, UsageError
+from tinysam_mobile.modeling.encoders.efficientvit import EfficientViTConfig
 from tinysam_mobile.modeling.encoders.kind import EncoderConfig
 from tinysam_mobile.modeling.encoders.registry import ENCODERS, kind_of
+from tinysam_mobile.modeling.encoders.repvit import RepViTConfig
+from tinysam_mobile.modeling.encoders.resnet import ResNetConfig
 from tinysam_mobile.modeling.encoders.sam_vit import SamViTConfig
 from tinysam_mobile.modeling.encoders.tiny_vit import TinyViTConfig
 
@@ -139,6 +150,71 @@ SAM_VIT_H = TinySAMConfig(
     image_size=1024,
     encoder=SamViTConfig(embed_dim=1280, depth=32, num_heads=16, global_layers=(7, 15, 23, 31)),
 )
+SLIMSAM_50 = TinySAMConfig(name="slimsam-50", image_size=1024, encoder=SamViTConfig(embed_dim=384))
+SLIMSAM_77 = TinySAMConfig(
+    name="slimsam-77", image_size=1024, encoder=SamViTConfig(embed_dim=168, mlp_dims=12 * (696,))
+)
+EDGESAM = TinySAMConfig(
+    name="edgesam",
+    image_size=1024,
+    encoder=RepViTConfig(),
+    # Its authors call the predicted IoU unreliable, since that head was not distilled (README).
+    rules=Rules(selection=Selection.STABILITY),
+)
+REPVIT_SAM = TinySAMConfig(
+    name="repvit-sam",
+    image_size=1024,
+    encoder=RepViTConfig(
+        widths=(80, 160, 320, 640),
+        blocks=("1010100", "-1010100", "-" + 17 * "10" + "0", "-10"),
+        last_stride=1,
+        branch_norm=False,
+        fuse=False,
+    ),
+)
+EFFICIENTVIT_DECODER = DecoderConfig(norm_epsilon=1e-6)
+EFFICIENTVIT_L_RULES = Rules(frame_scale=2)
+"""The L models see 512 pixels; their prompts and masks live in a frame of 1024."""
+EFFICIENTVIT_XL = EfficientViTConfig(
+    widths=(32, 64, 128, 256, 512, 1024),
+    depths=(0, 1, 1, 2, 3, 3),
+    blocks=("residual", "fused", "fused", "fused", "attention", "attention"),
+    expansions=(1, 4, 4, 4, 4, 6),
+    aggregation_kernel=3,
+    neck_depth=6,
+    neck_expansion=4,
+)
+EFFICIENTVIT_SAM = {
+    "l0": EfficientViTConfig(),
+    "l1": EfficientViTConfig(depths=(1, 1, 1, 6, 6), neck_depth=8),
+    "l2": EfficientViTConfig(depths=(1, 2, 2, 8, 8), neck_depth=12),
+    "xl0": EFFICIENTVIT_XL,
+    "xl1": replace(EFFICIENTVIT_XL, depths=(1, 2, 2, 4, 6, 6), neck_depth=12),
+}
+EFFICIENTVIT_SAMS = tuple(
+    TinySAMConfig(
+        name=f"efficientvit-sam-{size}",
+        image_size=1024 if size.startswith("x") else 512,
+        encoder=encoder,
+        decoder=EFFICIENTVIT_DECODER,
+        rules=SAM_RULES if size.startswith("x") else EFFICIENTVIT_L_RULES,
+    )
+    for size, encoder in EFFICIENTVIT_SAM.items()
+)
+NANOSAM = TinySAMConfig(
+    name="nanosam",
+    image_size=1024,
+    encoder=ResNetConfig(),
+    decoder=DecoderConfig(first_mask=0),
+    rules=Rules(
+        rounding=Rounding.DOWN,
+        filter=Filter.BICUBIC,
+        point_scale=PointScale.UNIFORM,
+        pad_point=False,
+        num_masks=4,
+        upscale=Upscale.AT_ONCE,
+    ),
+)
 TINY_TEST = TinySAMConfig(
     name="tiny-test",
     image_size=128,
@@ -148,7 +224,11 @@ TINY_TEST = TinySAMConfig(
     decoder=DecoderConfig(dim=64, num_heads=4, mlp_dim=128, iou_head_hidden_dim=64),
 )
 CONFIGS = {
-    config.name: config for config in (TINYSAM, TINYSAM_NANO, SAM_VIT_B, SAM_VIT_L, SAM_VIT_H, TINY_TEST)
+    config.name: config
+    for config in (
+        *(TINYSAM, TINYSAM_NANO, SAM_VIT_B, SAM_VIT_L, SAM_VIT_H, SLIMSAM_50, SLIMSAM_77),
+        *(EDGESAM, REPVIT_SAM, *EFFICIENTVIT_SAMS, NANOSAM, TINY_TEST),
+    )
 }
 """Name → configuration."""
 

@@ -15,7 +15,14 @@ from torch import Tensor, nn
 
 from tinysam_mobile.errors import UsageError
 from tinysam_mobile.modeling.encoders.kind import EncoderKind
-from tinysam_mobile.modeling.layers import ConvNorm, LayerNorm2d, head_merge, head_split
+from tinysam_mobile.modeling.layers import (
+    ConvNorm,
+    LayerNorm2d,
+    head_merge,
+    head_split,
+    window_merge,
+    window_partition,
+)
 
 __all__ = ["TINY_VIT", "TinyViT", "TinyViTConfig"]
 
@@ -157,25 +164,6 @@ class WindowAttention(nn.Module):
         offsets = self.attention_biases.view(heads, side, side)
         pairs = offsets.index_select(1, self.offset_sizes).index_select(2, self.offset_sizes)
         return pairs.view(heads * side, side, side, side).permute(0, 2, 1, 3).reshape(heads, length, length)
-
-
-def window_partition(x: Tensor, window_size: int) -> Tensor:
-    """(B, H, W, C) → (B·H/w·W/w, w², C); H and W are multiples of w = `window_size`.
-
-    The usual 6-D view is folded to rank 4: rows of windows join the batch axis, columns the channels.
-    """
-    batch, height, width, channels = x.shape
-    rows, columns = batch * height // window_size, width // window_size
-    x = x.reshape(rows, window_size, columns, window_size * channels).permute(0, 2, 1, 3)
-    return x.reshape(rows * columns, window_size**2, channels)
-
-
-def window_merge(x: Tensor, window_size: int, batch: int, height: int, width: int) -> Tensor:
-    """(B·H/w·W/w, w², C) → (B, H, W, C), the inverse of `window_partition`."""
-    channels = x.shape[-1]
-    rows, columns = batch * height // window_size, width // window_size
-    x = x.view(rows, columns, window_size, window_size * channels).permute(0, 2, 1, 3)
-    return x.reshape(batch, height, width, channels)
 
 
 class FeedForward(nn.Module):
