@@ -40,7 +40,6 @@ __all__ = ["SCHEMA_VERSION", "Artifact", "Manifest", "contract_data"]
 
 SCHEMA_VERSION = 1
 """Of `manifest.json`; another one is refused."""
-LICENCE = "Apache-2.0"
 TOOLS = ("torch", "coremltools", "litert-torch", "ai-edge-litert", "ai-edge-quantizer", "executorch", "numpy")
 
 
@@ -159,7 +158,9 @@ def contract_data(checkpoint: Checkpoint, contract: Contract) -> dict[str, Any]:
     return {
         "schema_version": SCHEMA_VERSION,
         "generator": {"name": "tinysam-mobile", "version": __version__, "tools": _tool_versions()},
-        "licence": checkpoint.metadata.get("licence", LICENCE),
+        "family": checkpoint.family.name,
+        "licence": checkpoint.licence,
+        "restriction": checkpoint.family.restriction,
         "model": checkpoint.model.config.to_dict(),
         "checkpoint": {
             "name": checkpoint.name,

@@ -71,7 +71,7 @@ def stand_in_tensor(key: str, shape: tuple[int, ...]) -> NDArray[Any]:
         return rng.standard_normal(shape).astype(np.float32)
     if len(shape) == 1:
         return (_scale(key) * rng.uniform(0.5, 1.5, shape)).astype(np.float32)
-    fan_in = shape[0] if key in TRANSPOSED else int(np.prod(shape[1:]))
+    fan_in = float(shape[0] if key in TRANSPOSED else np.prod(shape[1:]))
     if key == NANOSAM_UPSAMPLING:
         fan_in = shape[0] * int(np.prod(shape[2:])) / 4
     scaled = _scale(key) * rng.standard_normal(shape) / np.sqrt(fan_in)

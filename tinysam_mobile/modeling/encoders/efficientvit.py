@@ -6,6 +6,7 @@ Keys and shapes are those of the published EfficientViT-SAM checkpoints.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -14,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tinysam_mobile.errors import UsageError
-from tinysam_mobile.modeling.encoders.kind import EncoderKind
+from tinysam_mobile.modeling.encoders.kind import PREFIX, EncoderKind
 from tinysam_mobile.modeling.layers import LayerNorm2d, Resample, fold_norm
 
 __all__ = ["EFFICIENTVIT", "EfficientViT", "EfficientViTConfig"]
@@ -47,7 +48,7 @@ class EfficientViTConfig:
     @property
     def stride(self) -> int:
         """Input pixels per embedding cell: those of the last stage but two."""
-        return 2 ** (len(self.widths) - 2)
+        return 1 << (len(self.widths) - 2)
 
     def __post_init__(self) -> None:
         if not len(self.widths) == len(self.depths) == len(self.blocks) == len(self.expansions) >= 4:
@@ -164,8 +165,8 @@ class LinearAttention(nn.Module):
         """Average of the values with weights q·k: all (B·heads, d, P)."""
         # The last row, of ones, collects the sum of the weights.
         keyed = torch.bmm(F.pad(v, (0, 0, 0, 1), value=1.0), (k * (1 / k.shape[2])).transpose(1, 2))
-        sums, total = torch.bmm(keyed, q).split([self.head_dim, 1], dim=1)
-        return sums / (total + ATTENTION_EPSILON)
+        both = torch.bmm(keyed, q)
+        return both[:, : self.head_dim] / (both[:, self.head_dim :] + ATTENTION_EPSILON)
 
 
 class Residual(nn.Module):
@@ -217,7 +218,7 @@ def _stage(config: EfficientViTConfig, index: int, inputs: int) -> OpList:
         is_normed = index < len(config.widths) - config.unnormed_stages
         bottleneck = FusedBottleneck if is_normed else InvertedBottleneck
         first = Residual(bottleneck(inputs, hidden, width, stride=2), shortcut=False)
-    blocks = {
+    blocks: dict[str, Callable[[], nn.Module]] = {
         "residual": lambda: Residual(ResidualConvs(width)),
         "fused": lambda: Residual(FusedBottleneck(width, width * expansion, width)),
         "inverted": lambda: Residual(InvertedBottleneck(width, width * expansion, width)),
@@ -281,4 +282,9 @@ class EfficientViT(nn.Module):
         return out
 
 
-EFFICIENTVIT = EncoderKind(name="efficientvit", config=EfficientViTConfig, build=EfficientViT)
+EFFICIENTVIT = EncoderKind(
+    name="efficientvit",
+    mark=f"{PREFIX}backbone.stages.0.op_list.0.conv.weight",
+    config=EfficientViTConfig,
+    build=EfficientViT,
+)

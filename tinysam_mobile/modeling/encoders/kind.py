@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
-__all__ = ["PREFIX", "EncoderConfig", "EncoderKind", "ReadConfig", "State"]
+__all__ = ["PREFIX", "EncoderConfig", "EncoderKind", "ReadConfig", "ReadEncoder", "State"]
 
 State = Mapping[str, Tensor]
 """Key of a state dict → tensor."""
@@ -24,7 +24,16 @@ class EncoderConfig(Protocol):
         """Input pixels per embedding cell, in each direction."""
 
 
-ReadConfig = Callable[[State], EncoderConfig | None]
+@dataclass(frozen=True, kw_only=True)
+class ReadEncoder:
+    """What shapes in a state dict say: a `name` for the whole network, the encoder, its input's side S."""
+
+    name: str
+    encoder: EncoderConfig
+    image_size: int
+
+
+ReadConfig = Callable[[State], ReadEncoder | None]
 """Reads an encoder's widths from the shapes in a state dict; None where it is another kind's."""
 
 
@@ -37,15 +46,17 @@ class EncoderKind:
     """One kind of image encoder.
 
     `build(config, image_size=…, out_channels=…)` makes the module, (B, 3, S, S) → (B, C, S/stride, S/stride).
-    `unused` are children of the module that published files carry and nothing calls.  With `fixed_size` the
-    weights hold for one image size only.  `rename` turns the keys of every published form (of whole models,
-    or of the encoder alone) into those of `TinySAM.state_dict()`, and leaves unknown ones as they are.
-    `read`, where widths differ from file to file, reads the configuration from renamed shapes.
+    `mark` is a key that every state dict of the kind has, once renamed.  `unused` are children of the module
+    that published files carry and nothing calls.  With `fixed_size` the weights hold for one image size only.
+    `rename` turns the keys of every published form (of whole models, or of the encoder alone) into those of
+    `TinySAM.state_dict()`, and leaves unknown ones as they are.  `read`, where widths differ from file to
+    file, reads the configuration from renamed shapes.
     """
 
     name: str
     config: type[Any]
     build: Callable[..., nn.Module]
+    mark: str
     unused: tuple[str, ...] = ()
     fixed_size: bool = False
     rename: Callable[[State], dict[str, Tensor]] = _as_it_is

@@ -231,4 +231,6 @@ def _branches(name: str, weight: Tensor, bias: Tensor, *, branch_norm: bool) -> 
     return {**branches, **identity_norm(f"{name}.bn", nothing)}
 
 
-REPVIT = EncoderKind(name="repvit", config=RepViTConfig, build=RepViT, rename=rename)
+REPVIT = EncoderKind(
+    name="repvit", mark=f"{PREFIX}features.0.0.c.weight", config=RepViTConfig, build=RepViT, rename=rename
+)

@@ -38,6 +38,13 @@ class ResNetConfig:
             raise UsageError("ResNetConfig: widths and depths have four entries")
 
 
+def _fold_into(module: nn.Module, conv: str, norm: str) -> None:
+    """Replace two children, a convolution and the batch norm after it, by one that equals both."""
+    before, after = getattr(module, conv), getattr(module, norm)
+    setattr(module, conv, fold_norm(before, after))
+    setattr(module, norm, nn.Identity())
+
+
 class BasicBlock(nn.Module):
     """Two 3x3 convolutions and a shortcut: (B, inputs, H, W) → (B, outputs, H/stride, W/stride)."""
 
@@ -59,8 +66,8 @@ class BasicBlock(nn.Module):
 
     def fold_norms(self) -> None:
         """Fold the batch norms into the convolutions, in place."""
-        self.conv1, self.bn1 = fold_norm(self.conv1, self.bn1), nn.Identity()
-        self.conv2, self.bn2 = fold_norm(self.conv2, self.bn2), nn.Identity()
+        _fold_into(self, "conv1", "bn1")
+        _fold_into(self, "conv2", "bn2")
         if len(self.downsample):
             conv, norm = self.downsample
             assert isinstance(conv, nn.Conv2d)
@@ -89,7 +96,7 @@ class Backbone(nn.Module):
 
     def fold_norms(self) -> None:
         """Fold the first batch norm into its convolution, in place."""
-        self.conv1, self.bn1 = fold_norm(self.conv1, self.bn1), nn.Identity()
+        _fold_into(self, "conv1", "bn1")
 
 
 class NanoResNet(nn.Module):
@@ -139,4 +146,11 @@ def rename(state: State) -> dict[str, Tensor]:
 
 _OWN_PREFIXED = tuple(PREFIX + name for name in OWN)
 
-RESNET = EncoderKind(name="resnet", config=ResNetConfig, build=NanoResNet, fixed_size=True, rename=rename)
+RESNET = EncoderKind(
+    name="resnet",
+    mark=f"{PREFIX}pos_embedding",
+    config=ResNetConfig,
+    build=NanoResNet,
+    fixed_size=True,
+    rename=rename,
+)

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tinysam_mobile.errors import UsageError
-from tinysam_mobile.modeling.encoders.kind import PREFIX, EncoderKind, State
+from tinysam_mobile.modeling.encoders.kind import PREFIX, EncoderKind, ReadEncoder, State
 from tinysam_mobile.modeling.encoders.transformers_keys import from_transformers
 from tinysam_mobile.modeling.layers import LayerNorm2d, head_merge, head_split, window_merge, window_partition
 
@@ -204,7 +204,7 @@ def rename(state: State) -> dict[str, Tensor]:
     return named
 
 
-def read(state: State) -> SamViTConfig | None:
+def read(state: State) -> ReadEncoder | None:
     """Read every width from a state dict with our keys; None unless it has them all."""
     try:
         grid, dim = state[f"{PREFIX}pos_embed"].shape[2:]
@@ -215,7 +215,7 @@ def read(state: State) -> SamViTConfig | None:
         mlp = tuple(state[f"{block}.mlp.lin1.weight"].shape[0] for block in blocks)
         sides = [(state[f"{block}.attn.rel_pos_h"].shape[0] + 1) // 2 for block in blocks]
         heads = inner[0] // state[f"{blocks[0]}.attn.rel_pos_h"].shape[1]
-        return SamViTConfig(
+        encoder = SamViTConfig(
             embed_dim=dim,
             depth=depth,
             num_heads=heads,
@@ -225,10 +225,17 @@ def read(state: State) -> SamViTConfig | None:
             inner_dims=() if set(inner) == {dim} else inner,
             mlp_dims=() if set(mlp) == {4 * dim} else mlp,
         )
+        return ReadEncoder(name="sam-vit-pruned", encoder=encoder, image_size=grid * stride)
     except (KeyError, ValueError, IndexError, ZeroDivisionError, UsageError):
         return None
 
 
 SAM_VIT = EncoderKind(
-    name="sam_vit", config=SamViTConfig, build=SamViT, fixed_size=True, rename=rename, read=read
+    name="sam_vit",
+    mark=f"{PREFIX}pos_embed",
+    config=SamViTConfig,
+    build=SamViT,
+    fixed_size=True,
+    rename=rename,
+    read=read,
 )

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tinysam_mobile.errors import UsageError
-from tinysam_mobile.modeling.encoders.kind import EncoderKind
+from tinysam_mobile.modeling.encoders.kind import PREFIX, EncoderKind
 from tinysam_mobile.modeling.layers import (
     ConvNorm,
     LayerNorm2d,
@@ -290,6 +290,7 @@ class TinyViT(nn.Module):
 
 TINY_VIT = EncoderKind(
     name="tiny_vit",
+    mark=f"{PREFIX}patch_embed.seq.0.c.weight",
     config=TinyViTConfig,
     build=TinyViT,
     # The ImageNet head of published files, which nothing calls.
