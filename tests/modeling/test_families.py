@@ -342,9 +342,11 @@ def test_a_new_family_is_one_record_and_its_own_file(tmp_path: Path, monkeypatch
 
 
 def test_no_parameter_of_an_encoder_is_idle() -> None:
-    """Every weight that is exported changes the embedding."""
+    """Every weight that is exported changes the embedding, which has the contract's shape."""
     for name, config in SMALL.items():
         model = TinySAM(config).train()
-        model.encode(image_of(config).repeat(2, 1, 1, 1)).square().sum().backward()
+        embedding = model.encode(image_of(config).repeat(2, 1, 1, 1))
+        assert embedding.shape == (2, DECODER.dim, config.grid_size, config.grid_size), name
+        embedding.square().sum().backward()
         idle = [k for k, v in model.image_encoder.named_parameters() if v.grad is None]
         assert not idle, name

@@ -154,8 +154,9 @@ class RepViT(nn.Module):
             ConvNorm(widths[0] // 2, widths[0], 3, stride=2, padding=1),
         )
         self.features = nn.ModuleList([nn.Sequential(*stem)])
-        for (before, width), marks in zip(pairwise((widths[0], *widths)), config.blocks, strict=True):
-            stride = config.last_stride if marks is config.blocks[-1] else 2
+        strides = (1, 2, 2, config.last_stride)
+        stages = zip(pairwise((widths[0], *widths)), config.blocks, strides, strict=True)
+        for (before, width), marks, stride in stages:
             for mark in marks:
                 inputs = before if mark == DOWNSAMPLING else width
                 self.features.append(Block(mark, inputs, width, stride, branch_norm=config.branch_norm))
