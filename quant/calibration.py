@@ -68,7 +68,7 @@ class CalibrationSet:
         """Yield the inputs that each photo gives, one photo in memory at a time; raises `ImageError`."""
         rng = np.random.default_rng(self.seed)
         for path in self.photos:
-            photo = preprocess(load_image(path), contract.image_size)
+            photo = preprocess(load_image(path), contract.image_size, contract.rules)
             prompts = _prompts(photo.geometry.original_size, contract, rng)
             batch = pack_prompts(prompts, photo.geometry, slots=contract.slots, batch=contract.batch)
             one = pack_prompts(prompts[:1], photo.geometry, slots=contract.slots, batch=1)

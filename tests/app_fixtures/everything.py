@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from tinysam_mobile.contract.backend import Arrays
-from tinysam_mobile.contract.spec import NUM_MASKS, Contract, Label
+from tinysam_mobile.contract.rules import SAM_RULES
+from tinysam_mobile.contract.spec import Contract, Label
 from tinysam_mobile.imaging.preprocess import Geometry
 from tinysam_mobile.segment.everything import EverythingConfig, EverythingGenerator, EverythingResult
 from tinysam_mobile.segment.predictor import Predictor
@@ -59,8 +60,8 @@ class ReplayEngine:
             shape = (1, contract.channels, contract.grid_size, contract.grid_size)
             return {"image_embeddings": np.zeros(shape, np.float32)}
         side = contract.mask_size
-        logits = np.zeros((contract.batch, NUM_MASKS, side, side), np.float32)
-        scores = np.zeros((contract.batch, NUM_MASKS), np.float32)
+        logits = np.zeros((contract.batch, SAM_RULES.num_masks, side, side), np.float32)
+        scores = np.zeros((contract.batch, SAM_RULES.num_masks), np.float32)
         for row, (points, labels) in enumerate(
             zip(inputs["point_coords"], inputs["point_labels"], strict=True)
         ):
@@ -85,7 +86,7 @@ def discs(side: int, found: list[Disc], steepness: float, nudge: int) -> Array:
     """
     random = np.random.default_rng(nudge)
     y, x = (np.mgrid[:side, :side] + 0.5) / side
-    answers = [np.full((NUM_MASKS, side, side), -6.0)]
+    answers = [np.full((SAM_RULES.num_masks, side, side), -6.0)]
     for centre_x, centre_y, radius in found:
         cx, cy = np.array([centre_x, centre_y]) + random.uniform(0, 0.5 / side, 2)
         distance = np.hypot(x - cx, y - cy)
@@ -196,10 +197,10 @@ def record(scene: Scene, logits: Array, contract: Contract) -> Recording:
         distance = np.hypot(*(model / contract.image_size - (cx, cy)).T)
         answers[distance < radius] = i
     random = np.random.default_rng(scene.seed)
-    scores = random.uniform(0.86, 0.99, (len(model), NUM_MASKS))
+    scores = random.uniform(0.86, 0.99, (len(model), SAM_RULES.num_masks))
     # Some of the three are never good enough: the second mostly, the background always.
     scores[:, 1] -= 0.08
-    scores[answers == 0] = random.uniform(0.1, 0.87, (int((answers == 0).sum()), NUM_MASKS))
+    scores[answers == 0] = random.uniform(0.1, 0.87, (int((answers == 0).sum()), SAM_RULES.num_masks))
     if scene.tied_scores:
         scores = np.round(scores * 20) / 20
     return Recording(

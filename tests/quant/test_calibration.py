@@ -107,5 +107,5 @@ def test_least_squares_gives_up_an_outlier_that_minmax_keeps() -> None:
 
 def test_unknown_method_lists_the_known() -> None:
     assert set(METHODS) == {"minmax", "percentile", "mse"}
-    with pytest.raises(UsageError, match="minmax, percentile, mse"):
+    with pytest.raises(TinySAMError, match="minmax, percentile, mse"):
         method_named("kl")

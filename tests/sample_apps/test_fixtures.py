@@ -26,7 +26,8 @@ from tinysam_mobile.imaging.masks import (
     remove_small_regions,
     stability_scores,
 )
-from tinysam_mobile.imaging.preprocess import Geometry, preprocess, upscale_masks
+from tinysam_mobile.imaging.preprocess import Geometry, preprocess
+from tinysam_mobile.imaging.upscale import upscale_masks
 from tinysam_mobile.segment.point_lattice import coarse_lattice, grid_points, second_round
 from tinysam_mobile.segment.prompts import make_prompt, pack_prompts
 

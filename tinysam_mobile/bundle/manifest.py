@@ -12,6 +12,14 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tinysam_mobile.artifacts.formats import tool_versions
+from tinysam_mobile.bundle.rules_text import (
+    filter_text,
+    frame_text,
+    packing_text,
+    selection_text,
+    size_text,
+    upscale_text,
+)
 from tinysam_mobile.contract import spec
 from tinysam_mobile.contract.everything_settings import (
     COARSE_FACTOR,
@@ -20,7 +28,8 @@ from tinysam_mobile.contract.everything_settings import (
     SECOND_ROUND_OFFSETS,
     everything_settings,
 )
-from tinysam_mobile.contract.spec import Component, Contract, TensorSpec
+from tinysam_mobile.contract.rules import Rules
+from tinysam_mobile.contract.spec import SIZE_NAMES, Component, Contract, TensorSpec
 from tinysam_mobile.errors import BundleError, InputError
 from tinysam_mobile.version import __version__
 
@@ -31,7 +40,6 @@ __all__ = ["SCHEMA_VERSION", "Artifact", "Manifest", "contract_data"]
 
 SCHEMA_VERSION = 1
 """Of `manifest.json`; another one is refused."""
-LICENCE = "Apache-2.0"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,8 +69,9 @@ class Manifest:
 
     @property
     def contract(self) -> Contract:
-        """The sizes from which all entry points follow."""
-        return Contract(**self.data["sizes"], skips=_skips(self.data))
+        """The sizes and rules from which all else follows."""
+        rules = Rules.from_json(self.data["rules"])
+        return Contract(**self.data["sizes"], skips=_skips(self.data), rules=rules)
 
     @property
     def checkpoint_sha256(self) -> str | None:
@@ -99,7 +108,7 @@ class Manifest:
 
 def _check_body(body: Mapping[str, Any]) -> None:
     sizes = body.get("sizes")
-    names = set(Contract.__dataclass_fields__) - {"skips"}
+    names = set(SIZE_NAMES)
     if (
         not isinstance(sizes, dict)
         or set(sizes) != names
@@ -109,6 +118,10 @@ def _check_body(body: Mapping[str, Any]) -> None:
             f"manifest.json: 'sizes' must hold the positive integers {', '.join(sorted(names))}"
         )
     _skips(body)
+    try:
+        Rules.from_json(body.get("rules"))
+    except InputError as error:
+        raise BundleError(f"manifest.json: 'rules': {error}") from error
     checkpoint = body.get("checkpoint")
     if (
         not isinstance(checkpoint, dict)
@@ -164,7 +177,9 @@ def contract_data(checkpoint: Checkpoint, contract: Contract) -> dict[str, Any]:
     return {
         "schema_version": SCHEMA_VERSION,
         "generator": {"name": "tinysam-mobile", "version": __version__, "tools": tool_versions()},
-        "licence": checkpoint.metadata.get("licence", LICENCE),
+        "family": checkpoint.family.name,
+        "licence": checkpoint.licence,
+        "restriction": checkpoint.family.restriction,
         "model": checkpoint.model.config.to_dict(),
         "checkpoint": {
             "name": checkpoint.name,
@@ -172,6 +187,7 @@ def contract_data(checkpoint: Checkpoint, contract: Contract) -> dict[str, Any]:
             "stand_in": checkpoint.is_stand_in,
         },
         "sizes": contract.sizes,
+        "rules": contract.rules.to_json(),
         "entry_points": {name: _signature_data(signature) for name, signature in contract.signatures.items()},
         "preprocess": _preprocess_data(contract),
         "prompts": _prompt_data(contract),
@@ -196,8 +212,8 @@ def _preprocess_data(contract: Contract) -> dict[str, Any]:
         "value_range": [0, 255],
         "resize": {
             "long_side": contract.image_size,
-            "filter": "bilinear, antialiased (support grows with the shrink factor)",
-            "size_rule": "side = max(1, floor(side * long_side / longest_side + 0.5))",
+            "filter": filter_text(contract.rules),
+            "size_rule": size_text(contract.rules),
         },
         "pad": {"where": "right and bottom", "value": 0, "read_by_graph": False},
         "valid_size": "height, width of the resized photo inside the square; the graph ignores the rest",
@@ -209,33 +225,23 @@ def _preprocess_data(contract: Contract) -> dict[str, Any]:
 
 def _prompt_data(contract: Contract) -> dict[str, Any]:
     return {
-        "frame": "x, y in pixels of the resized photo (original x * resized_width / original_width, y alike)",
+        "frame": frame_text(contract.rules),
         "point_shift": spec.POINT_SHIFT,
         "point_shift_applied_by": "graph",
         "slots": contract.slots,
         "label_codes": dict(spec.LABEL_CODES),
         "labels": {str(value): meaning for value, meaning in spec.LABEL_MEANINGS.items()},
-        "packing": [
-            "points in the order given",
-            "without a box: one pad slot, label -1, at (0, 0)",
-            "with a box: its top-left corner with label 2, then its bottom-right corner with label 3",
-            "every remaining slot: label -2",
-        ],
+        "packing": packing_text(contract.rules),
     }
 
 
 def _postprocess_data(contract: Contract) -> dict[str, Any]:
     return {
         "low_res_size": contract.mask_size,
-        "masks_per_prompt": spec.NUM_MASKS,
-        "steps": [
-            "resize logits to image_size x image_size: bilinear, align_corners false, no antialiasing",
-            "crop to valid_size",
-            "resize to the original size: bilinear, align_corners false, no antialiasing",
-            "mask = logit > threshold",
-        ],
+        "masks_per_prompt": contract.rules.num_masks,
+        "steps": upscale_text(contract.rules),
         "mask_threshold": spec.MASK_THRESHOLD,
-        "selection": "highest iou_predictions",
+        "selection": selection_text(contract.rules),
     }
 
 

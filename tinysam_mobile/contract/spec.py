@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from tinysam_mobile.contract.rules import SAM_RULES, Rules
 from tinysam_mobile.errors import UsageError
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "LABEL_MEANINGS",
     "PIXEL_MEAN",
     "PIXEL_STD",
+    "SIZE_NAMES",
     "Component",
     "Contract",
     "Label",
@@ -32,8 +34,8 @@ POINT_SHIFT = 0.5
 """Added to point coordinates in the S frame before they are normalised: the centre of the pixel."""
 MASK_THRESHOLD = 0.0
 """A pixel belongs to the mask where its full-size logit is above this."""
-NUM_MASKS = 3
-"""Masks per prompt: whole, part and subpart, in no fixed order."""
+SIZE_NAMES = ("image_size", "grid_size", "mask_size", "channels", "slots", "batch")
+"""The sizes of a contract, as a manifest names them."""
 
 
 class Label:
@@ -97,7 +99,7 @@ class Signature:
 
 @dataclass(frozen=True, kw_only=True)
 class Contract:
-    """The sizes of one converted model; its entry points follow from them.
+    """The sizes and rules of one converted model; its entry points follow from them.
 
     `image_size` S and `mask_size` in pixels, `grid_size` in embedding cells, `channels` C of the embedding,
     `slots` N prompt slots, `batch` K prompts of one `decode_batch` call.  `skips` are feature maps that
@@ -111,6 +113,7 @@ class Contract:
     slots: int = 8
     batch: int = 16
     skips: tuple[TensorSpec, ...] = ()
+    rules: Rules = SAM_RULES
 
     def __post_init__(self) -> None:
         if self.slots < 2:
@@ -119,6 +122,16 @@ class Contract:
             )
         if self.batch < 1:
             raise UsageError(f"--batch must be at least 1, not {self.batch}")
+
+    @property
+    def frame_size(self) -> int:
+        """Side F of the frame of prompts and full masks in pixels."""
+        return self.image_size * self.rules.frame_scale
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """The numbers under `SIZE_NAMES`."""
+        return {name: getattr(self, name) for name in SIZE_NAMES}
 
     @property
     def signatures(self) -> dict[str, Signature]:
@@ -132,11 +145,6 @@ class Contract:
         embeddings = TensorSpec(name="image_embeddings", shape=(1, self.channels, grid, grid))
         return (embeddings, *self.skips)
 
-    @property
-    def sizes(self) -> dict[str, int]:
-        """The fields that are numbers, as the manifest writes them."""
-        return {name: value for name, value in vars(self).items() if isinstance(value, int)}
-
     def _prompts(self, prompts: int) -> tuple[TensorSpec, TensorSpec]:
         return (
             TensorSpec(name="point_coords", shape=(prompts, self.slots, 2)),
@@ -145,8 +153,10 @@ class Contract:
 
     def _answers(self, prompts: int) -> tuple[TensorSpec, TensorSpec]:
         return (
-            TensorSpec(name="low_res_masks", shape=(prompts, NUM_MASKS, self.mask_size, self.mask_size)),
-            TensorSpec(name="iou_predictions", shape=(prompts, NUM_MASKS)),
+            TensorSpec(
+                name="low_res_masks", shape=(prompts, self.rules.num_masks, self.mask_size, self.mask_size)
+            ),
+            TensorSpec(name="iou_predictions", shape=(prompts, self.rules.num_masks)),
         )
 
     def _encode(self) -> Signature:

@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinysam_mobile.bundle.manifest import Manifest
-from tinysam_mobile.contract.spec import Contract, TensorSpec
+from tinysam_mobile.contract.rules import Rules
+from tinysam_mobile.contract.spec import SIZE_NAMES, Contract, TensorSpec
 from tinysam_mobile.device.layout import (
     FIXTURES_INDEX,
     LAYOUT_VERSION,
@@ -35,7 +36,7 @@ from tinysam_mobile.device.layout import (
     size_bytes,
     tensors_of,
 )
-from tinysam_mobile.errors import DumpError, UsageError
+from tinysam_mobile.errors import DumpError, InputError, UsageError
 from tinysam_mobile.files import check_replaceable
 from tinysam_mobile.parity.stages import PROMPT_KINDS, ParityPrompt, PhotoCase, Recording
 from tinysam_mobile.segment.prompts import Prompt, make_prompt
@@ -114,6 +115,7 @@ def _fill(folder: Path, manifest: Manifest, answered: Iterable[tuple[PhotoCase, 
         "checkpoint_sha256": manifest.checkpoint_sha256,
         "sizes": contract.sizes,
         "encoder_outputs": [asdict(spec) for spec in contract.encoder_outputs],
+        "rules": contract.rules.to_json(),
         "photos": cases,
         "tensors": tensors,
     }
@@ -182,15 +184,13 @@ def read_fixtures(folder: Path) -> FixtureSet:
 
 def _contract(index: Fields) -> Contract:
     sizes = index.fields("sizes")
-    names = Contract.__dataclass_fields__.keys() - {"skips"}
+    numbers = {name: sizes.integer(name, lowest=1, highest=MAX_SIDE) for name in SIZE_NAMES}
     skips = index.objects("encoder_outputs", longest=MAX_ENCODER_OUTPUTS)[1:]
     try:
-        return Contract(
-            **{name: sizes.integer(name, lowest=1, highest=MAX_SIDE) for name in names},
-            skips=tuple(map(_feature, skips)),
-        )
-    except UsageError as error:
-        raise DumpError(f"{FIXTURES_INDEX}: 'sizes': {error}") from error
+        rules = Rules.from_json(index.fields("rules").plain())
+        return Contract(**numbers, skips=tuple(map(_feature, skips)), rules=rules)
+    except (UsageError, InputError) as error:
+        raise DumpError(f"{FIXTURES_INDEX}: {error}") from error
 
 
 def _feature(fields: Fields) -> TensorSpec:

@@ -153,6 +153,10 @@ class Fields:
         """Names of the fields."""
         return list(self._data)
 
+    def plain(self) -> dict[str, Any]:
+        """Return the fields as they were read."""
+        return dict(self._data)
+
     def text(self, key: str) -> str:
         """Return a string of at most `MAX_TEXT` printable characters."""
         value = self._take(key)

@@ -26,7 +26,8 @@ from tinysam_mobile.evaluation.miou import targets_of
 from tinysam_mobile.imaging.images import load_image
 from tinysam_mobile.imaging.masks import mask_boxes, non_maximum_suppression, stability_scores
 from tinysam_mobile.imaging.overlaps import match_one_to_one
-from tinysam_mobile.imaging.preprocess import Geometry, upscale_at
+from tinysam_mobile.imaging.preprocess import Geometry
+from tinysam_mobile.imaging.upscale import upscale_at
 from tinysam_mobile.modeling.checkpoint import load_checkpoint
 from tinysam_mobile.modeling.entry_points import contract_of
 from tinysam_mobile.segment.point_lattice import coarse_lattice, second_round

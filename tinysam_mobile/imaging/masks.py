@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tinysam_mobile.contract.rules import Rules, Selection
 from tinysam_mobile.contract.spec import MASK_THRESHOLD
 from tinysam_mobile.errors import InputError, UsageError
 
@@ -23,6 +24,7 @@ __all__ = [
     "non_maximum_suppression",
     "outlines",
     "remove_small_regions",
+    "selection_scores",
     "stability_scores",
 ]
 
@@ -166,6 +168,16 @@ def stability_scores(
     outer = np.count_nonzero(logits > threshold - offset, axis=(1, 2)).astype(np.float32)
     scores: NDArray[np.float32] = inner / np.maximum(outer, np.float32(1))
     return scores
+
+
+def selection_scores(
+    logits: NDArray[np.float32], scores: NDArray[np.float32], rules: Rules
+) -> NDArray[np.float32]:
+    """What decides which mask of a prompt is shown, (M,): the highest value, the first of equal ones.
+
+    `logits` (M, m, m) at low resolution, `scores` (M,) predicted IoU.
+    """
+    return stability_scores(logits) if rules.selection is Selection.STABILITY else scores
 
 
 def non_maximum_suppression(

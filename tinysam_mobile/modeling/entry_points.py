@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from tinysam_mobile.contract.spec import PIXEL_MEAN, PIXEL_STD, Contract, Signature
+from tinysam_mobile.modeling.encoders.registry import kind_of
 from tinysam_mobile.modeling.layers import fuse_batch_norm
 from tinysam_mobile.modeling.sam import TinySAM
 
@@ -116,6 +117,7 @@ def contract_of(model: TinySAM, *, slots: int = 8, batch: int = 16) -> Contract:
         channels=config.decoder.dim,
         slots=slots,
         batch=batch,
+        rules=config.rules,
     )
 
 
@@ -125,8 +127,7 @@ def entry_points(model: TinySAM, contract: Contract) -> dict[str, EntryPoint]:
     The model is copied, not changed; the two decoders share one set of weights.
     """
     frozen = deepcopy(model).eval().requires_grad_(False)
-    # The ImageNet head of published files is never called.
-    for unused in ("norm_head", "head"):
+    for unused in kind_of(model.config.encoder).unused:
         if hasattr(frozen.image_encoder, unused):
             delattr(frozen.image_encoder, unused)
     fuse_batch_norm(frozen)

@@ -17,7 +17,14 @@ from tinysam_mobile.errors import CheckpointError, RuntimeUnavailableError, Unkn
 if TYPE_CHECKING:
     import requests
 
-__all__ = ["PUBLIC_CHECKPOINTS", "PublicCheckpoint", "cache_folder", "fetch", "public_checkpoint"]
+__all__ = [
+    "PUBLIC_CHECKPOINTS",
+    "PublicCheckpoint",
+    "cache_folder",
+    "fetch",
+    "public_checkpoint",
+    "published_as",
+]
 
 ATTEMPTS = 4
 TIMEOUT_S = (10.0, 30.0)
@@ -47,6 +54,8 @@ class PublicCheckpoint:
         return Path(urlsplit(self.url).path).name
 
 
+EFFICIENTVIT_URL = "https://huggingface.co/mit-han-lab/efficientvit-sam/resolve/main"
+"""Beware of its folder `distilled_model`: other weights under the same names; the hashes tell them apart."""
 PUBLIC_CHECKPOINTS = {
     checkpoint.name: checkpoint
     for checkpoint in (
@@ -85,8 +94,66 @@ PUBLIC_CHECKPOINTS = {
             licence="Apache-2.0",
             description="Segment Anything ViT-H, the paper's teacher",
         ),
+        PublicCheckpoint(
+            name="edgesam",
+            url="https://huggingface.co/spaces/chongzhou/EdgeSAM/resolve/main/weights/edge_sam.pth",
+            sha256="439b086a20ab6fba90c12cba32e0001ba3aa726da5791ff8738acdd440330991",
+            licence="S-Lab-1.0 (non-commercial)",
+            description="EdgeSAM, COCO AP 42.2 (arXiv 2312.06660)",
+        ),
+        PublicCheckpoint(
+            name="edgesam-3x",
+            url="https://huggingface.co/spaces/chongzhou/EdgeSAM/resolve/main/weights/edge_sam_3x.pth",
+            sha256="5a3e3261da9e2f4c8154410885689ae57d09cbf4cf5d0c848b9d80b6df336ece",
+            licence="S-Lab-1.0 (non-commercial)",
+            description="EdgeSAM trained on three times the data, COCO AP 42.7",
+        ),
+        PublicCheckpoint(
+            name="repvit-sam",
+            url="https://github.com/THU-MIG/RepViT/releases/download/v1.0/repvit_sam.pt",
+            # The public hash is that of a copy, huggingface.co/spaces/jameslahm/repvit-sam.
+            sha256=None,
+            licence="Apache-2.0",
+            description="RepViT-SAM, COCO AP 44.4 (arXiv 2312.05760)",
+        ),
+        *(
+            PublicCheckpoint(
+                name=f"efficientvit-sam-{size}",
+                url=f"{EFFICIENTVIT_URL}/efficientvit_sam_{size}.pt",
+                sha256=sha256,
+                licence="Apache-2.0",
+                description=f"EfficientViT-SAM-{size.upper()}, COCO AP {ap} (arXiv 2402.05008)",
+            )
+            for size, ap, sha256 in (
+                ("l0", 45.7, "c4f994b01a16d48bcf2fbbb089448cfbf58fae5811edfa8113c953b8b8cc64b8"),
+                ("l1", 46.2, "fa151df2b9b96896accd505470755cdd293a4c50cdabac95478f3fbd86d9152b"),
+                ("l2", 46.6, "d4bfd842224cbb99de09acc3325e81ac5b7e8725c8fbdab152305e5d934bfe4a"),
+                ("xl0", 47.5, "9bc2f87bd23d6e6d1f7b5beff910f98835c7c333fac73e695bac0bec685968f8"),
+                ("xl1", 47.8, "10f42277679427c1183dcff19758e536aa86bcc4304e4b387ff48865784be05c"),
+            )
+        ),
+        PublicCheckpoint(
+            name="slimsam-50",
+            url="https://huggingface.co/nielsr/slimsam-50-uniform/resolve/main/model.safetensors",
+            sha256="c6146291d993f315ae1951e1209555d6c9dea1404546dc54edbc3f15fb1d8e69",
+            licence="Apache-2.0",
+            description="SlimSAM-50, uniform pruning (arXiv 2312.05284)",
+        ),
+        PublicCheckpoint(
+            name="slimsam-77",
+            url="https://huggingface.co/nielsr/slimsam-77-uniform/resolve/main/model.safetensors",
+            sha256="b0ee221e3d33935807a820c157fec81a537b3b9979edc88b148a8dae8bbdd5d2",
+            licence="Apache-2.0",
+            description="SlimSAM-77, uniform pruning",
+        ),
     )
 }
+
+
+def published_as(sha256: str | None) -> PublicCheckpoint | None:
+    """Return the public checkpoint whose bytes have this hash, if it is one of those that we know."""
+    known = (checkpoint for checkpoint in PUBLIC_CHECKPOINTS.values() if sha256 is not None)
+    return next((checkpoint for checkpoint in known if checkpoint.sha256 == sha256), None)
 
 
 def public_checkpoint(name: str) -> PublicCheckpoint:

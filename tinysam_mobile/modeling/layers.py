@@ -6,11 +6,25 @@ No tensor has a rank above 4 (TFLite GPU delegates stop there) and every shape i
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Protocol, runtime_checkable
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["MLP", "ConvNorm", "LayerNorm2d", "fuse_batch_norm", "head_merge", "head_split"]
+__all__ = [
+    "MLP",
+    "ConvNorm",
+    "LayerNorm2d",
+    "Resample",
+    "fold_norm",
+    "fuse_batch_norm",
+    "head_merge",
+    "head_split",
+    "identity_norm",
+    "window_merge",
+    "window_partition",
+]
 
 
 class LayerNorm2d(nn.LayerNorm):
@@ -52,8 +66,7 @@ class ConvNorm(nn.Module):
 
     def fused(self) -> nn.Conv2d:
         """Return one convolution with bias that equals this pair in evaluation mode."""
-        fused: nn.Conv2d = nn.utils.fuse_conv_bn_eval(self.c.eval(), self.bn.eval())
-        return fused
+        return fold_norm(self.c, self.bn)
 
 
 class MLP(nn.Module):
@@ -72,10 +85,63 @@ class MLP(nn.Module):
         return out
 
 
+class Resample(nn.Module):
+    """Resize (B, C, size, size) → (B, C, target, target) as two matrix products.
+
+    `mode` is one of `torch.nn.functional.interpolate` (align_corners=False); few exporters know "bicubic".
+    """
+
+    matrix: Tensor
+
+    def __init__(self, size: int, target: int, mode: str) -> None:
+        super().__init__()
+        columns = F.interpolate(torch.eye(size).view(1, 1, size, size), (target, size), mode=mode)
+        self.register_buffer("matrix", columns[0, 0], persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        wide = F.linear(x, self.matrix).transpose(2, 3)
+        return F.linear(wide, self.matrix).transpose(2, 3)
+
+
+def fold_norm(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
+    """Return one convolution with bias that equals the two in evaluation mode."""
+    fused: nn.Conv2d = nn.utils.fuse_conv_bn_eval(conv.eval(), norm.eval())
+    return fused
+
+
+def identity_norm(name: str, bias: Tensor, *, epsilon: float = 1e-5) -> dict[str, Tensor]:
+    """State of a batch norm called `name` that adds `bias` (C,) and does nothing else."""
+    return {
+        f"{name}.weight": torch.ones_like(bias),
+        f"{name}.bias": bias,
+        f"{name}.running_mean": torch.zeros_like(bias),
+        f"{name}.running_var": torch.full_like(bias, 1 - epsilon),
+        f"{name}.num_batches_tracked": torch.zeros((), dtype=torch.int64),
+    }
+
+
+@runtime_checkable
+class _Fusable(Protocol):
+    """A module that can be replaced by a simpler one with the same answers in evaluation mode."""
+
+    def fused(self) -> nn.Module:
+        """Return the simpler one."""
+
+
+@runtime_checkable
+class _FoldsInPlace(Protocol):
+    """A module whose batch norms can be folded where they are."""
+
+    def fold_norms(self) -> None:
+        """Fold them."""
+
+
 def fuse_batch_norm(module: nn.Module) -> nn.Module:
-    """Replace every `ConvNorm` below `module` by its fused convolution, in place, and return `module`."""
+    """Fold every batch norm below `module` into its convolution, in place, and return `module`."""
+    if isinstance(module, _FoldsInPlace):
+        module.fold_norms()
     for name, child in module.named_children():
-        if isinstance(child, ConvNorm):
+        if isinstance(child, _Fusable):
             setattr(module, name, child.fused())
         else:
             fuse_batch_norm(child)
@@ -94,3 +160,22 @@ def head_merge(x: Tensor, heads: int) -> Tensor:
     rows, length, width = x.shape
     merged = x.view(rows // heads, heads, length, width).permute(0, 2, 1, 3)
     return merged.reshape(rows // heads, length, heads * width)
+
+
+def window_partition(x: Tensor, window_size: int) -> Tensor:
+    """(B, H, W, C) → (B·H/w·W/w, w², C); H and W are multiples of w = `window_size`.
+
+    The usual 6-D view is folded to rank 4: rows of windows join the batch axis, columns the channels.
+    """
+    batch, height, width, channels = x.shape
+    rows, columns = batch * height // window_size, width // window_size
+    x = x.reshape(rows, window_size, columns, window_size * channels).permute(0, 2, 1, 3)
+    return x.reshape(rows * columns, window_size**2, channels)
+
+
+def window_merge(x: Tensor, window_size: int, batch: int, height: int, width: int) -> Tensor:
+    """(B·H/w·W/w, w², C) → (B, H, W, C), the inverse of `window_partition`."""
+    channels = x.shape[-1]
+    rows, columns = batch * height // window_size, width // window_size
+    x = x.view(rows, columns, window_size, window_size * channels).permute(0, 2, 1, 3)
+    return x.reshape(batch, height, width, channels)

@@ -1,4 +1,4 @@
-"""SAM's mask decoder in TinySAM's form: always the three masks of tokens 1 to 3, never token 0.
+"""SAM's mask decoder in TinySAM's form: always the masks of the same tokens (1 to 3 in most families).
 
 After the transformer everything is a matrix product over image positions: a transposed convolution whose
 kernel equals its stride is a linear layer with four outputs per position, so the two upscaling layers
@@ -21,7 +21,7 @@ __all__ = ["DecoderOutput", "MaskDecoder"]
 
 
 class DecoderOutput(NamedTuple):
-    """`masks` (K, 3, S/4, S/4) logits, `iou` (K, 3) predicted, `tokens` (K, 5 + N, D) of the transformer."""
+    """`masks` (K, M, S/4, S/4) logits, `iou` (K, M) predicted, `tokens` (K, 5 + N, D) of the transformer."""
 
     masks: Tensor
     iou: Tensor
@@ -49,7 +49,7 @@ def upscale_linear(x: Tensor, conv: nn.ConvTranspose2d) -> Tensor:
 
 
 def raster_order(x: Tensor, grid_size: int) -> Tensor:
-    """(K, 3, P·16) in child-of-child order → (K, 3, 4·grid, 4·grid), with permutes of rank 4 at most."""
+    """(K, M, P·16) in child-of-child order → (K, M, 4·grid, 4·grid), with permutes of rank 4 at most."""
     prompts, masks, _ = x.shape
     # Axes now: row, column, y₁, x₁, y₂, x₂.  First bring y₁ y₂ and x₁ x₂ together, then rows and columns.
     x = x.reshape(prompts * masks * grid_size**2 * 2, 2, 2, 2).permute(0, 2, 1, 3)
@@ -64,10 +64,11 @@ class MaskDecoder(nn.Module):
         super().__init__()
         dim = config.dim
         self.grid_size = grid_size
-        self.num_masks = config.num_multimask_outputs
+        self.first_mask = config.first_mask
+        self.num_tokens = config.num_multimask_outputs + 1
         self.transformer = TwoWayTransformer(config)
         self.iou_token = nn.Embedding(1, dim)
-        self.mask_tokens = nn.Embedding(self.num_masks + 1, dim)
+        self.mask_tokens = nn.Embedding(self.num_tokens, dim)
         self.output_upscaling = nn.Sequential(
             nn.ConvTranspose2d(dim, dim // 4, 2, stride=2),
             UpscaleNorm(dim // 4),
@@ -76,12 +77,12 @@ class MaskDecoder(nn.Module):
             nn.GELU(),
         )
         self.output_hypernetworks_mlps = nn.ModuleList(
-            MLP(inputs=dim, hidden=dim, outputs=dim // 8, depth=3) for _ in range(self.num_masks + 1)
+            MLP(inputs=dim, hidden=dim, outputs=dim // 8, depth=3) for _ in range(self.num_tokens)
         )
         self.iou_prediction_head = MLP(
             inputs=dim,
             hidden=config.iou_head_hidden_dim,
-            outputs=self.num_masks + 1,
+            outputs=self.num_tokens,
             depth=config.iou_head_depth,
         )
 
@@ -109,15 +110,19 @@ class MaskDecoder(nn.Module):
         return tokens, F.pad(prompt_bias, (len(own), 0))
 
     def masks(self, tokens: Tensor, image: Tensor) -> Tensor:
-        """Tokens (K, T, D) and image (K, P, D) after the transformer → logits (K, 3, S/4, S/4)."""
+        """Tokens (K, T, D) and image (K, P, D) after the transformer → logits (K, M, S/4, S/4)."""
         weights = torch.stack(
-            [self.output_hypernetworks_mlps[i](tokens[:, 1 + i]) for i in range(1, self.num_masks + 1)], dim=1
+            [
+                self.output_hypernetworks_mlps[i](tokens[:, 1 + i])
+                for i in range(self.first_mask, self.num_tokens)
+            ],
+            dim=1,
         )
         return raster_order(torch.bmm(weights, self._upscale(image).transpose(1, 2)), self.grid_size)
 
     def predicted_iou(self, tokens: Tensor) -> Tensor:
-        """Tokens (K, T, D) after the transformer → (K, 3)."""
-        out: Tensor = self.iou_prediction_head(tokens[:, 0])[:, 1:]
+        """Tokens (K, T, D) after the transformer → (K, M)."""
+        out: Tensor = self.iou_prediction_head(tokens[:, 0])[:, self.first_mask :]
         return out
 
     def _upscale(self, image: Tensor) -> Tensor:

@@ -58,7 +58,7 @@ class PromptEncoder(nn.Module):
     def __init__(self, config: TinySAMConfig) -> None:
         super().__init__()
         dim, hidden = config.decoder.dim, config.decoder.mask_in_channels
-        self.image_size = config.image_size
+        self.frame_size = config.frame_size
         self.grid_size = config.grid_size
         self.pe_layer = FourierFeatures(dim)
         self.point_embeddings = nn.ModuleList(nn.Embedding(1, dim) for _ in range(4))
@@ -84,12 +84,12 @@ class PromptEncoder(nn.Module):
     def embed_points(self, coords: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Embed prompt slots.
 
-        `coords` f32 (K, N, 2) x, y in the S frame; `labels` i32 (K, N).  Returns the tokens (K, N, D) and
-        the score bias of each slot (K, 1, N): 0, or `MASKED_SCORE` where the label is −2.  Coordinates of
-        labels below 0 are never used, so they may be NaN.
+        `coords` f32 (K, N, 2) x, y in the frame of side F; `labels` i32 (K, N).  Returns the tokens
+        (K, N, D) and the score bias of each slot (K, 1, N): 0, or `MASKED_SCORE` where the label is −2.
+        Coordinates of labels below 0 are never used, so they may be NaN.
         """
         is_point = (labels >= 0).unsqueeze(-1)
-        position = self.pe_layer((coords.masked_fill(~is_point, 0.0) + POINT_SHIFT) / self.image_size)
+        position = self.pe_layer((coords.masked_fill(~is_point, 0.0) + POINT_SHIFT) / self.frame_size)
         one_hot = (labels.unsqueeze(-1) == self.label_values).to(coords.dtype)
         tokens = position * is_point.to(coords.dtype) + one_hot @ self.label_table()
         bias = (labels == Label.UNUSED).to(coords.dtype) * MASKED_SCORE

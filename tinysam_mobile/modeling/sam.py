@@ -2,35 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 from torch import Tensor, nn
 
-from tinysam_mobile.modeling.config import SamViTConfig, TinySAMConfig
-from tinysam_mobile.modeling.encoders.sam_vit import SamViT
-from tinysam_mobile.modeling.encoders.tiny_vit import TinyViT
+from tinysam_mobile.modeling.config import TinySAMConfig
+from tinysam_mobile.modeling.encoders.registry import kind_of
 from tinysam_mobile.modeling.mask_decoder import DecoderOutput, MaskDecoder
 from tinysam_mobile.modeling.prompt_encoder import PromptEncoder
 
-__all__ = ["ImageEncoder", "TinySAM"]
-
-
-class ImageEncoder(Protocol):
-    """What the rest asks of an image encoder; another backbone is one file that meets this."""
-
-    stride: int
-    """Input pixels per embedding cell."""
-    channels: int
-    """Channels C of the embedding."""
-
-    def __call__(self, image: Tensor) -> Tensor:
-        """(B, 3, S, S) normalised RGB, 0 outside the photo → (B, C, S/stride, S/stride)."""
-
-
-def _image_encoder(config: TinySAMConfig) -> TinyViT | SamViT:
-    if isinstance(config.encoder, SamViTConfig):
-        return SamViT(config.encoder, image_size=config.image_size, out_channels=config.decoder.dim)
-    return TinyViT(config.encoder, out_channels=config.decoder.dim)
+__all__ = ["TinySAM"]
 
 
 class TinySAM(nn.Module):
@@ -39,7 +18,9 @@ class TinySAM(nn.Module):
     def __init__(self, config: TinySAMConfig) -> None:
         super().__init__()
         self.config = config
-        self.image_encoder = _image_encoder(config)
+        self.image_encoder = kind_of(config.encoder).build(
+            config.encoder, image_size=config.image_size, out_channels=config.decoder.dim
+        )
         self.prompt_encoder = PromptEncoder(config)
         self.mask_decoder = MaskDecoder(config.decoder, grid_size=config.grid_size)
 

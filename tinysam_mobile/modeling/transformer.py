@@ -151,14 +151,15 @@ class TwoWayBlock(nn.Module):
     def __init__(self, config: DecoderConfig, *, is_first: bool) -> None:
         super().__init__()
         dim, heads, rate = config.dim, config.num_heads, config.attention_downsample_rate
+        epsilon = config.norm_epsilon
         self.is_first = is_first
         self.self_attn = TokenSelfAttention(dim, heads)
-        self.norm1 = nn.LayerNorm(dim)
+        self.norm1 = nn.LayerNorm(dim, eps=epsilon)
         self.cross_attn_token_to_image = TokenToImageAttention(dim, heads, rate)
-        self.norm2 = nn.LayerNorm(dim)
+        self.norm2 = nn.LayerNorm(dim, eps=epsilon)
         self.mlp = TokenMLP(dim, config.mlp_dim)
-        self.norm3 = nn.LayerNorm(dim)
-        self.norm4 = nn.LayerNorm(dim)
+        self.norm3 = nn.LayerNorm(dim, eps=epsilon)
+        self.norm4 = nn.LayerNorm(dim, eps=epsilon)
         self.cross_attn_image_to_token = ImageToTokenAttention(dim, heads, rate)
 
     def forward(
@@ -211,7 +212,7 @@ class TwoWayTransformer(nn.Module):
         self.final_attn_token_to_image = TokenToImageAttention(
             config.dim, config.num_heads, config.attention_downsample_rate
         )
-        self.norm_final_attn = nn.LayerNorm(config.dim)
+        self.norm_final_attn = nn.LayerNorm(config.dim, eps=config.norm_epsilon)
 
     def forward(
         self, *, image: Tensor, image_pe: Tensor, tokens: Tensor, key_bias: Tensor

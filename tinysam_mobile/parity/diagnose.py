@@ -46,7 +46,9 @@ class Explanation:
 
 def situation_of(reference: Backend, case: PhotoCase, expected: Recording, side: Recording) -> Situation:
     """Return what mistakes are tried on; `expected` is the float model's recording of `case`."""
-    geometry = Geometry.of((case.pixels.shape[0], case.pixels.shape[1]), reference.contract.image_size)
+    geometry = Geometry.of(
+        (case.pixels.shape[0], case.pixels.shape[1]), reference.contract.image_size, reference.contract.rules
+    )
     own = completed(side, expected)
     ideal = ideal_recording(reference, case, expected, own, geometry)
     return Situation(reference=reference, case=case, geometry=geometry, own=own, ideal=ideal)

@@ -62,7 +62,7 @@ def sample_prompts(
     """Draw `count` prompts, the `SAMPLED_KINDS` in turn."""
     rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
     height, width = pixels.shape[:2]
-    geometry = Geometry.of((height, width), contract.image_size)
+    geometry = Geometry.of((height, width), contract.image_size, contract.rules)
     return [_draw(SAMPLED_KINDS[i % len(SAMPLED_KINDS)], rng, geometry, contract) for i in range(count)]
 
 

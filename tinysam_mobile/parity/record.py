@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from tinysam_mobile.contract.backend import Arrays, Backend
 from tinysam_mobile.contract.features import join_features, split_features
 from tinysam_mobile.contract.spec import Contract, Label
-from tinysam_mobile.imaging.preprocess import Geometry, preprocess, upscale_masks
+from tinysam_mobile.imaging.masks import selection_scores
+from tinysam_mobile.imaging.preprocess import Geometry, preprocess
+from tinysam_mobile.imaging.upscale import upscale_masks
 from tinysam_mobile.parity.stages import ParityPrompt, PhotoCase, Recording, Stage
 from tinysam_mobile.segment.prompts import pack_prompts
 
@@ -23,13 +25,13 @@ Floats = NDArray[np.float32]
 def record_photo(backend: Backend, case: PhotoCase) -> Recording:
     """Return every stage of `case` on `backend`, each from the one before."""
     contract = backend.contract
-    ready = preprocess(case.pixels, contract.image_size)
+    ready = preprocess(case.pixels, contract.image_size, contract.rules)
     embedding = encode_photo(backend, ready.image[0], ready.geometry)
     packed = [pack_prompt(prompt, ready.geometry, contract) for prompt in case.prompts]
     answers = decode_prompts(backend, embedding, packed, [p.mask_input for p in case.prompts])
     prompts = []
     for slots, (logits, scores) in zip(packed, answers, strict=True):
-        best = int(np.argmax(scores))
+        best = int(np.argmax(selection_scores(logits, scores, contract.rules)))
         mask = upscale_masks(logits[best : best + 1], ready.geometry)[0]
         prompts.append(
             {

@@ -17,7 +17,8 @@ from tinysam_mobile.imaging.masks import (
     non_maximum_suppression,
     stability_scores,
 )
-from tinysam_mobile.imaging.preprocess import Geometry, upscale_at, upscale_blocks, window_above
+from tinysam_mobile.imaging.preprocess import Geometry
+from tinysam_mobile.imaging.upscale import upscale_at, upscale_blocks, window_above
 from tinysam_mobile.segment.point_lattice import Box, Points
 from tinysam_mobile.segment.predictor import LowResolution
 

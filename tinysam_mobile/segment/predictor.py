@@ -17,9 +17,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tinysam_mobile.contract.backend import Arrays, Backend, ScoringBackend
+from tinysam_mobile.contract.rules import SAM_RULES, Rules
 from tinysam_mobile.errors import UsageError
 from tinysam_mobile.imaging.images import RGBImage
-from tinysam_mobile.imaging.preprocess import Geometry, preprocess, upscale_masks
+from tinysam_mobile.imaging.masks import selection_scores
+from tinysam_mobile.imaging.preprocess import Geometry, preprocess
+from tinysam_mobile.imaging.upscale import upscale_masks
 from tinysam_mobile.segment.prompts import Prompt, make_prompt, pack_prompts
 
 __all__ = ["EncodedImage", "LowResolution", "Prediction", "Predictor"]
@@ -49,24 +52,26 @@ class LowResolution:
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
-    """The three masks of one prompt.
+    """The M masks of one prompt, 3 in most families.
 
-    `masks` bool (3, H, W) in original-image pixels; `scores` f32 (3,), the IoU that the model predicts for
-    each; `low_res_logits` f32 (3, S/4, S/4), of which one can go into `predict(mask_input=…)`.
+    `masks` bool (M, H, W) in original-image pixels; `scores` f32 (M,), the IoU that the model predicts for
+    each; `low_res_logits` f32 (M, S/4, S/4), of which one can go into `predict(mask_input=…)`; `rules` of
+    the model say which one to show.
     """
 
     masks: NDArray[np.bool_]
     scores: NDArray[np.float32]
     low_res_logits: NDArray[np.float32]
+    rules: Rules = SAM_RULES
 
     @property
     def best(self) -> int:
-        """Index of the mask with the highest predicted IoU, TinySAM's rule for the one to show."""
-        return int(np.argmax(self.scores))
+        """Index of the mask to show: in most families the one with the highest predicted IoU."""
+        return int(np.argmax(selection_scores(self.low_res_logits, self.scores, self.rules)))
 
     @property
     def best_mask(self) -> NDArray[np.bool_]:
-        """The mask with the highest predicted IoU, bool (H, W)."""
+        """The mask to show, bool (H, W)."""
         mask: NDArray[np.bool_] = self.masks[self.best]
         return mask
 
@@ -107,7 +112,7 @@ class Predictor:
 
     def encode(self, image: RGBImage) -> EncodedImage:
         """Encode `image` without setting it; same image and errors as `set_image`."""
-        ready = preprocess(image, self._backend.contract.image_size)
+        ready = preprocess(image, self._backend.contract.image_size, self._backend.contract.rules)
         features = self._backend.run("encode", {"image": ready.image, "valid_size": ready.valid_size})
         return EncodedImage(features=features, geometry=ready.geometry)
 
@@ -220,4 +225,4 @@ def _with_masks_where_promising(answer: Arrays) -> Iterator[LowResolution]:
 
 def _full_size(low: LowResolution, geometry: Geometry) -> Prediction:
     masks = upscale_masks(low.logits, geometry)
-    return Prediction(masks=masks, scores=low.scores, low_res_logits=low.logits)
+    return Prediction(masks=masks, scores=low.scores, low_res_logits=low.logits, rules=geometry.rules)

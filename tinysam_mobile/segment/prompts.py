@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tinysam_mobile.contract.rules import Rules
 from tinysam_mobile.contract.spec import Label
 from tinysam_mobile.errors import UsageError
 from tinysam_mobile.imaging.preprocess import Geometry
@@ -37,12 +38,11 @@ class Prompt:
         """Whether there is neither a point nor a box."""
         return not len(self.points) and self.box is None
 
-    @property
-    def slots(self) -> int:
+    def slots(self, rules: Rules) -> int:
         """Slots that the prompt takes, with the pad point."""
         if self.box is not None:
             return len(self.points) + 2
-        return len(self.points) + 1 if len(self.points) else 0
+        return len(self.points) + 1 if len(self.points) and rules.pad_point else len(self.points)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,17 +110,19 @@ def pack_prompts(prompts: Sequence[Prompt], geometry: Geometry, *, slots: int, b
         if prompt.box is not None:
             coords[row, count : count + 2] = geometry.to_model(prompt.box.reshape(2, 2))
             labels[row, count : count + 2] = Label.BOX_TOP_LEFT, Label.BOX_BOTTOM_RIGHT
-        elif count:
+        elif count and geometry.rules.pad_point:
             labels[row, count] = Label.PAD
     return PackedPrompts(point_coords=coords, point_labels=labels)
 
 
 def _check_fits(prompt: Prompt, geometry: Geometry, slots: int) -> None:
-    if prompt.slots > slots:
-        parts = f"{len(prompt.points)} points and " + ("a pad point" if prompt.box is None else "a box")
+    needed = prompt.slots(geometry.rules)
+    if needed > slots:
+        pad = " and a pad point" if geometry.rules.pad_point else ""
+        parts = f"{len(prompt.points)} points" + (pad if prompt.box is None else " and a box")
         raise UsageError(
-            f"the prompt takes {prompt.slots} slots ({parts}), this model has {slots}: "
-            f"give fewer points or convert with --slots {prompt.slots}"
+            f"the prompt takes {needed} slots ({parts}), this model has {slots}: "
+            f"give fewer points or convert with --slots {needed}"
         )
     height, width = geometry.original_size
     # SAM answers such prompts too, with noise; the usual cause is (y, x), or pixels of a resized copy.
