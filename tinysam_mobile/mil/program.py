@@ -18,6 +18,7 @@ from tinysam_mobile.mil.weights import WeightFiles
 __all__ = ["BlockPlan", "FunctionPlan", "Node", "Source", "ValueInfo", "opset_of", "plan_function"]
 
 _FLOAT16 = 10
+_FLOAT32 = 11
 _FLOATS = (10, 11, 12)
 _OPSET_NAMES = {"CoreML5": "ios15", "CoreML6": "ios16", "CoreML7": "ios17", "CoreML8": "ios18"}
 # Ops that own blocks: the executor runs them, their arguments are named here.
@@ -26,11 +27,14 @@ CONTROL_FLOW = {"cond": ("pred",), "while_loop": ("loop_vars",)}
 
 @dataclass(frozen=True, kw_only=True)
 class ValueInfo:
-    """What the program declares of one value: its name, MIL.proto type number and shape."""
+    """What the program declares of one value: its name, MIL.proto type number and shape.
+
+    shape: None when the rank is unknown; a dimension of it is None when that is.
+    """
 
     name: str
     data_type: int
-    shape: tuple[int | None, ...]
+    shape: tuple[int | None, ...] | None
 
     @property
     def is_float(self) -> bool:
@@ -39,6 +43,10 @@ class ValueInfo:
     @property
     def is_fp16(self) -> bool:
         return self.data_type == _FLOAT16
+
+    @property
+    def is_fp32(self) -> bool:
+        return self.data_type == _FLOAT32
 
 
 @dataclass(frozen=True)
@@ -146,7 +154,9 @@ class _Planner:
         if kind.WhichOneof("type") == "stateType":
             kind = kind.stateType.wrappedType
         tensor = kind.tensorType
-        info = ValueInfo(name=named.name, data_type=tensor.dataType, shape=static_shape(tensor))
+        is_tensor = named.type.WhichOneof("type") in ("tensorType", "stateType")
+        shape = static_shape(tensor) if is_tensor and _is_ranked(tensor) else None
+        info = ValueInfo(name=named.name, data_type=tensor.dataType, shape=shape)
         self.function.values.append(info)
         return len(self.function.values) - 1
 
@@ -200,6 +210,10 @@ class _Planner:
     def _checked(self, value: Any) -> Any:
         check_value(value, self.weights)
         return value
+
+
+def _is_ranked(tensor: Any) -> bool:
+    return tensor.rank >= 0 and not any(d.unknown.variadic for d in tensor.dimensions)
 
 
 def _label(operation: Any) -> str:
