@@ -9,6 +9,7 @@ refused while the interpreter runs.  Used by `make test-conformance` and by
         coremltools.converters.mil.mil.ops.tests.iOS17.test_linear
 
 MIL_CONFORMANCE_SAMPLE keeps that many parametrizations of each test function, evenly spaced.
+MIL_CONFORMANCE_DRAWN draws that many tests of all, by the seed MIL_CONFORMANCE_SEED (0).
 MIL_CONFORMANCE_TESTS names a file with the tests to keep, one in a line, as the log names them.
 MIL_CONFORMANCE_LOG names a file to which one JSON line is appended for each test that reached the
 predictor: {"test", "outcome", "ops", "error"}.
@@ -19,6 +20,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -89,6 +91,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if listing:
         wanted = set(Path(listing).read_text(encoding="utf-8").splitlines())
         _keep(config, items, {id(item) for item in items if _test_id(item) in wanted})
+    drawn = int(os.environ.get("MIL_CONFORMANCE_DRAWN", "0"))
+    if drawn:
+        chooser = random.Random(os.environ.get("MIL_CONFORMANCE_SEED", "0"))
+        _keep(config, items, {id(item) for item in chooser.sample(items, min(drawn, len(items)))})
     count = int(os.environ.get("MIL_CONFORMANCE_SAMPLE", "0"))
     if not count:
         return

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tinysam_mobile.mil.calibration import calibrate
     from tinysam_mobile.mil.coremltools_predictor import disable, enable
+    from tinysam_mobile.mil.limits import Limits
     from tinysam_mobile.mil.model import MilModel, MilState
     from tinysam_mobile.mil.pipeline import MilPipeline, load
     from tinysam_mobile.mil.precision import PRECISIONS
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PRECISIONS",
+    "Limits",
     "MilModel",
     "MilPipeline",
     "MilState",
@@ -41,7 +43,8 @@ __all__ = [
 
 # Name -> the module that has it; torch is imported with it, not with this package.
 _HOMES = {
-    "PRECISIONS": "precision", "MilModel": "model", "MilPipeline": "pipeline", "MilState": "model",
+    "PRECISIONS": "precision", "Limits": "limits", "MilModel": "model", "MilPipeline": "pipeline",
+    "MilState": "model",
     "OpTrace": "tracing", "calibrate": "calibration", "disable": "coremltools_predictor",
     "enable": "coremltools_predictor", "first_broken": "tracing", "load": "pipeline",
     "supported_ops": "table", "trace": "tracing",

@@ -18,15 +18,16 @@ import torch
 from tinysam_mobile.errors import MilError
 from tinysam_mobile.mil.datatypes import DTYPES
 from tinysam_mobile.mil.executor import OP_ERRORS, BoundBlock, Call, Executable, Expected, Step, op_error
+from tinysam_mobile.mil.limits import DEFAULT_LIMITS, Limits
 from tinysam_mobile.mil.precision import fits_fp16, round_constant, round_fp16, rounded_slots
 from tinysam_mobile.mil.program import BlockPlan, FunctionPlan, Node, Source
+from tinysam_mobile.mil.sizes import bounded
 from tinysam_mobile.mil.values import decode_value
 from tinysam_mobile.mil.weights import WeightFiles
 
-__all__ = ["KEPT_BYTES", "LOOP_LIMIT_S", "bind_function"]
+__all__ = ["KEPT_BYTES", "bind_function"]
 
 KEPT_BYTES = 2 << 30
-LOOP_LIMIT_S = 60.0
 # Constants below this are decoded at once.
 _LAZY_ELEMENTS = 1 << 16
 
@@ -63,10 +64,10 @@ class _Arguments:
 
 
 def bind_function(
-    plan: FunctionPlan, weights: WeightFiles, precision: str, loop_limit_s: float = LOOP_LIMIT_S
+    plan: FunctionPlan, weights: WeightFiles, precision: str, limits: Limits = DEFAULT_LIMITS
 ) -> Executable:
     """Bind `plan` for `precision` (see `precision.PRECISIONS`); raises MilError as the ops do."""
-    return _Binder(plan, weights, precision).bind(loop_limit_s)
+    return _Binder(plan, weights, precision).bind(limits)
 
 
 class _Binder:
@@ -78,14 +79,14 @@ class _Binder:
         self.from_slots: set[int] = set()
         self.kept_bytes = 0
 
-    def bind(self, loop_limit_s: float) -> Executable:
+    def bind(self, limits: Limits) -> Executable:
         with torch.inference_mode():
             block = self._block(self.plan.block)
             template: list[Any] = [None] * len(self.plan.values)
             for slot in self.from_slots | _returned(self.plan.block):
                 if self._is_constant(slot):
                     template[slot] = self._operand_value(slot)
-        return Executable(self.plan, template, block, self.rounded, loop_limit_s)
+        return Executable(self.plan, template, block, self.rounded, limits)
 
     def _is_constant(self, slot: int) -> bool:
         return slot in self.known or slot in self.plan.constants
@@ -114,10 +115,19 @@ class _Binder:
         return round_constant(value) if self.simulated and slot in self.rounded else value
 
     def _block(self, plan: BlockPlan) -> BoundBlock:
-        pairs = [(node, self._step(node)) for node in plan.nodes if not self._fold(node)]
+        pairs = [pair for pair in map(self._bound, plan.nodes) if pair is not None]
         own = {*plan.inputs, *(slot for node, _ in pairs for slot in node.outputs)}
         _mark_dead(pairs, own - set(plan.outputs))
         return BoundBlock(inputs=plan.inputs, outputs=plan.outputs, steps=[step for _, step in pairs])
+
+    def _bound(self, node: Node) -> tuple[Node, Step] | None:
+        """`node` with its step; None when it depends on constants only."""
+        try:
+            return None if self._fold(node) else (node, self._step(node))
+        except MilError:
+            raise
+        except OP_ERRORS as error:
+            raise op_error(node.name, node.op_type, error) from error
 
     def _fold(self, node: Node) -> bool:
         """Compute `node` now, or when it is needed, if it depends on constants only."""
@@ -183,7 +193,7 @@ class _Binder:
                 bound.fixed[key] = param.convert(self._fixed(sources[0], as_fp16=False))
             else:
                 self._bind_operand(bound, key, sources[0], as_fp16=as_fp16, keep=keep)
-        call = _closure(node.version.function, bound)
+        call = _closure(bounded(node.op_type, node.version.function), bound)
         return _rounding(call) if self._rounds(node) and (as_fp16 or not self.simulated) else call
 
     def _fixed(self, source: Source, as_fp16: bool) -> Any:

@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 
 from tinysam_mobile.errors import MilError, RuntimeUnavailableError, TinySAMError
 from tinysam_mobile.mil.compiled import write_compiled
+from tinysam_mobile.mil.limits import DEFAULT_LIMITS, Limits
 from tinysam_mobile.mil.model import MilModel, MilState, check_precision
 from tinysam_mobile.mil.package import OpenedModel, open_any, open_model
 from tinysam_mobile.mil.pipeline import MilPipeline, load
@@ -40,14 +41,16 @@ _options: dict[str, Any] = {}
 _Result = TypeVar("_Result")
 
 
-def enable(*, precision: str = "declared", num_threads: int | None = None) -> None:
+def enable(
+    *, precision: str = "declared", num_threads: int | None = None, limits: Limits = DEFAULT_LIMITS
+) -> None:
     """Make coremltools predict with the interpreter, for models that are made from now on.
 
-    precision, num_threads: as `MilModel.load`.  Called again, it changes these only.  Raises MilError for an
-    unknown precision, RuntimeUnavailableError without coremltools.
+    precision, num_threads, limits: as `MilModel.load`.  Called again, it changes these only.  Raises MilError
+    for an unknown precision, RuntimeUnavailableError without coremltools.
     """
     check_precision(precision)
-    _options.update(precision=precision, num_threads=num_threads)
+    _options.update(precision=precision, num_threads=num_threads, limits=limits)
     if _replaced:
         return
     try:

@@ -87,6 +87,8 @@ def unpack_bits(packed: np.ndarray, bits: int, count: int, *, signed: bool) -> n
     Returns uint8, or int8 in two's complement when `signed`, shape (count,).
     """
     data = packed.view(np.uint8).reshape(-1)
+    if data.size * 8 < count * bits:
+        raise ValueError(f"{count} elements of {bits} bits do not fit {data.size} bytes")
     values = np.empty(count, dtype=np.uint8)
     for start in range(0, count, _UNPACKED_AT_ONCE):  # a multiple of 8, so that it begins with a byte
         stop = min(start + _UNPACKED_AT_ONCE, count)

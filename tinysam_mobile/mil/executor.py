@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import torch
 
 from tinysam_mobile.errors import MilError
+from tinysam_mobile.mil.limits import DEFAULT_LIMITS, Limits
 from tinysam_mobile.mil.precision import round_fp16
 from tinysam_mobile.mil.program import FunctionPlan, Source
 
@@ -24,6 +25,8 @@ OP_ERRORS = (
     NotImplementedError, AttributeError,
 )  # fmt: skip
 """What an op may raise on arguments that it cannot take; told as one `MilError`."""
+# Values of fewer elements are not counted.
+_LARGE = 1 << 20
 
 
 class Observer(Protocol):
@@ -69,18 +72,18 @@ class Executable:
     """A function that can be run many times.
 
     template: the slots' initial values (constants that steps take from slots, None elsewhere);
-    rounded: the slots that hold fp16; loop_limit_s: how long one `while_loop` may run.
+    rounded: the slots that hold fp16.
     """
 
     def __init__(
         self, plan: FunctionPlan, template: list[Any], block: BoundBlock, rounded: frozenset[int],
-        loop_limit_s: float,
+        limits: Limits = DEFAULT_LIMITS,
     ) -> None:  # fmt: skip
         self.plan = plan
         self._rounded = rounded
         self._template = template
         self._block = block
-        self._loop_limit_s = loop_limit_s
+        self._limits = limits
 
     @property
     def steps(self) -> Sequence[Step]:
@@ -93,17 +96,19 @@ class Executable:
         for name, slot in self.plan.inputs.items():
             values[slot] = round_fp16(inputs[name]) if slot in self._rounded else inputs[name]
         with torch.inference_mode():
-            _Run(values, observer, self._loop_limit_s).block(self._block)
+            _Run(values, observer, self._limits).block(self._block)
         return {name: values[slot] for name, slot in self.plan.outputs.items()}
 
 
 class _Run:
     """One run: the slots' values, and who watches."""
 
-    def __init__(self, values: list[Any], observer: Observer | None, loop_limit_s: float) -> None:
+    def __init__(self, values: list[Any], observer: Observer | None, limits: Limits) -> None:
         self.values = values
         self.observer = observer
-        self.loop_limit_s = loop_limit_s
+        self.limits = limits
+        # At least what large values have taken since the last count.
+        self.taken_bytes = 0
 
     def block(self, block: BoundBlock) -> None:
         values = self.values
@@ -117,6 +122,9 @@ class _Run:
                 elif outputs:
                     for index, (slot, item) in enumerate(zip(outputs, result, strict=True)):
                         values[slot] = _conform(step, index, item)
+                for slot in outputs:
+                    if isinstance(values[slot], torch.Tensor) and values[slot].numel() > _LARGE:
+                        self._count(step, values[slot])
                 if self.observer is not None and outputs:
                     self.observer(step, tuple(values[slot] for slot in outputs))
                 result = None
@@ -142,7 +150,7 @@ class _Run:
     def _while(self, step: Step) -> Any:
         test, body = step.blocks
         state = [self._operand(source) for source in step.operands]
-        deadline = monotonic() + self.loop_limit_s
+        deadline = monotonic() + self.limits.loop_s
         while True:
             self._enter(test, state)
             if not bool(self.values[test.outputs[0]]):
@@ -151,9 +159,23 @@ class _Run:
             state = [self.values[slot] for slot in body.outputs]
             if monotonic() > deadline:
                 raise MilError(
-                    f"while_loop {step.name!r} did not end within {self.loop_limit_s:g} seconds; "
-                    "load the model with a larger loop_limit_s if that is meant"
+                    f"while_loop {step.name!r} did not end within {self.limits.loop_s:g} seconds; "
+                    "load the model with a larger Limits.loop_s if that is meant"
                 )
+
+    def _count(self, step: Step, result: torch.Tensor) -> None:
+        """Raise MilError when the values that are alive have become too many."""
+        self.taken_bytes += result.untyped_storage().nbytes()
+        if self.taken_bytes <= self.limits.memory_bytes:
+            return
+        stores = [v.untyped_storage() for v in self.values if isinstance(v, torch.Tensor)]
+        self.taken_bytes = sum({store.data_ptr(): store.nbytes() for store in stores}.values())
+        if self.taken_bytes > self.limits.memory_bytes:
+            raise MilError(
+                f"at op {step.name!r} ({step.op_type}) the program keeps {self.taken_bytes / 2**30:.1f} GiB, "
+                f"more than the {self.limits.memory_bytes / 2**30:.1f} that it may; load the model with a "
+                "larger Limits.memory_bytes if that is meant"
+            )
 
     def _enter(self, block: BoundBlock, state: list[Any]) -> None:
         for slot, item in zip(block.inputs, state, strict=True):

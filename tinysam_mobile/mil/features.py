@@ -7,6 +7,7 @@ dictionaries out, under the names of the description.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 import torch
 
 from tinysam_mobile.errors import MilError
+from tinysam_mobile.mil.sizes import MAX_ELEMENTS
 
 __all__ = ["Feature", "from_runtime", "read_features", "to_runtime"]
 
@@ -69,7 +71,14 @@ def _range_text(bounds: tuple[int, int | None]) -> str:
 
 def read_features(descriptions: Any) -> dict[str, Feature]:
     """Features by name from repeated FeatureDescriptions."""
-    return {d.name: _read_feature(d) for d in descriptions}
+    features = {}
+    for description in descriptions:
+        if description.name in features:
+            raise MilError(f"the description names {description.name!r} twice")
+        feature = features[description.name] = _read_feature(description)
+        if not all(0 <= size < 2**31 for size in feature.shape) or math.prod(feature.shape) > MAX_ELEMENTS:
+            raise MilError(f"{description.name!r} is described with the impossible shape {feature.shape}")
+    return features
 
 
 def _read_feature(description: Any) -> Feature:

@@ -11,10 +11,11 @@ import numpy as np
 import torch
 
 from tinysam_mobile.errors import MilError
-from tinysam_mobile.mil.binding import LOOP_LIMIT_S, bind_function
+from tinysam_mobile.mil.binding import bind_function
 from tinysam_mobile.mil.datatypes import DTYPES
 from tinysam_mobile.mil.executor import Executable, Observer
 from tinysam_mobile.mil.features import Feature, from_runtime, read_features, to_runtime
+from tinysam_mobile.mil.limits import DEFAULT_LIMITS, Limits
 from tinysam_mobile.mil.ops.state import StateCell
 from tinysam_mobile.mil.package import OpenedModel, open_model
 from tinysam_mobile.mil.precision import PRECISIONS, round_fp16, rounded_slots
@@ -67,10 +68,10 @@ class MilModel:
         description: Any,
         precision: str,
         num_threads: int | None,
-        loop_limit_s: float = LOOP_LIMIT_S,
+        limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         self.plan = plan
-        self.loop_limit_s = loop_limit_s
+        self.limits = limits
         self.precision = precision
         self.num_threads = num_threads
         self.inputs: dict[str, Feature] = read_features(description.input)
@@ -89,7 +90,7 @@ class MilModel:
         function_name: str | None = None,
         weights_dir: str | Path | None = None,
         num_threads: int | None = None,
-        loop_limit_s: float = LOOP_LIMIT_S,
+        limits: Limits = DEFAULT_LIMITS,
     ) -> MilModel:
         """Load a model: a .mlpackage or .mlmodelc path, a proto Model, or a coremltools MLModel.
 
@@ -97,7 +98,7 @@ class MilModel:
         "fp16" (as declared; a program without fp16 as if it had been converted to it); see `precision`.
         function_name: of a multi-function package; its default function when None.
         num_threads: torch's threads during `predict`; as torch is set when None.
-        loop_limit_s: seconds after which a `while_loop` that has not ended is an error.
+        limits: what one prediction may use; see `Limits`.
         Raises UnsupportedOp listing every op that is missing; MilError when the model cannot be
         read, is not an ML Program, or its weight file is missing, truncated or of another model.
         """
@@ -105,7 +106,7 @@ class MilModel:
         opened = open_model(model, Path(weights_dir).expanduser() if weights_dir is not None else None)
         return cls.from_opened(
             opened, precision=precision, function_name=function_name, num_threads=num_threads,
-            loop_limit_s=loop_limit_s,
+            limits=limits,
         )  # fmt: skip
 
     @classmethod
@@ -116,7 +117,7 @@ class MilModel:
         precision: str = "declared",
         function_name: str | None = None,
         num_threads: int | None = None,
-        loop_limit_s: float = LOOP_LIMIT_S,
+        limits: Limits = DEFAULT_LIMITS,
     ) -> MilModel:
         """As `load`, of a model that is open."""
         name, description = _select_function(opened, function_name)
@@ -125,7 +126,7 @@ class MilModel:
             raise MilError(f"no function {name!r} in the program; it has: {', '.join(sorted(functions))}")
         weights = WeightFiles(opened.weights_dir)
         plan = plan_function(name, functions[name], weights)
-        return cls(plan, weights, description, precision, num_threads, loop_limit_s)
+        return cls(plan, weights, description, precision, num_threads, limits)
 
     def __repr__(self) -> str:
         takes = ", ".join(f"{name}: {feature.describe()}" for name, feature in self.inputs.items())
@@ -166,7 +167,7 @@ class MilModel:
     def executable(self) -> Executable:
         """The bound program; decodes the weights on first use."""
         if self._bound is None:
-            self._bound = bind_function(self.plan, self._weights, self.precision, self.loop_limit_s)
+            self._bound = bind_function(self.plan, self._weights, self.precision, self.limits)
         return self._bound
 
     def _predict_one(
@@ -215,6 +216,10 @@ class MilModel:
             raise MilError(
                 f"the description names the inputs {sorted(taken)}, the program {sorted(self.plan.inputs)}"
             )
+        for name, feature in self.states.items():
+            declared = self.plan.values[self.plan.inputs[name]].shape
+            if declared is not None and declared != feature.shape:
+                raise MilError(f"the state {name!r} is described as {feature.shape}, declared as {declared}")
         lost = [name for name in self.outputs if name not in self.plan.outputs]
         if lost:
             raise MilError(

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from tinysam_mobile.errors import MilError
-from tinysam_mobile.mil.binding import LOOP_LIMIT_S
 from tinysam_mobile.mil.features import Feature, read_features
+from tinysam_mobile.mil.limits import DEFAULT_LIMITS, Limits
 from tinysam_mobile.mil.model import MilModel, check_precision
 from tinysam_mobile.mil.package import PIPELINES, OpenedModel, open_any
 
@@ -68,7 +68,7 @@ def load(
     function_name: str | None = None,
     weights_dir: str | Path | None = None,
     num_threads: int | None = None,
-    loop_limit_s: float = LOOP_LIMIT_S,
+    limits: Limits = DEFAULT_LIMITS,
 ) -> MilModel | MilPipeline:
     """Load an ML Program, or a pipeline of them; arguments and errors as `MilModel.load`."""
     check_precision(precision)
@@ -77,7 +77,7 @@ def load(
     if kind not in PIPELINES:
         return MilModel.from_opened(
             opened, precision=precision, function_name=function_name, num_threads=num_threads,
-            loop_limit_s=loop_limit_s,
+            limits=limits,
         )  # fmt: skip
     if function_name is not None:
         raise MilError("a pipeline has no functions to choose from")
@@ -85,7 +85,7 @@ def load(
     models = [
         MilModel.from_opened(
             OpenedModel(spec=_stage(index, part), weights_dir=opened.weights_dir),
-            precision=precision, num_threads=num_threads, loop_limit_s=loop_limit_s,
+            precision=precision, num_threads=num_threads, limits=limits,
         )
         for index, part in enumerate(pipeline.models)
     ]  # fmt: skip

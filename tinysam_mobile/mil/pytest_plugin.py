@@ -28,7 +28,7 @@ def pytest_configure() -> None:
     _deps._IS_MACOS = True
     for name, module in list(sys.modules.items()):
         if name.partition(".")[0] == "coremltools" and hasattr(module, "_IS_MACOS"):
-            module._IS_MACOS = True
+            vars(module)["_IS_MACOS"] = True
 
 
 def pytest_unconfigure() -> None:
