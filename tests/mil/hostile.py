@@ -117,7 +117,8 @@ def _weights() -> Program:
     _blob(codes.attributes["val"], 35, (4, 4), 64 + 64 + 128)
     codes.outputs.add(name="q").type.CopyFrom(codes.attributes["val"].type)
     program.add_op("linear", {"x": "%x", "weight": "%w"}, ("l",), 11, (2, 4))
-    program.add_op("constexpr_lut_to_dense", {"indices": "%q", "lut": Const(np.ones((1, 1, 16, 1), np.float32))},
+    table = Const(np.ones((1, 1, 16, 1), np.float32))
+    program.add_op("constexpr_lut_to_dense", {"indices": "%q", "lut": table},
                    ("d",), 11, (4, 4))  # fmt: skip
     program.add_op("matmul", {"x": "%l", "y": "%d"}, ("y",), 11, (2, 4))
     return _finish(program, "y")
