@@ -183,10 +183,10 @@ def _affine(x: Tensor, output_height: int, output_width: int, **_: Any) -> float
 
 
 def _crop_resize(x: Tensor, target_height: int = 1, target_width: int = 1, **boxes: Any) -> float:
-    count = (boxes["roi"] if "roi" in boxes else boxes["boxes"]).shape[0]
+    count = len(boxes["roi"] if "roi" in boxes else boxes["boxes"])
     per_box = max(target_height * target_width, target_height * x.shape[-1])
     images = x.shape[0] if "roi" in boxes else 1
-    return count * images * x.shape[1] * per_box
+    return float(count * images * x.shape[1] * per_box)
 
 
 def _joined(values: Tensors, **_: Any) -> float:
