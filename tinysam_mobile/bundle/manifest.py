@@ -14,10 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 from tinysam_mobile.contract import spec
 from tinysam_mobile.contract.everything_settings import (
+    BOX_MARGIN,
     COARSE_FACTOR,
     CROP_NMS_THRESH,
+    DUPLICATE_IOUS,
     EVERYTHING_KEY,
+    MAX_WAITING_BYTES,
+    NEAR_IOU_SLACK,
     SECOND_ROUND_OFFSETS,
+    STABILITY_MARGIN_CELLS,
+    WINDOW_MARGIN_CELLS,
     everything_settings,
 )
 from tinysam_mobile.contract.spec import Component, Contract
@@ -27,11 +33,15 @@ from tinysam_mobile.version import __version__
 if TYPE_CHECKING:
     from tinysam_mobile.modeling.checkpoint import Checkpoint
 
-__all__ = ["SCHEMA_VERSION", "Artifact", "Manifest", "contract_data"]
+__all__ = ["RUNTIMES_KEY", "SCHEMA_VERSION", "Artifact", "Manifest", "contract_data"]
 
 SCHEMA_VERSION = 1
 """Of `manifest.json`; another one is refused."""
 LICENCE = "Apache-2.0"
+RUNTIMES_KEY = "runtimes"
+"""Of a manifest: the runtime's name in `artifacts` → the release that judges its files on the host, which the apps
+should run too.  Core ML's is that of the phone's iOS."""
+RUNTIME_PACKAGES = {"tflite": "ai-edge-litert", "executorch": "executorch"}
 TOOLS = ("torch", "coremltools", "litert-torch", "ai-edge-litert", "ai-edge-quantizer", "executorch", "numpy")
 
 
@@ -146,6 +156,7 @@ def contract_data(checkpoint: Checkpoint, contract: Contract) -> dict[str, Any]:
     return {
         "schema_version": SCHEMA_VERSION,
         "generator": {"name": "tinysam-mobile", "version": __version__, "tools": _tool_versions()},
+        RUNTIMES_KEY: _runtime_versions(),
         "licence": checkpoint.metadata.get("licence", LICENCE),
         "model": checkpoint.model.config.to_dict(),
         "checkpoint": {
@@ -165,13 +176,19 @@ def contract_data(checkpoint: Checkpoint, contract: Contract) -> dict[str, Any]:
 
 
 def _tool_versions() -> dict[str, str]:
-    versions = {}
-    for tool in TOOLS:
-        try:
-            versions[tool] = metadata.version(tool)
-        except metadata.PackageNotFoundError:
-            continue
-    return versions
+    return {tool: version for tool in TOOLS if (version := _installed(tool))}
+
+
+def _runtime_versions() -> dict[str, str]:
+    packages = RUNTIME_PACKAGES.items()
+    return {runtime: version for runtime, package in packages if (version := _installed(package))}
+
+
+def _installed(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def _signature_data(signature: spec.Signature) -> dict[str, Any]:
@@ -238,4 +255,12 @@ def _search_data() -> dict[str, Any]:
         "offsets": [list(offset) for offset in SECOND_ROUND_OFFSETS],
         "offset_unit": "x: width // points_per_side, y: height // points_per_side, pixels of the photo",
         "crop_nms_thresh": CROP_NMS_THRESH,
+        "fast": {
+            "near_iou_slack": NEAR_IOU_SLACK,
+            "window_margin_cells": WINDOW_MARGIN_CELLS,
+            "max_waiting_bytes": MAX_WAITING_BYTES,
+            "duplicate_ious": list(DUPLICATE_IOUS),
+            "box_margin": BOX_MARGIN,
+            "stability_margin_cells": STABILITY_MARGIN_CELLS,
+        },
     }
