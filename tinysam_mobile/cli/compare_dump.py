@@ -9,7 +9,7 @@ import click
 from tinysam_mobile.bundle.folder import Bundle
 from tinysam_mobile.cli.bound_options import bound_options, given_bounds
 from tinysam_mobile.cli.float_model import checkpoint_of
-from tinysam_mobile.cli.output import command_errors, progress
+from tinysam_mobile.cli.output import command_errors, progress, warn
 from tinysam_mobile.simulator.registry import open_model
 
 __all__ = ["command"]
@@ -60,7 +60,7 @@ def command(
     """
     from tinysam_mobile.cli.parity_output import finish
     from tinysam_mobile.device.fixtures import read_fixtures
-    from tinysam_mobile.device.judge_dumps import check_fixtures, judge_dump
+    from tinysam_mobile.device.judge_dumps import check_fixtures, judge_dump, run_warnings
     from tinysam_mobile.parity.report_data import ParityReport, environment
 
     bundle, fixtures = Bundle.open(bundle_path), read_fixtures(fixtures_path)
@@ -72,6 +72,8 @@ def command(
         info, side = judge_dump(
             reference, bundle, fixtures, dump_path, overrides=given_bounds(), progress=say
         )
+    for warning in run_warnings(bundle, info):
+        warn(warning)
     report = ParityReport(
         title=f"{bundle_path.name} on {info.device_model}",
         reference={"name": loaded.name, "sha256": loaded.sha256},

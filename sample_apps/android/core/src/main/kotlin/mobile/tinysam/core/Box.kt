@@ -40,6 +40,9 @@ internal fun flatBoxes(boxes: List<Box>): FloatArray {
     return flat
 }
 
+/** IoU of two boxes, measured as by [suppressOverlaps]. */
+internal fun iouOf(first: Box, second: Box): Float = intersectionOverUnion(flatBoxes(listOf(first, second)), 1, 0)
+
 private const val BOX_NUMBERS = 4
 
 private fun intersectionOverUnion(boxes: FloatArray, first: Int, second: Int): Float {

@@ -13,30 +13,44 @@ data class SegmentedObject(
     val maskIndex: Int,
 )
 
+/** A mask that passed both thresholds: at full size as `runs`, or `waiting` for it, with a box right to about a pixel. */
+internal data class Candidate(
+    val runs: RunLengths?,
+    val waiting: LogitWindow?,
+    val box: Box,
+    val score: Float,
+    val stability: Float,
+    val point: PhotoPoint,
+    val maskIndex: Int,
+) {
+    /** Null for an empty mask and for one that waits. */
+    fun objectOrNull(): SegmentedObject? =
+        runs?.takeIf { it.area > 0 }?.let { SegmentedObject(it, box, score, stability, point, maskIndex) }
+}
+
+/** Box NMS by predicted IoU; of equal scores the earlier candidate stays. */
+internal fun suppressed(found: List<Candidate>, iouThreshold: Double): List<Candidate> {
+    val scores = FloatArray(found.size) { found[it].score }
+    return suppressOverlaps(flatBoxes(found.map { it.box }), scores, iouThreshold.toFloat()).map { found[it] }
+}
+
 /**
- * Decides which masks of a point survive, in the official order: predicted IoU, then stability over the whole
- * photo, then what the survivors cover with a high score.
+ * Decides which masks of a point survive, and remembers what the survivors cover with a high score.
  *
- * A mask that passes the first threshold is taken to full size row by row, and only where it can be above a cut:
- * no mask or logits of full size are held, whatever the photo.
+ * `watched` are points of the photo, of which the pixel under them counts.
  */
-internal class CandidateJudge(
+internal abstract class CandidateJudge(
     private val upscaler: MaskUpscaler,
-    private val geometry: Geometry,
     private val settings: EverythingSettings,
-    maskThreshold: Double,
     private val watched: List<PhotoPoint>,
 ) {
-    private val threshold = maskThreshold.toFloat()
-    private val cuts = StabilityCuts(maskThreshold, settings.stabilityScoreOffset)
-    private val lowestCut = minOf(threshold, cuts.outer, cuts.inner)
     private val covered = BooleanArray(watched.size)
 
-    /** The watched points whose pixel no survivor covers with a logit above the high-score threshold. */
-    fun uncovered(): List<PhotoPoint> = watched.filterIndexed { i, _ -> !covered[i] }
+    /** Whether a survivor covers watched point `index` with a logit above the high-score threshold. */
+    fun isCovered(index: Int): Boolean = covered[index]
 
     /** The survivors among the masks of `point`, the answer's prompt number `row`. */
-    fun survivors(answer: DecoderAnswer, row: Int, point: PhotoPoint): List<SegmentedObject> {
+    fun survivors(answer: DecoderAnswer, row: Int, point: PhotoPoint): List<Candidate> {
         val scores = answer.scores(row)
         return scores.indices.mapNotNull { i ->
             if (scores[i] > settings.predIouThresh.toFloat()) {
@@ -47,7 +61,48 @@ internal class CandidateJudge(
         }
     }
 
-    private fun judge(logits: FloatArray, score: Float, point: PhotoPoint, index: Int): SegmentedObject? {
+    /** A mask that passed the first threshold; null if it is not stable. */
+    protected abstract fun judge(logits: FloatArray, score: Float, point: PhotoPoint, index: Int): Candidate?
+
+    /** Drops duplicates if the candidates take too much memory to wait for the end. */
+    abstract fun thin(found: List<Candidate>): List<Candidate>
+
+    /** Box NMS, then full-size masks and boxes of what is left; empty masks are dropped. */
+    abstract fun finish(found: List<Candidate>): List<SegmentedObject>
+
+    protected fun cover(logits: FloatArray) {
+        val high = settings.highScoreThresh.toFloat()
+        if (logits.none { it > high }) return
+        watched.forEachIndexed { i, point ->
+            covered[i] = covered[i] || upscaler.logitAt(logits, point.x.toInt(), point.y.toInt()) > high
+        }
+    }
+}
+
+/**
+ * Judges at full size in the official order: predicted IoU, then stability over the whole photo, then what the
+ * survivors cover.
+ *
+ * A mask that passes the first threshold is taken to full size row by row, and only where it can be above a cut:
+ * no mask or logits of full size are held, whatever the photo.
+ */
+internal class ExactJudge(
+    private val upscaler: MaskUpscaler,
+    private val geometry: Geometry,
+    private val settings: EverythingSettings,
+    maskThreshold: Double,
+    watched: List<PhotoPoint>,
+) : CandidateJudge(upscaler, settings, watched) {
+    private val threshold = maskThreshold.toFloat()
+    private val cuts = StabilityCuts(maskThreshold, settings.stabilityScoreOffset)
+    private val lowestCut = minOf(threshold, cuts.outer, cuts.inner)
+
+    override fun thin(found: List<Candidate>) = found
+
+    override fun finish(found: List<Candidate>) =
+        suppressed(found, settings.boxNmsThresh).mapNotNull { it.objectOrNull() }
+
+    override fun judge(logits: FloatArray, score: Float, point: PhotoPoint, index: Int): Candidate? {
         val window = upscaler.windowAbove(logits, lowestCut) ?: EMPTY_WINDOW
         val builder = RunLengthBuilder(
             geometry.height,
@@ -71,15 +126,7 @@ internal class CandidateJudge(
         if (!(stability >= settings.stabilityScoreThresh.toFloat())) return null
         cover(logits)
         val runs = builder.build(window.rows.last + 1)
-        return SegmentedObject(runs, runs.box, score, stability, point, index)
-    }
-
-    private fun cover(logits: FloatArray) {
-        val high = settings.highScoreThresh.toFloat()
-        if (logits.none { it > high }) return
-        watched.forEachIndexed { i, point ->
-            covered[i] = covered[i] || upscaler.logitAt(logits, point.x.toInt(), point.y.toInt()) > high
-        }
+        return Candidate(runs, null, runs.box, score, stability, point, index)
     }
 
     private companion object {

@@ -16,7 +16,7 @@ class EverythingResult(
 
 /**
  * Finds every object of a photo: flat (Segment Anything, section 3) or hierarchical (TinySAM, section 3.4), with
- * the host's `mode="exact"`, that is the official generator's points, order and survivors.
+ * the points, order and survivors of the host's `segment/everything.py` in the same mode.
  *
  * `progress` is called after each decoder call, `isCancelled` asked before it; a search that is cancelled or out
  * of budget returns what it found so far.
@@ -36,8 +36,7 @@ class EverythingGenerator(
 
     fun generate(photo: EncodedPhoto): EverythingResult {
         val search = Search(photo)
-        val found = if (settings.hierarchical) search.hierarchical() else search.flat()
-        val apart = suppressed(found, scores(found), settings.boxNmsThresh).filter { it.runs.area > 0 }
+        val apart = if (settings.hierarchical) search.hierarchical() else search.flat()
         val cleaned = if (settings.minRegionArea > 0) clean(apart) else apart
         return EverythingResult(
             objects = byFallingScore(scores(cleaned)).map { cleaned[it] },
@@ -58,31 +57,78 @@ class EverythingGenerator(
 
         /** Survivors of round 2 come first in ties. */
         fun hierarchical(): List<SegmentedObject> {
-            val search = predictor.manifest.search
-            val judge = judge(lattice.secondRound(settings.pointsPerSide, search))
-            val first = decode(judge, lattice.coarse(settings.pointsPerSide, search), round = 1)
-            return decode(judge, judge.uncovered(), round = 2) + first
+            val rules = predictor.manifest.search
+            val coarse = lattice.coarseLattice(settings.pointsPerSide, rules)
+            val fine = lattice.secondRoundLattice(settings.pointsPerSide, rules)
+            val judge = judge(fine.map { it.point })
+            val first = decode(judge, coarse, round = 1)
+            val open = fine.filterIndexed { i, _ -> !judge.isCovered(i) }
+            val second =
+                when (settings.mode) {
+                    EverythingMode.EXACT -> decode(judge, open, round = 2).candidates
+                    EverythingMode.FAST -> refine(judge, coarse, first, open)
+                }
+            return judge.finish(second + first.candidates)
         }
 
-        fun flat(): List<SegmentedObject> =
-            decode(judge(emptyList()), lattice.grid(settings.pointsPerSide), round = 1)
+        /**
+         * The white points of a chessboard, then the black ones that may have a mask: those beside a point whose
+         * score came near to the threshold, and those of which nothing is known, since all around them is covered.
+         */
+        private fun refine(
+            judge: CandidateJudge,
+            coarse: List<LatticePoint>,
+            first: Decoded,
+            open: List<LatticePoint>,
+        ): List<Candidate> {
+            val (white, black) = open.partition { it.isWhite }
+            val second = decode(judge, white, round = 2)
+            val enough = (settings.predIouThresh - settings.fast.nearIouSlack).toFloat()
+            val known = (coarse + white).map { it.column to it.row }
+            val scores = first.bestScores + second.bestScores
+            val near = known.filterIndexed { i, _ -> scores[i] > enough }.toSet()
+            val all = known.toSet()
+            val chosen = black.filter { it.isBeside(near) || !it.isBeside(all) }
+            return second.candidates + decode(judge, chosen, round = 2).candidates
+        }
 
-        private fun judge(watched: List<PhotoPoint>) =
-            CandidateJudge(upscaler, photo.geometry, settings, predictor.manifest.maskThreshold, watched)
+        fun flat(): List<SegmentedObject> {
+            val judge = judge(emptyList())
+            val grid = lattice.grid(settings.pointsPerSide).map { LatticePoint(it, 0, 0) }
+            return judge.finish(decode(judge, grid, round = 1).candidates)
+        }
 
-        private fun decode(judge: CandidateJudge, points: List<PhotoPoint>, round: Int): List<SegmentedObject> {
-            val found = ArrayList<SegmentedObject>()
+        private fun judge(watched: List<PhotoPoint>): CandidateJudge {
+            val threshold = predictor.manifest.maskThreshold
+            return when (settings.mode) {
+                EverythingMode.EXACT -> ExactJudge(upscaler, photo.geometry, settings, threshold, watched)
+
+                EverythingMode.FAST -> {
+                    val extent = LowResolutionExtent(photo.geometry, predictor.manifest.sizes.maskSize)
+                    FastJudge(upscaler, extent, settings, threshold, watched)
+                }
+            }
+        }
+
+        private fun decode(judge: CandidateJudge, lattice: List<LatticePoint>, round: Int): Decoded {
+            val points = lattice.map { it.point }
+            var found = emptyList<Candidate>()
+            val bestScores = FloatArray(points.size)
             var decoded = 0
             for (batch in points.chunked(predictor.manifest.sizes.batch)) {
                 if (mustStop()) break
                 val answer = predictor.decodeClicks(photo, batch.map { PromptPoint(it.x, it.y) })
                 decoderCalls++
                 visited += batch
-                batch.forEachIndexed { row, point -> found += judge.survivors(answer, row, point) }
+                batch.forEachIndexed { row, point ->
+                    bestScores[decoded + row] = answer.scores(row).max()
+                    found = found + judge.survivors(answer, row, point)
+                }
+                found = judge.thin(found)
                 decoded += batch.size
                 progress(SearchProgress(round, decoded, points.size, found.size))
             }
-            return found
+            return Decoded(found, bestScores)
         }
 
         private fun mustStop(): Boolean {
@@ -95,6 +141,9 @@ class EverythingGenerator(
             return end != SearchEnd.COMPLETE
         }
     }
+
+    /** The survivors of some points, and of each point's masks the best predicted IoU. */
+    private class Decoded(val candidates: List<Candidate>, val bestScores: FloatArray)
 
     /** Fills small holes and drops small islands, then NMS that prefers masks which needed neither. */
     private fun clean(objects: List<SegmentedObject>): List<SegmentedObject> {

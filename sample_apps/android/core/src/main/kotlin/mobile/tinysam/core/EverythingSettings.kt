@@ -1,5 +1,17 @@
 package mobile.tinysam.core
 
+/** How everything mode searches. */
+enum class EverythingMode {
+    /** The official generator's points, order and survivors. */
+    EXACT,
+
+    /**
+     * Judges masks on their low-resolution logits, skips points beside which nothing was found, and takes only what
+     * is left in the end to full size.
+     */
+    FAST,
+}
+
 /**
  * Thresholds and grid of everything mode; [of] takes them from the manifest.
  *
@@ -15,6 +27,8 @@ data class EverythingSettings(
     val highScoreThresh: Double,
     val boxNmsThresh: Double,
     val cropNmsThresh: Double,
+    val fast: FastSearch,
+    val mode: EverythingMode = EverythingMode.FAST,
     val minRegionArea: Int = 0,
     val maxDecoderCalls: Int? = null,
     val budgetMs: Double? = null,
@@ -31,6 +45,7 @@ data class EverythingSettings(
                 highScoreThresh = thresholds.highScoreThresh,
                 boxNmsThresh = thresholds.boxNmsThresh,
                 cropNmsThresh = manifest.search.cropNmsThresh,
+                fast = manifest.search.fast,
             )
         }
     }

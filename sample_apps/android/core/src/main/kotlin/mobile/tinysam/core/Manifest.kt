@@ -19,7 +19,8 @@ object Contract {
 /**
  * A bundle's `manifest.json`: all numbers of the method.  [parseManifest] reads it.
  *
- * `padValue` fills the S frame beyond the photo; `maskThreshold` is a logit; `masksPerPrompt` is 3 in SAM.
+ * `padValue` fills the S frame beyond the photo; `maskThreshold` is a logit; `masksPerPrompt` is 3 in SAM;
+ * `runtimes` has the release of each runtime that judged the files on the host, by `artifacts[].runtime`.
  */
 data class Manifest(
     val sizes: ModelSizes,
@@ -32,6 +33,7 @@ data class Manifest(
     val checkpointSha256: String?,
     val entryPoints: Map<String, EntryPoint>,
     val artifacts: List<Artifact>,
+    val runtimes: Map<String, String>,
 ) {
     /** The artifact of a runtime for a component; throws [ManifestException] that lists what there is. */
     fun artifact(runtime: String, component: String): Artifact =
@@ -82,7 +84,30 @@ data class EverythingThresholds(
  * How everything mode searches: round 1 uses every `coarseFactor`-th point of the grid, round 2 goes around them
  * by `offsets` (x, y of each), and `cropNmsThresh` belongs to the NMS after small regions are cleaned.
  */
-data class EverythingSearch(val coarseFactor: Int, val offsets: List<Pair<Int, Int>>, val cropNmsThresh: Double)
+data class EverythingSearch(
+    val coarseFactor: Int,
+    val offsets: List<Pair<Int, Int>>,
+    val cropNmsThresh: Double,
+    val fast: FastSearch,
+)
+
+/**
+ * What the fast mode may leave out; the host's `segment/everything.py` says why each is as it is.
+ *
+ * A point of the second round's chessboard is decoded if a neighbour's best predicted IoU lacks at most
+ * `nearIouSlack`.  `windowMarginCells` are kept around a mask that waits for its full size; beyond `maxWaitingBytes`
+ * of them near-duplicates go early, above `duplicateIous` one after the other.  Rough boxes decide over an overlap
+ * only `boxMargin` away from the threshold, and a rough stability is measured again if it is nearer than
+ * `stabilityMarginCells` over √cells.
+ */
+data class FastSearch(
+    val nearIouSlack: Double,
+    val windowMarginCells: Int,
+    val maxWaitingBytes: Long,
+    val duplicateIous: List<Double>,
+    val boxMargin: Double,
+    val stabilityMarginCells: Double,
+)
 
 /** An entry point's tensors, in the order in which a .pte takes and returns them. */
 data class EntryPoint(val inputs: List<TensorSpec>, val outputs: List<TensorSpec>)
@@ -94,7 +119,7 @@ data class TensorSpec(val name: String, val shape: List<Int>, val dtype: String)
 
 /**
  * One converted file; `path` is relative to the bundle, with forward slashes.  `entryPoints` maps the contract's
- * names to those inside the file.
+ * names to those inside the file.  `backend` is what a .pte was lowered to.
  */
 data class Artifact(
     val runtime: String,
@@ -103,6 +128,7 @@ data class Artifact(
     val path: String,
     val entryPoints: Map<String, String>,
     val sha256: String,
+    val backend: String? = null,
 ) {
     /** The file's name for an entry point of the contract; throws [ManifestException] if it has none. */
     fun entryPoint(name: String): String =

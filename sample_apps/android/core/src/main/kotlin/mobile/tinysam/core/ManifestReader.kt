@@ -41,6 +41,7 @@ fun parseManifest(text: String): Manifest {
         checkpointSha256 = root.fields("checkpoint").textOrNull("sha256"),
         entryPoints = entryPoints,
         artifacts = root.objects("artifacts").map(::readArtifact),
+        runtimes = root.fields("runtimes").let { it.keys.associateWith(it::text) },
     )
 }
 
@@ -160,6 +161,17 @@ private fun readSearch(fields: JsonFields) = EverythingSearch(
         it[0] to it[1]
     },
     cropNmsThresh = fields.number("crop_nms_thresh"),
+    fast = readFastSearch(fields.fields("fast")),
+)
+
+/** Also of a case of `everything_fast.json`. */
+internal fun readFastSearch(fields: JsonFields) = FastSearch(
+    nearIouSlack = fields.number("near_iou_slack"),
+    windowMarginCells = fields.positiveInteger("window_margin_cells"),
+    maxWaitingBytes = fields.positiveInteger("max_waiting_bytes").toLong(),
+    duplicateIous = fields.numbers("duplicate_ious").toList(),
+    boxMargin = fields.number("box_margin"),
+    stabilityMarginCells = fields.number("stability_margin_cells"),
 )
 
 private fun readArtifact(fields: JsonFields): Artifact {
@@ -175,5 +187,8 @@ private fun readArtifact(fields: JsonFields): Artifact {
         path = path,
         entryPoints = entryPoints.keys.associateWith(entryPoints::text),
         sha256 = sha256,
+        backend = if ("details" in fields.keys) fields.fields("details").textIfThere("backend") else null,
     )
 }
+
+private fun JsonFields.textIfThere(key: String): String? = if (key in keys) text(key) else null

@@ -33,17 +33,7 @@ class MaskUpscaler(private val geometry: Geometry, private val maskSize: Int, pr
      * known without computing it.
      */
     internal fun windowAbove(lowRes: FloatArray, cut: Float): PixelWindow? {
-        var (top, left, bottom, right) = intArrayOf(maskSize, maskSize, -1, -1)
-        for (y in 0 until maskSize) {
-            for (x in 0 until maskSize) {
-                if (lowRes[y * maskSize + x] > cut) {
-                    top = minOf(top, y)
-                    bottom = y
-                    left = minOf(left, x)
-                    right = maxOf(right, x)
-                }
-            }
-        }
+        val (top, bottom, left, right) = cellsAbove(lowRes, maskSize, cut)
         if (bottom < 0) return null
         val rows = rowAxis.readersOf(top, bottom)
         val columns = columnAxis.readersOf(left, right)
@@ -61,6 +51,20 @@ class MaskUpscaler(private val geometry: Geometry, private val maskSize: Int, pr
             weighRows(wide, starts, rowAxis.weights, y * MaskAxis.TAPS, row)
             action(y, row)
         }
+    }
+
+    /** The mask's run lengths, of which only the part that it may touch is made. */
+    internal fun runLengths(lowRes: FloatArray): RunLengths {
+        val window = windowAbove(lowRes, threshold) ?: PixelWindow(0 until 0, 0 until 0)
+        val builder = RunLengthBuilder(geometry.height, geometry.width, window.columns.first, window.columns.last + 1)
+        if (!window.rows.isEmpty()) {
+            val bits = ByteArray(window.width)
+            forEachRow(lowRes, window) { y, row ->
+                markAbove(row, threshold, bits, start = 0)
+                builder.addRow(y, bits, start = 0)
+            }
+        }
+        return builder.build(window.rows.last + 1)
     }
 
     /** The full-size logit at one pixel, equal to that of [forEachRow]. */

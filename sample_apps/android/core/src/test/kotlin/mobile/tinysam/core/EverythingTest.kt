@@ -42,6 +42,8 @@ class EverythingTest(@Suppress("unused") private val name: String, private val c
     companion object {
         @JvmStatic
         @Parameterized.Parameters(name = "{0}")
-        fun cases() = SharedFixtures.cases("everything")
+        fun cases() = listOf("everything", "everything_fast").flatMap { topic ->
+            SharedFixtures.cases(topic).map { (name, case) -> arrayOf("$topic: $name", case) }
+        }
     }
 }

@@ -1,4 +1,4 @@
-package mobile.tinysam.platform
+package mobile.tinysam.executorch
 
 import mobile.tinysam.core.Contract
 import mobile.tinysam.core.DecoderAnswer
@@ -10,6 +10,9 @@ import mobile.tinysam.core.Preprocessed
 import mobile.tinysam.core.SegmentationEngine
 import mobile.tinysam.core.TensorSpec
 import mobile.tinysam.core.directFloats
+import mobile.tinysam.platform.AppBundle
+import mobile.tinysam.platform.DECODER
+import mobile.tinysam.platform.ENCODER
 import org.pytorch.executorch.EValue
 import org.pytorch.executorch.Module
 import org.pytorch.executorch.Tensor
@@ -106,23 +109,27 @@ class ExecuTorchEngine private constructor(
     }
 
     companion object {
-        private const val RUNTIME = "executorch"
-
-        internal fun open(bundle: AppBundle, threads: Int): ExecuTorchEngine {
+        internal fun open(bundle: AppBundle, settings: ExecuTorch): ExecuTorchEngine {
             fun methods(component: String): Methods {
-                val artifact = bundle.manifest.artifact(RUNTIME, component)
+                val artifact = bundle.manifest.artifact(settings.runtime, component)
                 val path = bundle.file(artifact).path
                 try {
                     return Methods(
                         bundle.manifest,
-                        Module.load(path, Module.LOAD_MODE_MMAP, threads),
+                        Module.load(path, Module.LOAD_MODE_MMAP, settings.threads),
                         artifact.entryPoints,
                     )
                 } catch (error: RuntimeException) {
                     throw EngineException("ExecuTorch cannot load ${artifact.path}: ${error.message}", error)
                 }
             }
-            return ExecuTorchEngine(bundle.manifest, methods(ENCODER), methods(DECODER))
+            val encoder = methods(ENCODER)
+            try {
+                return ExecuTorchEngine(bundle.manifest, encoder, methods(DECODER))
+            } catch (error: EngineException) {
+                encoder.module.destroy()
+                throw error
+            }
         }
     }
 }

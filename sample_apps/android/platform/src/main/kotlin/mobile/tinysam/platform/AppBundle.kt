@@ -11,8 +11,6 @@ import mobile.tinysam.core.replay.FileTree
 import mobile.tinysam.core.replay.readText
 import java.io.File
 import java.io.IOException
-import java.nio.ByteBuffer
-import java.nio.channels.FileChannel
 
 /**
  * The bundle in the app's assets, where `tinysam-mobile bundle-for-app android` puts it.
@@ -20,7 +18,7 @@ import java.nio.channels.FileChannel
  * Throws [RecordingException] if there is none, [mobile.tinysam.core.ManifestException] for a damaged manifest,
  * and [EngineException] for an artifact that cannot be read.
  */
-class AppBundle(private val context: Context) {
+class AppBundle(val context: Context) {
     private val assets: AssetManager = context.assets
 
     val manifest: Manifest = parseManifest(assetFiles("").readText("manifest.json"))
@@ -30,21 +28,25 @@ class AppBundle(private val context: Context) {
 
     val hasFixtures: Boolean get() = assets.list("$FOLDER/fixtures").orEmpty().isNotEmpty()
 
-    /** The artifact mapped into memory; it must be stored uncompressed (`noCompress` in the app's build file). */
-    fun map(artifact: Artifact): ByteBuffer = reading(artifact) { path ->
-        assets.openFd(path).use { asset ->
-            asset.createInputStream().channel.use {
-                it.map(FileChannel.MapMode.READ_ONLY, asset.startOffset, asset.declaredLength)
-            }
-        }
-    }
+    /** Where the artifact is in the app's assets; it must be stored uncompressed (`noCompress` in the build file). */
+    fun assetPath(artifact: Artifact): String = "$FOLDER/${artifact.path}"
 
-    /** The artifact as a file on disk, for runtimes that open paths; copied once per version of the artifact. */
+    /** Where runtimes keep what they compiled; Android may empty it. */
+    val cache: File get() = File(context.cacheDir, FOLDER).apply { mkdirs() }
+
+    /**
+     * The artifact as a file on disk, for runtimes that open paths; copied once per version of the artifact.
+     *
+     * Files of artifacts that the app had before an update are deleted.
+     */
     fun file(artifact: Artifact): File {
-        val target = File(context.noBackupFilesDir, artifact.sha256)
+        val folder = File(context.noBackupFilesDir, FOLDER).apply { mkdirs() }
+        val known = manifest.artifacts.map { it.sha256 }.toSet()
+        folder.listFiles().orEmpty().filter { it.name !in known }.forEach { it.delete() }
+        val target = File(folder, artifact.sha256)
         if (target.exists()) return target
         return reading(artifact) { path ->
-            val partial = File.createTempFile("artifact", null, context.noBackupFilesDir)
+            val partial = File.createTempFile("artifact", null, folder)
             assets.open(path).use { source -> partial.outputStream().use(source::copyTo) }
             if (!partial.renameTo(target)) throw IOException("$partial could not be renamed to $target")
             target
@@ -52,7 +54,7 @@ class AppBundle(private val context: Context) {
     }
 
     private fun <T> reading(artifact: Artifact, read: (path: String) -> T): T = try {
-        read("$FOLDER/${artifact.path}")
+        read(assetPath(artifact))
     } catch (error: IOException) {
         throw EngineException("${artifact.path} cannot be read from the app's assets: ${error.message}", error)
     }

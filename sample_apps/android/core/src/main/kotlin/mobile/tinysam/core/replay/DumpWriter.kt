@@ -21,6 +21,7 @@ data class DeviceDescription(val model: String, val os: String, val appVersion: 
 /**
  * How the model ran.  `runtime` and `recipe` as in manifest.json, `computeUnit` the app's name for it, `loadMs`
  * until the models were ready, `artifactSha256` from the app's manifest by component; null where not known.
+ * `configuration` is release or debug: debug code is many times slower around the model.
  */
 data class RunDescription(
     val runtime: String,
@@ -32,6 +33,8 @@ data class RunDescription(
     val peakMemoryBytes: Long? = null,
     val thermalBefore: String = "unknown",
     val thermalAfter: String = "unknown",
+    val configuration: String = "unknown",
+    val runtimeVersion: String = "unknown",
 )
 
 /**
@@ -135,6 +138,8 @@ class DumpWriter(private val target: File) : Closeable {
         "peak_memory_bytes" to jsonOf(run.peakMemoryBytes),
         "thermal_before" to JsonText(run.thermalBefore),
         "thermal_after" to JsonText(run.thermalAfter),
+        "configuration" to JsonText(run.configuration),
+        "runtime_version" to JsonText(run.runtimeVersion),
         "artifact_sha256" to JsonObject(run.artifactSha256.mapValues { JsonText(it.value) }),
     )
 }

@@ -2,6 +2,7 @@ package mobile.tinysam.core.replay
 
 import mobile.tinysam.core.DecoderAnswer
 import mobile.tinysam.core.EncodedPhoto
+import mobile.tinysam.core.EverythingMode
 import mobile.tinysam.core.EverythingSettings
 import mobile.tinysam.core.Geometry
 import mobile.tinysam.core.ImageEmbedding
@@ -12,6 +13,7 @@ import mobile.tinysam.core.RecordingException
 import mobile.tinysam.core.SegmentationEngine
 import mobile.tinysam.core.directFloats
 import mobile.tinysam.core.json.JsonFields
+import mobile.tinysam.core.readFastSearch
 import java.nio.FloatBuffer
 
 /**
@@ -65,7 +67,7 @@ class EverythingCase(val photo: EncodedPhoto, val settings: EverythingSettings, 
             val geometry = Geometry.of(fields.integer("height"), fields.integer("width"), manifest.sizes.imageSize)
             return EverythingCase(
                 photo = EncodedPhoto(ImageEmbedding(directFloats(0)), geometry),
-                settings = readSettings(fields.fields("settings"), manifest),
+                settings = readSettings(fields, manifest),
                 engine =
                 RecordedClicks(
                     manifest = manifest,
@@ -77,7 +79,16 @@ class EverythingCase(val photo: EncodedPhoto, val settings: EverythingSettings, 
             )
         }
 
-        private fun readSettings(fields: JsonFields, manifest: Manifest) = EverythingSettings(
+        private fun readSettings(case: JsonFields, manifest: Manifest): EverythingSettings {
+            // Only cases of the fast mode have rules of it.
+            val isFast = "rules" in case.keys
+            return readThresholds(case.fields("settings"), manifest).copy(
+                mode = if (isFast) EverythingMode.FAST else EverythingMode.EXACT,
+                fast = if (isFast) readFastSearch(case.fields("rules")) else manifest.search.fast,
+            )
+        }
+
+        private fun readThresholds(fields: JsonFields, manifest: Manifest) = EverythingSettings(
             hierarchical = fields.flag("hierarchical"),
             pointsPerSide = fields.integer("points_per_side"),
             predIouThresh = fields.number("pred_iou_thresh"),
@@ -91,6 +102,7 @@ class EverythingCase(val photo: EncodedPhoto, val settings: EverythingSettings, 
             } else {
                 fields.number("crop_nms_thresh")
             },
+            fast = manifest.search.fast,
             minRegionArea = fields.integer("min_region_area"),
             maxDecoderCalls = fields.integerOrNull("max_decoder_calls"),
         )
