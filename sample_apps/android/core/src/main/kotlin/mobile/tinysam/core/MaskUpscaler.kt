@@ -16,13 +16,13 @@ class MaskUpscaler(private val geometry: Geometry, private val maskSize: Int, pr
     private val rowAxis = MaskAxis.of(maskSize, geometry.imageSize, geometry.validHeight, geometry.height)
     private val columnAxis = MaskAxis.of(maskSize, geometry.imageSize, geometry.validWidth, geometry.width)
 
-    /** The mask in pixels of the photo: where the full-size logit is above the threshold. */
-    fun mask(lowRes: FloatArray): Mask {
+    /** The mask in pixels of the photo: `inside` where the full-size logit is above the threshold. */
+    fun mask(lowRes: FloatArray, inside: Byte = Mask.INSIDE): Mask {
         val pixels = ByteArray(geometry.height * geometry.width)
         val window = windowAbove(lowRes, threshold)
         if (window != null) {
             forEachRow(lowRes, window) { y, row ->
-                markAbove(row, threshold, pixels, y * geometry.width + window.columns.first)
+                markAbove(row, threshold, pixels, y * geometry.width + window.columns.first, inside)
             }
         }
         return Mask(geometry.height, geometry.width, pixels)
@@ -110,9 +110,9 @@ private fun weighRows(wide: FloatArray, starts: IntArray, weights: FloatArray, f
     }
 }
 
-/** Writes 1 or 0 for each of `row`, whether it is above `cut`, into `pixels` from `start` on. */
-internal fun markAbove(row: FloatArray, cut: Float, pixels: ByteArray, start: Int) {
-    for (x in row.indices) pixels[start + x] = if (row[x] > cut) Mask.INSIDE else Mask.OUTSIDE
+/** Writes `inside` or 0 for each of `row`, whether it is above `cut`, into `pixels` from `start` on. */
+internal fun markAbove(row: FloatArray, cut: Float, pixels: ByteArray, start: Int, inside: Byte = Mask.INSIDE) {
+    for (x in row.indices) pixels[start + x] = if (row[x] > cut) inside else Mask.OUTSIDE
 }
 
 /** How many of `row` are above `cut`. */

@@ -44,3 +44,21 @@ private fun RgbImage.walk(orientation: Int): Triple<Int, Int, Int>? {
         else -> null
     }
 }
+
+/** A turn clockwise by `degrees`, and then a mirror from left to right. */
+data class Turn(val degrees: Int, val isMirrored: Boolean)
+
+/** What shows a photo of an EXIF `orientation` upright, for those who let others move the pixels. */
+fun uprightTurn(orientation: Int): Turn = when (orientation) {
+    MIRRORED -> Turn(0, true)
+    TURNED_HALF -> Turn(HALF, false)
+    FLIPPED -> Turn(HALF, true)
+    TRANSPOSED -> Turn(QUARTER, true)
+    TURNED_RIGHT -> Turn(QUARTER, false)
+    TRANSVERSED -> Turn(-QUARTER, true)
+    TURNED_LEFT -> Turn(-QUARTER, false)
+    else -> Turn(0, false)
+}
+
+private const val QUARTER = 90
+private const val HALF = 180

@@ -12,8 +12,8 @@ class Prediction(val logits: List<FloatArray>, val scores: FloatArray, private v
     /** Index of the mask to show. */
     val best: Int = bestOf(scores)
 
-    /** A mask in pixels of the photo, made at each call. */
-    fun mask(index: Int = best): Mask = upscaler.mask(logits[index])
+    /** A mask in pixels of the photo, made at each call; `inside` is its value there, such as [Mask.OPAQUE]. */
+    fun mask(index: Int = best, inside: Byte = Mask.INSIDE): Mask = upscaler.mask(logits[index], inside)
 }
 
 /**

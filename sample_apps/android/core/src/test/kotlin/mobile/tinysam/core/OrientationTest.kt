@@ -16,6 +16,22 @@ class OrientationTest(@Suppress("unused") private val name: String, private val 
         assertArrayEquals(case.bytes("upright"), upright.samples)
     }
 
+    @Test
+    fun `a turn and a mirror do the same`() {
+        val photo = case.photo("pixels")
+        val turn = uprightTurn(case.integer("orientation"))
+        val turned = when (turn.degrees) {
+            90 -> photo.upright(6)
+            180 -> photo.upright(3)
+            -90 -> photo.upright(8)
+            else -> photo
+        }
+        val made = if (turn.isMirrored) turned.upright(2) else turned
+        val upright = photo.upright(case.integer("orientation"))
+        assertEquals(upright.height to upright.width, made.height to made.width)
+        assertArrayEquals(upright.samples, made.samples)
+    }
+
     companion object {
         @JvmStatic
         @Parameterized.Parameters(name = "{0}")

@@ -2,13 +2,17 @@ package mobile.tinysam.platform
 
 import android.graphics.Bitmap
 import android.graphics.Color
+import android.graphics.Matrix
 import mobile.tinysam.core.LabelMap
 import mobile.tinysam.core.Mask
 import mobile.tinysam.core.PhotoResizer
 import mobile.tinysam.core.RGB_CHANNELS
 import mobile.tinysam.core.RgbImage
 import mobile.tinysam.core.RgbRows
+import mobile.tinysam.core.Turn
 import mobile.tinysam.core.objectColour
+import mobile.tinysam.core.uprightTurn
+import java.nio.ByteBuffer
 
 /**
  * A bitmap as the core reads it, row by row and without a copy of the whole.
@@ -56,25 +60,43 @@ val platformResizer =
         RgbImage.of(BitmapRows(Bitmap.createScaledBitmap(bitmap, width, height, true)))
     }
 
-/** The mask as a picture to lay over the photo: `colour` (ARGB) inside, transparent outside. */
-fun Mask.toBitmap(colour: Int): Bitmap {
-    val colours = IntArray(pixels.size) { if (pixels[it] == Mask.INSIDE) colour else Color.TRANSPARENT }
-    return Bitmap.createBitmap(colours, width, height, Bitmap.Config.ARGB_8888)
+/**
+ * The mask as a layer over the photo, a byte per pixel, to be drawn in any colour.
+ *
+ * The mask's pixels are the layer's, so make it with `inside` = [Mask.OPAQUE].
+ */
+fun Mask.toLayer(): Bitmap {
+    val layer = Bitmap.createBitmap(width, height, Bitmap.Config.ALPHA_8)
+    layer.copyPixelsFromBuffer(ByteBuffer.wrap(pixels))
+    return layer
 }
 
 /** The objects as a picture to lay over the photo, each in its colour with `alpha` (0 to 255). */
 fun LabelMap.toBitmap(alpha: Int): Bitmap {
     val palette = HashMap<Int, Int>()
-    val colours = IntArray(height * width) { index ->
-        val label = this[index]
-        if (label == 0) {
-            Color.TRANSPARENT
-        } else {
-            palette.getOrPut(label) {
-                val (red, green, blue) = objectColour(label - 1)
-                Color.argb(alpha, red, green, blue)
-            }
+    val bitmap = Bitmap.createBitmap(width, height, Bitmap.Config.ARGB_8888)
+    val row = IntArray(width)
+    for (y in 0 until height) {
+        for (x in 0 until width) {
+            val label = this[y * width + x]
+            row[x] = if (label == 0) Color.TRANSPARENT else palette.getOrPut(label) { colourOf(label, alpha) }
         }
+        bitmap.setPixels(row, 0, width, 0, y, width, 1)
     }
-    return Bitmap.createBitmap(colours, width, height, Bitmap.Config.ARGB_8888)
+    return bitmap
+}
+
+private fun colourOf(label: Int, alpha: Int): Int {
+    val (red, green, blue) = objectColour(label - 1)
+    return Color.argb(alpha, red, green, blue)
+}
+
+/** What turns a photo of an EXIF `orientation` upright; null where nothing is to do. */
+fun uprightMatrix(orientation: Int): Matrix? {
+    val turn = uprightTurn(orientation)
+    if (turn == Turn(0, false)) return null
+    val matrix = Matrix()
+    matrix.postRotate(turn.degrees.toFloat())
+    if (turn.isMirrored) matrix.postScale(-1f, 1f)
+    return matrix
 }
