@@ -25,6 +25,7 @@ __all__ = [
     "FormatRuntime",
     "format_named",
     "format_of",
+    "runtime_versions",
     "tool_versions",
 ]
 
@@ -94,7 +95,8 @@ class ArtifactFormat:
     every machine.  `distributions` are the PyPI packages behind it, the converter's first; `extra` installs
     them.  `only_function` is what the SDK calls the function of a file that has one, `recipes`
     what the format makes of each recipe.  `accelerator` is None
-    where the file is compiled for its backend ahead of time.
+    where the file is compiled for its backend ahead of time.  `app_distribution` is the PyPI package whose
+    release an app should ship, None where the phone's system has the runtime.
     """
 
     name: str
@@ -107,6 +109,7 @@ class ArtifactFormat:
     only_function: str
     recipes: Mapping[str, Capability]
     accelerator: Accelerator | None = None
+    app_distribution: str | None = None
 
     @property
     def default_runtime(self) -> str:
@@ -187,6 +190,7 @@ FORMATS: dict[str, ArtifactFormat] = {
         },
         distributions=("litert-torch", "ai-edge-litert", "ai-edge-quantizer"),
         extra="tflite",
+        app_distribution="ai-edge-litert",
         only_function="serving_default",
         recipes={
             "fp32": _has("float32"),
@@ -227,6 +231,7 @@ FORMATS: dict[str, ArtifactFormat] = {
         },
         distributions=("executorch",),
         extra="executorch",
+        app_distribution="executorch",
         only_function="forward",
         recipes={
             "fp32": _has("float32"),
@@ -258,6 +263,12 @@ def format_named(name: str) -> ArtifactFormat:
 def format_of(path: Path) -> ArtifactFormat | None:
     """Return the format whose suffix `path` has, in any case; None if it has none of them."""
     return next((fmt for fmt in FORMATS.values() if path.suffix.lower() == fmt.suffix), None)
+
+
+def runtime_versions() -> dict[str, str]:
+    """Return format → the release that runs it here, of the formats whose runtime an app ships itself."""
+    shipped = {fmt.name: fmt.app_distribution for fmt in FORMATS.values() if fmt.app_distribution}
+    return {name: version for name, d in shipped.items() if (version := package_version(d)) is not None}
 
 
 def tool_versions() -> dict[str, str]:

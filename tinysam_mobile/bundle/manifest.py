@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tinysam_mobile.artifacts.formats import tool_versions
+from tinysam_mobile.artifacts.formats import runtime_versions, tool_versions
 from tinysam_mobile.bundle.rules_text import (
     filter_text,
     frame_text,
@@ -22,10 +22,16 @@ from tinysam_mobile.bundle.rules_text import (
 )
 from tinysam_mobile.contract import spec
 from tinysam_mobile.contract.everything_settings import (
+    BOX_MARGIN,
     COARSE_FACTOR,
     CROP_NMS_THRESH,
+    DUPLICATE_IOUS,
     EVERYTHING_KEY,
+    MAX_WAITING_BYTES,
+    NEAR_IOU_SLACK,
     SECOND_ROUND_OFFSETS,
+    STABILITY_MARGIN_CELLS,
+    WINDOW_MARGIN_CELLS,
     everything_settings,
 )
 from tinysam_mobile.contract.rules import Rules
@@ -36,10 +42,13 @@ from tinysam_mobile.version import __version__
 if TYPE_CHECKING:
     from tinysam_mobile.modeling.checkpoint import Checkpoint
 
-__all__ = ["SCHEMA_VERSION", "Artifact", "Manifest", "contract_data"]
+__all__ = ["RUNTIMES_KEY", "SCHEMA_VERSION", "Artifact", "Manifest", "contract_data"]
 
 SCHEMA_VERSION = 1
 """Of `manifest.json`; another one is refused."""
+RUNTIMES_KEY = "runtimes"
+"""Of a manifest: the runtime's name in `artifacts` → the release that judges its files on the host, which the
+apps should run too.  Core ML's is that of the phone's iOS."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,6 +186,7 @@ def contract_data(checkpoint: Checkpoint, contract: Contract) -> dict[str, Any]:
     return {
         "schema_version": SCHEMA_VERSION,
         "generator": {"name": "tinysam-mobile", "version": __version__, "tools": tool_versions()},
+        RUNTIMES_KEY: runtime_versions(),
         "family": checkpoint.family.name,
         "licence": checkpoint.licence,
         "restriction": checkpoint.family.restriction,
@@ -252,4 +262,12 @@ def _search_data() -> dict[str, Any]:
         "offsets": [list(offset) for offset in SECOND_ROUND_OFFSETS],
         "offset_unit": "x: width // points_per_side, y: height // points_per_side, pixels of the photo",
         "crop_nms_thresh": CROP_NMS_THRESH,
+        "fast": {
+            "near_iou_slack": NEAR_IOU_SLACK,
+            "window_margin_cells": WINDOW_MARGIN_CELLS,
+            "max_waiting_bytes": MAX_WAITING_BYTES,
+            "duplicate_ious": list(DUPLICATE_IOUS),
+            "box_margin": BOX_MARGIN,
+            "stability_margin_cells": STABILITY_MARGIN_CELLS,
+        },
     }

@@ -34,7 +34,9 @@ class App:
 
 
 APPS = {
-    "ios": App(needs="coreml", also=("executorch",), resources=Path("sample_apps/ios/App/Resources/TinySAM")),
+    "ios": App(
+        needs="coreml", also=("executorch",), resources=Path("sample_apps/ios/App/Resources/Model/bundle")
+    ),
     "android": App(
         needs="tflite",
         also=("executorch",),

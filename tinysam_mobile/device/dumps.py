@@ -61,7 +61,8 @@ class DumpInfo:
 
     `latency_ms` maps `LATENCY_STEPS` to one figure per call; `peak_memory_bytes`, `load_ms` and `threads` are
     None where the app could not tell.  `artifact_sha256` maps encoder and decoder to the hashes in the
-    manifest that the app carries.
+    manifest that the app carries.  `configuration` is how the app was built, `release` or `debug`, and
+    `runtime_version` the release of the runtime in it; None where the app could not tell.
     """
 
     device_model: str
@@ -77,6 +78,8 @@ class DumpInfo:
     peak_memory_bytes: int | None
     latency_ms: Mapping[str, list[float]]
     artifact_sha256: Mapping[str, str]
+    configuration: str | None = None
+    runtime_version: str | None = None
 
 
 class Dump:
@@ -235,6 +238,8 @@ def _read_info(archive: zipfile.ZipFile, fixtures: FixtureSet, specs: Mapping[st
         ),
         latency_ms={step: _latencies(latency, step) for step in latency.keys},
         artifact_sha256={key: hashes.text(key) for key in hashes.keys},
+        configuration=run.text("configuration") if run.has("configuration") else None,
+        runtime_version=run.text("runtime_version") if run.has("runtime_version") else None,
     )
 
 

@@ -9,6 +9,13 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from tinysam_mobile.contract.everything_settings import (
+    BOX_MARGIN,
+    DUPLICATE_IOUS,
+    MAX_WAITING_BYTES,
+    STABILITY_MARGIN_CELLS,
+    WINDOW_MARGIN_CELLS,
+)
 from tinysam_mobile.contract.spec import MASK_THRESHOLD
 from tinysam_mobile.imaging.masks import (
     RunLengths,
@@ -33,7 +40,7 @@ Floats = NDArray[np.float32]
 class LogitWindow:
     """What decides where a low-resolution mask is: its f16 `logits` from `corner` (row, column) on.
 
-    It reaches `MARGIN` cells beyond the last one above the threshold.  Farther out a pixel averages over
+    It reaches `WINDOW_MARGIN_CELLS` cells beyond the last one above the threshold.  Farther out a pixel averages over
     cells below it only, whatever they are.
     """
 
@@ -57,15 +64,11 @@ class LogitWindow:
         return mask
 
 
-MARGIN = 3
-"""Cells that a pixel reads, in each direction."""
-
-
 def _span(above: Any) -> slice:
     places = np.flatnonzero(above)
     if not len(places):
         return slice(0, 0)
-    return slice(max(int(places[0]) - MARGIN, 0), int(places[-1]) + 1 + MARGIN)
+    return slice(max(int(places[0]) - WINDOW_MARGIN_CELLS, 0), int(places[-1]) + 1 + WINDOW_MARGIN_CELLS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,18 +180,6 @@ def as_box(row: NDArray[np.int64]) -> Box:
     """A row of four numbers as plain integers."""
     x0, y0, x1, y1 = (int(value) for value in row)
     return x0, y0, x1, y1
-
-
-MAX_WAITING_BYTES = 256 * 2**20
-"""Of low-resolution logits; beyond that near-duplicates go before all candidates are known."""
-DUPLICATE_IOUS = (0.97, 0.9, 0.8)
-"""Box IoUs above which duplicates go then, one after the other until it is enough.  A candidate that goes
-would have stayed only if the one above it is itself suppressed later by a third that spares it."""
-BOX_MARGIN = 0.2
-"""Rough boxes decide over an overlap only if it is this far from the threshold; else full-size boxes do."""
-STABILITY_MARGIN_CELLS = 1.0
-"""A low-resolution stability is measured again at full size if it is nearer to the threshold than this over
-the square root of the mask's area in cells: it is wrong by cells along the outline."""
 
 
 class FastJudge:

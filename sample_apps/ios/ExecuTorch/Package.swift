@@ -9,7 +9,7 @@ let package = Package(
     dependencies: [
         .package(name: "TinySAMKit", path: ".."),
         // The version that makes the .pte files: a runtime reads those of its own release and before.
-        .package(url: "https://github.com/pytorch/executorch.git", branch: "swiftpm-1.5.1"),
+        .package(url: "https://github.com/pytorch/executorch.git", branch: "swiftpm-1.5.0"),
     ],
     targets: [
         .target(

@@ -77,6 +77,37 @@ public struct MaskUpscaler: Sendable {
         }
     }
 
+    /// The full-size logit at one pixel.
+    func logit(of logits: UnsafeBufferPointer<Float>, row: Int, column: Int) -> Float {
+        let (rowWeights, columnWeights) = (rows.weights(of: row), columns.weights(of: column))
+        var total: Float = 0
+        for tap in 0..<MaskAxis.taps {
+            let start = rows.input(row, tap) * maskSize
+            let wide =
+                columnWeights.x * logits[start + columns.input(column, 0)]
+                + columnWeights.y * logits[start + columns.input(column, 1)]
+                + columnWeights.z * logits[start + columns.input(column, 2)]
+            total += rowWeights[tap] * wide
+        }
+        return total
+    }
+
+    /// The run lengths of the mask above `threshold`, of which only the part that it may touch is made.
+    func runLengths(of logits: UnsafeBufferPointer<Float>, above threshold: Float) -> RunLengths {
+        let window = window(of: logits, above: threshold)
+        let width = window.columns.count
+        let pixels = [UInt8](unsafeUninitializedCapacity: window.size.area) { pixels, count in
+            forEachRow(of: logits, in: window) { y, row in
+                let start = (y - window.rows.lowerBound) * width
+                for x in 0..<width { pixels[start + x] = row[x] > threshold ? 1 : 0 }
+            }
+            count = window.size.area
+        }
+        return pixels.withUnsafeBufferPointer {
+            RunLengths(window: window, pixels: $0, size: originalSize)
+        }
+    }
+
     /// Resizes along the rows only: (rows.count, m) → f32 (rows.count, columns.count).
     private func widened(
         _ logits: UnsafePointer<Float>, rows read: ClosedRange<Int>, columns window: Range<Int>
