@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 import yaml
 
+from tests import xcode_project, xcode_strings
 from tinysam_mobile.device.app_resources import APPS
 
 ROOT = Path(__file__).parents[2]
@@ -128,3 +131,107 @@ def test_an_ipad_may_be_held_in_all_four_ways() -> None:
     assert "2" in TARGET["settings"]["base"]["TARGETED_DEVICE_FAMILY"].split(",")
     ways = TARGET["info"]["properties"]["UISupportedInterfaceOrientations~ipad"]
     assert len(set(ways)) == 4
+
+
+def test_the_checked_in_project_is_that_of_project_yml() -> None:
+    for path, text in xcode_project.files().items():
+        assert path.read_text("utf-8") == text, "run python -m tests.xcode_project"
+
+
+TOKEN = re.compile(r'\s*(?:"((?:[^"\\]|\\.)*)"|([\w./]+)|([{}()=;,]))')
+
+
+def parsed(text: str) -> Any:
+    """A property list in the old format, read by a parser that shares nothing with the writer."""
+    assert text.startswith("// !$*UTF8*$!\n")
+    found = TOKEN.findall(text.partition("\n")[2])
+    tokens = iter([("text", quoted or plain) if not mark else (mark, mark) for quoted, plain, mark in found])
+
+    def value(token: tuple[str, str]) -> Any:
+        kind, word = token
+        if kind == "{":
+            items = {}
+            while (name := next(tokens))[0] != "}":
+                assert next(tokens)[0] == "="
+                items[name[1]] = value(next(tokens))
+                assert next(tokens)[0] == ";"
+            return items
+        if kind == "(":
+            listed = []
+            while (first := next(tokens))[0] != ")":
+                listed.append(value(first))
+                assert next(tokens)[0] == ","
+            return listed
+        assert kind == "text"
+        return word
+
+    return value(next(tokens))
+
+
+def test_nothing_in_the_project_is_missing() -> None:
+    project = parsed((xcode_project.PROJECT / "project.pbxproj").read_text("utf-8"))
+    objects = project["objects"]
+    assert objects[project["rootObject"]]["isa"] == "PBXProject"
+    text = str(project)
+    named = set(re.findall(r"\b[0-9A-F]{24}\b", text))
+    assert named == set(objects), "a key without an object, or an object that nothing names"
+    swift = {o["path"] for o in objects.values() if o.get("lastKnownFileType") == "sourcecode.swift"}
+    assert swift == {path.name for path in (APP / "Sources").glob("*.swift")}
+    built = {o["fileRef"] for o in objects.values() if o["isa"] == "PBXBuildFile" and "fileRef" in o}
+    for identifier, o in objects.items():
+        if o.get("lastKnownFileType") in ("sourcecode.swift", "folder", "text.json.xcstrings"):
+            assert identifier in built, f"{o['path']} is in no build phase"
+            assert (APP / o["path"]).exists() or (APP / "Sources" / o["path"]).exists()
+
+
+def test_run_of_the_checked_in_project_builds_release() -> None:
+    scheme = ElementTree.parse(xcode_project.PROJECT / "xcshareddata" / "xcschemes" / "TinySAM.xcscheme")
+    launch = scheme.find("LaunchAction")
+    assert launch is not None
+    assert launch.attrib["buildConfiguration"] == "Release"
+
+
+def test_every_text_of_the_app_is_in_its_catalog() -> None:
+    assert xcode_strings.CATALOG.read_text("utf-8") == xcode_strings.catalog(), (
+        "run python -m tests.xcode_strings"
+    )
+    assert len(xcode_strings.texts()) > 30
+    info = json.loads((APP / "InfoPlist.xcstrings").read_text("utf-8"))
+    english = {
+        key: entry["localizations"]["en"]["stringUnit"]["value"] for key, entry in info["strings"].items()
+    }
+    properties = TARGET["info"]["properties"]
+    assert english == {key: properties[key] for key in english}
+
+
+def test_the_packages_at_the_root_and_of_the_app_are_the_same() -> None:
+    def libraries(text: str) -> set[str]:
+        return set(re.findall(r"\.library\(name: \"(\w+)\"", text))
+
+    assert libraries(package("")) == libraries(package("Package.swift"))
+    for path in re.findall(r'path: "([^"]+)"', package("")):
+        assert (ROOT / path).is_dir()
+    for line in ("swift-tools-version: 6.0", "platforms: [.iOS(.v18), .macOS(.v15)]", "[.v6]"):
+        assert line in package("")
+        assert line in package("Package.swift")
+
+
+def test_touches_arrive_all_over_the_photo() -> None:
+    """Offsets do not move what takes touches: without a frame a landscape photo's lower part is dead."""
+    canvas = (APP / "Sources" / "PhotoCanvas.swift").read_text("utf-8")
+    frame = canvas.index("width: geometry.size.width, height: geometry.size.height")
+    assert frame < canvas.index(".contentShape(") < canvas.index(".onTapGesture")
+
+
+def test_photos_are_made_smaller_and_upright_while_they_are_decoded() -> None:
+    files = (IOS / "Sources" / "TinySAMCoreML" / "PhotoFiles.swift").read_text("utf-8")
+    assert "kCGImageSourceCreateThumbnailWithTransform: true" in files
+    assert "kCGImageSourceThumbnailMaxPixelSize: longestSide" in files
+    assert "CGImageSourceCreateImageAtIndex" not in files
+
+
+def test_core_ml_blocks_no_thread_of_the_pool_and_keeps_no_old_models() -> None:
+    core_ml = "".join(p.read_text("utf-8") for p in (IOS / "Sources" / "TinySAMCoreML").glob("*.swift"))
+    assert "MLModel(contentsOf" not in core_ml
+    assert "await MLModel.load(contentsOf:" in core_ml
+    assert "models.removeAll(but: manifest.artifacts)" in core_ml

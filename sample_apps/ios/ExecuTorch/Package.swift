@@ -4,7 +4,7 @@ import PackageDescription
 // A package of its own, so that an app with Core ML alone does not download ExecuTorch.
 let package = Package(
     name: "TinySAMExecuTorch",
-    platforms: [.iOS(.v17), .macOS(.v14)],
+    platforms: [.iOS(.v18), .macOS(.v15)],
     products: [.library(name: "TinySAMExecuTorch", targets: ["TinySAMExecuTorch"])],
     dependencies: [
         .package(name: "TinySAMKit", path: ".."),

@@ -17,17 +17,21 @@ public struct MaskUpscaler: Sendable {
         columns = axis(geometry.validSize.width, geometry.originalSize.width)
     }
 
-    /// The pixels of the photo whose full-size logit is above `threshold`.
+    /// The pixels of the photo whose full-size logit is above `threshold`, `inside` there and 0 elsewhere.
     ///
     /// `logits` f32 (masks, m, m), of which the one at `index` counts.
-    public func mask(_ logits: FloatTensor, at index: Int, above threshold: Float) -> Mask {
+    public func mask(
+        _ logits: FloatTensor, at index: Int, above threshold: Float, inside: UInt8 = 1
+    ) -> Mask {
         let size = originalSize
         let pixels = [UInt8](unsafeUninitializedCapacity: size.area) { target, count in
+            target.initialize(repeating: 0)
             withLogits(logits, at: index) { low in
-                forEachRow(of: low, in: .whole(size)) { y, row in
-                    let start = y * size.width
-                    for x in 0..<size.width {
-                        target[start + x] = row[x] > threshold ? 1 : 0
+                let window = window(of: low, above: threshold)
+                forEachRow(of: low, in: window) { y, row in
+                    let start = y * size.width + window.columns.lowerBound
+                    for x in 0..<window.columns.count {
+                        target[start + x] = row[x] > threshold ? inside : 0
                     }
                 }
             }

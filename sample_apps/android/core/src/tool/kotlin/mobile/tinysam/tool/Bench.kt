@@ -3,6 +3,7 @@ package mobile.tinysam.tool
 import mobile.tinysam.core.DecoderAnswer
 import mobile.tinysam.core.EncodedPhoto
 import mobile.tinysam.core.EverythingGenerator
+import mobile.tinysam.core.EverythingMode
 import mobile.tinysam.core.EverythingSettings
 import mobile.tinysam.core.Geometry
 import mobile.tinysam.core.ImageEmbedding
@@ -26,8 +27,8 @@ import kotlin.math.sqrt
 import kotlin.random.Random
 
 /** A photo of 12 megapixels, as phones take them. */
-private const val HEIGHT = 3024
-private const val WIDTH = 4032
+internal const val HEIGHT = 3024
+internal const val WIDTH = 4032
 
 /** The photo's part that each of a click's masks covers: 1 / 2, 1 / 6, 1 / 30. */
 private val SHARES = listOf(2, 6, 30)
@@ -51,8 +52,19 @@ fun bench(manifestFile: File) {
         show("postprocess a mask of 1/${SHARES[i % SHARES.size]} of $size", measure { upscaler.mask(logits) })
     }
     val candidates = manifest.sizes.batch * discs.size
-    val everything = measure { oneBatch(manifest, geometry, discs) }
-    show("everything mode per candidate ($candidates, $size)", everything.per(candidates))
+    for (mode in EverythingMode.entries) {
+        val everything = measure { oneBatch(manifest, mode, geometry, discs) }
+        show("everything mode, $mode, per candidate ($candidates, $size)", everything.per(candidates))
+    }
+}
+
+/** An engine that answers the discs of a photo of `height` x `width` to everything. */
+internal fun sameAnswer(manifest: Manifest, height: Int, width: Int): SegmentationEngine {
+    val geometry = Geometry.of(height, width, manifest.sizes.imageSize)
+    return SameAnswer(
+        manifest,
+        List(manifest.masksPerPrompt) { disc(geometry, manifest.sizes.maskSize, SHARES[it % SHARES.size]) },
+    )
 }
 
 private fun show(what: String, cost: Cost) =
@@ -90,9 +102,14 @@ private fun disc(geometry: Geometry, maskSize: Int, share: Int): FloatArray {
 }
 
 /** Everything mode on an engine that answers all discs to each of a batch of clicks, and all of them survive. */
-private fun oneBatch(manifest: Manifest, geometry: Geometry, discs: List<FloatArray>): Int {
+private fun oneBatch(
+    manifest: Manifest,
+    mode: EverythingMode,
+    geometry: Geometry,
+    discs: List<FloatArray>,
+): Int {
     val photo = EncodedPhoto(ImageEmbedding(directFloats(0)), geometry)
-    val settings = EverythingSettings.of(manifest, hierarchical = false).copy(maxDecoderCalls = 1)
+    val settings = EverythingSettings.of(manifest, hierarchical = false).copy(maxDecoderCalls = 1, mode = mode)
     val objects = EverythingGenerator(
         Predictor(SameAnswer(manifest, discs), manifest),
         settings,
