@@ -54,9 +54,11 @@ OTHER_FUNCTION = {
     "executorch": "no method 'other', only contract_json, ",
 }
 """Format → the refusal's words."""
-CONTRACT_HERE = contract_of(stand_in_model(TINY), slots=SLOTS)
-SIGNATURES = CONTRACT_HERE.signatures
-CALLS = calls_of(CONTRACT_HERE)
+DEBUG_FILE = "executorch_debug_handle_mapping.json"
+"""coremltools puts it into packages; no runtime reads it."""
+SMALL_CONTRACT = contract_of(stand_in_model(TINY), slots=SLOTS)
+SIGNATURES = SMALL_CONTRACT.signatures
+CALLS = calls_of(SMALL_CONTRACT)
 DECODERS = [name for name, s in SIGNATURES.items() if s.component is Component.DECODER]
 DECODER_CALLS = sorted({(name, has_mask) for name, _, has_mask in CALLS if name in DECODERS})
 
@@ -173,7 +175,8 @@ def test_damaged_files_are_refused(
     file = converted.file_of("encode")
     copy = tmp_path / file.path.name
     whole = [file.path, *file.path.rglob("*")]
-    for member in (path.relative_to(file.path) for path in whole if path.is_file()):
+    read = [path for path in whole if path.is_file() and path.name != DEBUG_FILE]
+    for member in (path.relative_to(file.path) for path in read):
         (shutil.copytree if file.path.is_dir() else shutil.copy)(file.path, copy)
         damage(copy / member if copy.is_dir() else copy)
         with pytest.raises(InputError):
