@@ -66,9 +66,7 @@ SMALLER = (
 """Pattern → what it is replaced by, in this order."""
 
 TRAINING = "trains, or reads what training wrote; tests/distill/test_train.py runs each verb"
-CONVERSION = (
-    "tests/conftest.py converts with this command to TFLite; test_coreml.py and test_executorch.py the rest"
-)
+CONVERSION = "tests/conftest.py converts with this command to TFLite; tests/converters to every format"
 PARSED_ONLY = {
     r"tinysam-mobile convert (?!--help)": CONVERSION,
     r"tinysam-mobile fetch (?!--list)": "needs the network; tests/modeling/test_fetch.py has a server",

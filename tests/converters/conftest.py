@@ -17,18 +17,18 @@ GetConverted = Callable[[str, str], Converted]
 
 @pytest.fixture(scope="session")
 def converters_folder(shared_folder: Path) -> Path:
-    """Where what was converted lies, for all test processes."""
-    folder = shared_folder / "converters"
-    folder.mkdir(exist_ok=True)
-    return folder
+    """Where the small stand-in's files lie, for all test processes."""
+    return shared_folder / "converters"
 
 
 def _once(convert: Callable[[str, str, Path], Converted], folder: Path) -> GetConverted:
+    folder.mkdir(exist_ok=True)
+
     @cache
     def get(format_name: str, recipe: str) -> Converted:
         # One lock a format: what TFLite lowers for one recipe serves the other.
         with FileLock(folder / f"{format_name}.lock"), lowered_once(folder / "lowered"):
-            return convert(format_name, recipe, folder / f"{convert.__name__}-{format_name}-{recipe}")
+            return convert(format_name, recipe, folder / f"{format_name}-{recipe}")
 
     return get
 
@@ -40,6 +40,6 @@ def small(converters_folder: Path) -> GetConverted:
 
 
 @pytest.fixture(scope="session")
-def official(converters_folder: Path) -> GetConverted:
+def official(shared_folder: Path) -> GetConverted:
     """A stand-in of the official configuration, converted on the first request: minutes each."""
-    return _once(convert_official, converters_folder)
+    return _once(convert_official, shared_folder / "converters-official")

@@ -225,7 +225,7 @@ def open_file(
     file: ConvertedFile,
     *,
     signatures: Mapping[str, Signature] | None = None,
-    num_threads: int = THREADS,
+    num_threads: int | None = THREADS,
 ) -> Session:
     """Open `file` with its format's default runtime, for its own entry points or for other `signatures`."""
     fmt = FORMATS[converted.format_name]

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.converters.tester import sqnr_db
 from tests.quant.net import SIGNATURE, entry_point, images, plan_of
 from tinysam_mobile.artifacts.coreml_sdk import quiet
 from tinysam_mobile.artifacts.executorch_facts import read_facts
@@ -18,7 +19,6 @@ from tinysam_mobile.converters.base import ConversionRequest
 from tinysam_mobile.converters.coreml_quantize import compress_weights, quantized_module
 from tinysam_mobile.mil import MilModel
 from tinysam_mobile.modeling.entry_points import example_inputs
-from tinysam_mobile.parity.metrics import sqnr_db
 from tinysam_mobile.quant.plan import QuantPlan
 from tinysam_mobile.quant.recipe import RECIPES
 from tinysam_mobile.quant.simulation import simulated
