@@ -11,9 +11,10 @@ from typing import Any
 import click
 
 from tinysam_mobile.bundle.folder import MANIFEST_NAME
+from tinysam_mobile.cli.output import warn
 from tinysam_mobile.errors import InputError, TinySAMError, UsageError
 from tinysam_mobile.files import check_replaceable, check_writable
-from tinysam_mobile.imaging.photo_files import PHOTO_SUFFIXES, photos_in
+from tinysam_mobile.imaging.photo_files import PHOTO_SUFFIXES, photos_in, skipped_in
 
 __all__ = [
     "BundleFolder",
@@ -29,6 +30,7 @@ __all__ = [
 ]
 
 STAND_IN = "stand-in"
+MAX_NAMED = 3
 OTHER_SUFFIXES = (".tflite", ".pte", ".mlpackage", ".json", ".toml", ".zip", ".txt", ".md", *PHOTO_SUFFIXES)
 """Of files that are certainly no checkpoint; a checkpoint itself may have any suffix, or none."""
 
@@ -128,6 +130,9 @@ class Photos(CheckedPath):
         check_exists(path, "name a folder of photos")
         if path.is_dir() or not self.or_one:
             photos_in(path)
+            if skipped := skipped_in(path):
+                names = ", ".join(skip.name for skip in skipped[:MAX_NAMED])
+                warn(f"{path}: {len(skipped)} photos of kinds that are not read here are left out: {names}")
         elif not path.is_file():
             raise InputError(f"{path}: is no regular file; name a photo or a folder of photos")
 
