@@ -220,7 +220,7 @@ def _put(building: Path, target: Path, marker: str, *, overwrite: bool) -> None:
 
 @contextmanager
 def _staging(target: Path) -> Iterator[Path]:
-    """A new folder beside `target` that is deleted in the end; what killed runs left goes at the beginning."""
+    """A new folder beside `target`, deleted in the end; what killed runs left goes at the beginning."""
     prefix = f".{target.name[:100]}{STAGING}"
     _sweep(target.parent, prefix)
     folder = Path(tempfile.mkdtemp(prefix=prefix, dir=target.parent))
@@ -245,7 +245,7 @@ def _sweep(parent: Path, prefix: str) -> None:
 
 
 def _locked(path: Path, *, create: bool = True) -> int | None:
-    """Lock a file for as long as this process lives; None if another one holds it, or there are no locks.
+    """Lock a file while this process lives; None if another one holds it, or there are no locks.
 
     The system keeps the lock, so it needs no process number, which other containers do not share.
     """

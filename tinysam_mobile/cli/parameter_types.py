@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ __all__ = [
 ]
 
 STAND_IN = "stand-in"
+JOINED_BY = "+"
 MAX_NAMED = 3
 OTHER_SUFFIXES = (".tflite", ".pte", ".mlpackage", ".json", ".toml", ".zip", ".txt", ".md", *PHOTO_SUFFIXES)
 """Of files that are certainly no checkpoint; a checkpoint itself may have any suffix, or none."""
@@ -146,9 +148,14 @@ class CheckpointSource(click.ParamType[str]):
         source = str(value)
         if source.partition(":")[0] != STAND_IN:
             mend = "name a .safetensors or .pth file, or see 'tinysam-mobile fetch --list'"
-            path = InputFile(mend=mend).convert(source, param, ctx)
-            if path.suffix.lower() in OTHER_SUFFIXES:
-                self.fail(f"{path}: a file that ends in {path.suffix} is no checkpoint; {mend}", param, ctx)
+            # A model that is published in parts is named by its files with + between them.
+            whole = source if JOINED_BY not in source or _is_there(source) else None
+            for part in [whole] if whole is not None else source.split(JOINED_BY):
+                path = InputFile(mend=mend).convert(part, param, ctx)
+                if path.suffix.lower() in OTHER_SUFFIXES:
+                    self.fail(
+                        f"{path}: a file that ends in {path.suffix} is no checkpoint; {mend}", param, ctx
+                    )
         return source
 
 
@@ -194,6 +201,12 @@ class OutputFolder(CheckedPath):
 
     def check(self, path: Path) -> None:
         check_writable(path, is_folder=True)
+
+
+def _is_there(name: str) -> bool:
+    with suppress(OSError, ValueError):
+        return Path(name).exists()
+    return False
 
 
 def check_exists(path: Path, mend: str) -> None:
