@@ -99,7 +99,11 @@ def read_json(
 def parse_json(data: bytes | str, where: str, *, error: type[TinySAMError] = InputError) -> Any:
     """Return the document in `data`, which came from `where`; raises `error`."""
     try:
-        return json.loads(data, parse_constant=_refuse_constant)
+        document = json.loads(data, parse_constant=_refuse_constant)
+        if "\\ud" in (data if isinstance(data, str) else data.decode(errors="replace")).lower():
+            # Half of a pair of escapes is a character that no file, terminal or other program takes.
+            json.dumps(document, ensure_ascii=False).encode()
+        return document
     except (ValueError, RecursionError) as reason:
         said = "it nests too deep" if isinstance(reason, RecursionError) else reason
         raise error(f"{where}: is not valid JSON ({said}); write or download it again") from reason

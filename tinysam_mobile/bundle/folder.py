@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 
 from tinysam_mobile.bundle.manifest import Artifact, Manifest
 from tinysam_mobile.errors import BundleError, UsageError
-from tinysam_mobile.files import new_folder, open_regular, read_json
+from tinysam_mobile.files import new_folder, open_regular, read_json, write_text
 
 __all__ = ["MANIFEST_NAME", "Bundle", "hash_path", "new_bundle", "size_of", "write_manifest"]
 
@@ -123,7 +123,7 @@ def size_of(path: Path) -> int:
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write `manifest.json` into `folder`."""
     text = json.dumps(manifest.to_json(), indent=2, ensure_ascii=False, allow_nan=False)
-    (folder / MANIFEST_NAME).write_text(text + "\n", encoding="utf-8")
+    write_text(folder / MANIFEST_NAME, text + "\n")
 
 
 def new_bundle(target: Path, *, overwrite: bool = False) -> AbstractContextManager[Path]:

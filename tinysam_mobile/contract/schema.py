@@ -47,6 +47,6 @@ def read_document(
         raise error(f"{where}: unknown field {one_line(min(map(str, strange)))}{'; ' + hint if hint else ''}")
     try:
         return msgspec.convert(data, kind, strict=True)
-    except (msgspec.ValidationError, RecursionError) as reason:
+    except (msgspec.ValidationError, RecursionError, UnicodeError) as reason:
         said = one_line(reason).replace(" - at `$", " at `").replace("`.", "`")
         raise error(f"{where}: {said}{'; ' + hint if hint else ''}") from reason

@@ -133,8 +133,8 @@ def _image_row(number: int, entry: Any) -> tuple[Any, ...]:
         _text(entry["file_name"]) if "file_name" in entry else _name_in_url(entry["coco_url"]),
         height,
         width,
-        json.dumps(entry.get("neg_category_ids", [])),
-        json.dumps(entry.get("not_exhaustive_category_ids", [])),
+        json.dumps([whole(number) for number in entry.get("neg_category_ids", [])]),
+        json.dumps([whole(number) for number in entry.get("not_exhaustive_category_ids", [])]),
     )
 
 

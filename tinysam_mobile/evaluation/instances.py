@@ -125,9 +125,7 @@ def _toggles(corners: NDArray[np.float64], height: int, width: int) -> NDArray[n
     end = np.roll(start, -1, axis=0)
     steps = np.abs(end - start).max(axis=1, initial=0)
     if steps.sum() > MAX_POLYGON_STEPS:
-        raise DatasetError(
-            f"a polygon's outline is longer than {MAX_POLYGON_STEPS // POLYGON_STEPS} pixels; is it one object's?"
-        )
+        raise DatasetError(f"a polygon's outline is longer than {MAX_POLYGON_STEPS // POLYGON_STEPS} pixels")
     edge = np.repeat(np.arange(len(start)), steps + 1)
     step = np.arange(len(edge)) - np.repeat(np.cumsum(steps + 1) - steps - 1, steps + 1)
     x, y = _walked(start, end, steps, edge, step).T

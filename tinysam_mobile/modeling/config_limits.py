@@ -1,4 +1,4 @@
-"""What a configuration in a stranger's file may say: types by the dataclass, ranges before anything is built."""
+"""What a configuration in a stranger's file may say: types, and ranges before anything is built."""
 
 from __future__ import annotations
 

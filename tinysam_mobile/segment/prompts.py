@@ -89,7 +89,7 @@ def _checked_box(box: ArrayLike) -> NDArray[np.float64]:
 def _finite(name: str, values: ArrayLike) -> NDArray[np.float64]:
     try:
         array: NDArray[Any] = np.array(values, np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise UsageError(f"{name} must be numbers: {error}") from error
     if not np.isfinite(array).all():
         raise UsageError(f"{name} must be finite numbers, not {array.tolist()}")
