@@ -52,7 +52,7 @@ Open = Callable[[Path, bytes], object]
 
 @dataclass(frozen=True, kw_only=True)
 class Door:
-    """`make` gives a hostile input, `open` hands it to the reader in an empty folder; `share` of all inputs."""
+    """`make` gives a hostile input, `open` hands it to the reader in a folder; `share` is of all inputs."""
 
     make: Make
     open: Open

@@ -32,9 +32,9 @@ def fixtures(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 @contextmanager
 def alarm() -> Iterator[None]:
-    """Raise in the block if it takes longer than any input may; a hang is a fault, slowness of a test is not."""
+    """Raise in the block if it takes longer than any input may."""
 
-    def ring(number: int, frame: FrameType | None) -> None:
+    def ring(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 (the signature of handlers)
         raise TimeoutError(f"hangs: {HANGS_AFTER_S} s")
 
     before = signal.signal(signal.SIGALRM, ring)

@@ -83,10 +83,17 @@ class InputFile(CheckedPath):
             raise InputError(f"{path}: must end in {' or '.join(self.suffixes)}; {self.mend}")
 
 
+@dataclass(frozen=True, kw_only=True)
 class InputPath(CheckedPath):
-    """A regular file or a folder."""
+    """A regular file or a folder; with `joined` also files with + between them."""
+
+    joined: bool = False
 
     def check(self, path: Path) -> None:
+        if self.joined and JOINED_BY in str(path) and not path.exists():
+            for part in str(path).split(JOINED_BY):
+                InputFile().check(Path(part))
+            return
         check_exists(path, "check the name")
         if not path.is_file() and not path.is_dir():
             raise InputError(f"{path}: is neither a regular file nor a folder")

@@ -17,6 +17,7 @@ from tinysam_mobile.cli.options import (
     bundle_option,
     checkpoint_option,
     everything_option,
+    isolate_option,
     out_option,
     recipe_option,
     runtime_option,
@@ -83,6 +84,7 @@ def parse_box(text: str) -> Box:
 @runtime_option(default="torch")
 @recipe_option()
 @threads_option
+@isolate_option(default=False)
 @out_option(
     OutputFile(suffixes=(*PICTURE_SUFFIXES, ".json")),
     "File to write; by default IMAGE_overlay.png in this folder, with --everything IMAGE_everything.png, "
@@ -110,6 +112,7 @@ def command(
     runtime: str | None,
     recipe: str | None,
     threads: int | None,
+    isolate: bool,
     out: Path | None,
     kind: str | None,
     everything: bool,
@@ -130,7 +133,12 @@ def command(
       tinysam-mobile segment photo.jpg --everything --points-per-side 16 --budget-ms 2000
     """
     source = ModelSource(
-        runtime=runtime, checkpoint=checkpoint, bundle=bundle_path, recipe=recipe, threads=threads
+        runtime=runtime,
+        checkpoint=checkpoint,
+        bundle=bundle_path,
+        recipe=recipe,
+        threads=threads,
+        isolate=isolate,
     )
     source.check()
     if everything:
