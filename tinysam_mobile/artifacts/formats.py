@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from tinysam_mobile.artifacts.graph import ArtifactFacts, Graph
-from tinysam_mobile.errors import UnknownNameError
+from tinysam_mobile.errors import BundleError, UnknownNameError
+from tinysam_mobile.files import open_regular
 from tinysam_mobile.version import package_version
 
 __all__ = [
@@ -109,6 +110,7 @@ class ArtifactFormat:
     only_function: str
     recipes: Mapping[str, Capability]
     accelerator: Accelerator | None = None
+    identifier: bytes | None = None
     app_distribution: str | None = None
 
     @property
@@ -126,6 +128,9 @@ class ArtifactFormat:
         details: dict[str, Any] = import_module(self.reader).describe(path)
         return details
 
+
+IDENTIFIER_AT = slice(4, 8)
+"""Where a flatbuffer tells what it is."""
 
 FORMATS: dict[str, ArtifactFormat] = {
     "coreml": ArtifactFormat(
@@ -178,6 +183,7 @@ FORMATS: dict[str, ArtifactFormat] = {
     "tflite": ArtifactFormat(
         name="tflite",
         suffix=".tflite",
+        identifier=b"TFL3",
         converter="tinysam_mobile.converters.tflite",
         reader="tinysam_mobile.artifacts.tflite_facts",
         runtimes={
@@ -220,6 +226,7 @@ FORMATS: dict[str, ArtifactFormat] = {
     "executorch": ArtifactFormat(
         name="executorch",
         suffix=".pte",
+        identifier=b"ET12",
         converter="tinysam_mobile.converters.executorch",
         reader="tinysam_mobile.artifacts.executorch_facts",
         runtimes={
@@ -261,7 +268,14 @@ def format_named(name: str) -> ArtifactFormat:
 
 
 def format_of(path: Path) -> ArtifactFormat | None:
-    """Return the format whose suffix `path` has, in any case; None if it has none of them."""
+    """Return the format of a file by its first bytes, else by its suffix in any case; else None."""
+    head = b""
+    if path.is_file():
+        with open_regular(path, error=BundleError) as file:
+            head = file.read(IDENTIFIER_AT.stop)
+    for fmt in FORMATS.values():
+        if fmt.identifier is not None and fmt.identifier == head[IDENTIFIER_AT]:
+            return fmt
     return next((fmt for fmt in FORMATS.values() if path.suffix.lower() == fmt.suffix), None)
 
 

@@ -6,7 +6,6 @@ with their hashes.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -35,8 +34,9 @@ from tinysam_mobile.contract.everything_settings import (
     everything_settings,
 )
 from tinysam_mobile.contract.rules import Rules
+from tinysam_mobile.contract.schema import Count, Name, RelativePath, Sha256, read_document
 from tinysam_mobile.contract.spec import SIZE_NAMES, Component, Contract, TensorSpec
-from tinysam_mobile.errors import BundleError, InputError
+from tinysam_mobile.errors import BundleError, InputError, UsageError
 from tinysam_mobile.version import __version__
 
 if TYPE_CHECKING:
@@ -59,13 +59,13 @@ class Artifact:
     the hash of its files' relative paths and contents in sorted order.
     """
 
-    runtime: str
-    recipe: str
+    runtime: Name
+    recipe: Name
     component: Component
-    path: str
-    entry_points: Mapping[str, str]
-    sha256: str
-    size_bytes: int
+    path: RelativePath
+    entry_points: Mapping[Name, Name]
+    sha256: Sha256
+    size_bytes: Count
     details: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -135,13 +135,14 @@ def _check_body(body: Mapping[str, Any]) -> None:
     if (
         not isinstance(checkpoint, dict)
         or not isinstance(checkpoint.get("sha256"), str | None)
-        or "name" not in checkpoint
+        or not isinstance(checkpoint.get("name"), str)
     ):
         raise BundleError("manifest.json: 'checkpoint' must hold a name and a sha256")
     try:
         everything_settings(body.get(EVERYTHING_KEY))
-    except InputError as error:
-        raise BundleError(f"manifest.json: '{EVERYTHING_KEY}': {error}") from error
+        Contract(**sizes)
+    except (InputError, UsageError) as error:
+        raise BundleError(f"manifest.json: '{EVERYTHING_KEY}' or 'sizes': {error}") from error
 
 
 def _skips(body: Mapping[str, Any]) -> tuple[TensorSpec, ...]:
@@ -163,22 +164,7 @@ def _skips(body: Mapping[str, Any]) -> tuple[TensorSpec, ...]:
 
 
 def _artifact(index: int, item: Any) -> Artifact:
-    where = f"manifest.json: artifact {index}"
-    try:
-        artifact = Artifact(**{**item, "component": Component(item["component"])})
-    except (TypeError, KeyError, ValueError) as error:
-        raise BundleError(f"{where}: {error}") from error
-    texts = (artifact.runtime, artifact.recipe, artifact.path, artifact.sha256)
-    if not all(isinstance(text, str) for text in texts) or not re.fullmatch("[0-9a-f]{64}", artifact.sha256):
-        raise BundleError(f"{where}: runtime, recipe, path and sha256 must be text")
-    if type(artifact.size_bytes) is not int or not isinstance(artifact.details, dict):
-        raise BundleError(f"{where}: size_bytes must be an integer and details an object")
-    entries = artifact.entry_points
-    if not isinstance(entries, dict) or not all(
-        isinstance(k, str) and isinstance(v, str) for k, v in entries.items()
-    ):
-        raise BundleError(f"{where}: entry_points must map names to names")
-    return artifact
+    return read_document(Artifact, item, f"manifest.json: artifact {index}", error=BundleError)
 
 
 def contract_data(checkpoint: Checkpoint, contract: Contract) -> dict[str, Any]:

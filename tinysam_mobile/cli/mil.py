@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tinysam_mobile.cli.options import MAX_SEED, as_json_option, threads_option
-from tinysam_mobile.cli.output import print_json, print_table, write_file
+from tinysam_mobile.cli.output import print_json, print_table
 from tinysam_mobile.cli.parameter_types import InputPath, OutputFile
 from tinysam_mobile.errors import UsageError
+from tinysam_mobile.files import write_with
 
 if TYPE_CHECKING:
     from tinysam_mobile.mil import MilModel, MilPipeline
@@ -180,7 +181,7 @@ def _write_outputs(out: Path, results: Mapping[str, Any]) -> None:
     import numpy as np
 
     arrays = {name: np.asarray(value) for name, value in results.items() if not isinstance(value, dict)}
-    write_file(out, lambda path: np.savez(path, **arrays))  # type: ignore[arg-type]  # taken for allow_pickle
+    write_with(out, lambda path: np.savez(path, **arrays))  # type: ignore[arg-type]  # taken for allow_pickle
 
 
 def _describe_value(value: Any) -> dict[str, Any]:
@@ -304,4 +305,4 @@ def _draw(plot: Path, rows: Any, bound_db: float) -> None:
     def save(path: Path) -> None:
         path.write_text(picture, encoding="utf-8")
 
-    write_file(plot, save)
+    write_with(plot, save)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import isfinite
 from typing import Any
 
 from tinysam_mobile.errors import InputError
@@ -38,6 +37,15 @@ EVERYTHING_DEFAULTS: Mapping[str, float] = {
     "box_nms_thresh": 0.7,
 }
 """Of the paper's everything mode (arXiv 2312.13789, section 3.4); fields of `EverythingConfig`."""
+
+MAX_LOGIT = 1e6
+RANGES: Mapping[str, tuple[float, float]] = {
+    "points_per_side": (1, 256),
+    "pred_iou_thresh": (-MAX_LOGIT, MAX_LOGIT),
+    "stability_score_thresh": (0, 1),
+    "box_nms_thresh": (0, 1),
+}
+"""Lowest and highest value that makes sense; of those that are missing here, any logit."""
 
 COARSE_FACTOR = 4
 """Round 1 uses every fourth point of the grid in each direction (arXiv 2312.13789, section 3.4)."""
@@ -77,6 +85,11 @@ def everything_settings(stored: Any) -> dict[str, Any]:
         raise InputError(f"everything-mode thresholds must be an object with some of the keys {known}")
     for key, value in stored.items():
         kinds = (int,) if key == "points_per_side" else (int, float)
-        if type(value) not in kinds or not isfinite(value):
-            raise InputError(f"everything-mode threshold {key} must be a number, not {value!r}")
+        lowest, highest = RANGES.get(key, (-MAX_LOGIT, MAX_LOGIT))
+        # NaN is in no range, and an integer of any length can be compared.
+        if type(value) not in kinds or not lowest <= value <= highest:
+            raise InputError(
+                f"everything-mode threshold {key} must be a number from {lowest:g} to {highest:g}, not "
+                f"{str(value)[:40]}"
+            )
     return {**EVERYTHING_DEFAULTS, **stored}

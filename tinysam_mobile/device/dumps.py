@@ -31,6 +31,7 @@ from tinysam_mobile.device.layout import (
     size_bytes,
 )
 from tinysam_mobile.errors import DumpError
+from tinysam_mobile.files import open_regular
 from tinysam_mobile.parity.stages import Recording
 
 __all__ = ["Dump", "DumpInfo", "open_dump"]
@@ -121,7 +122,7 @@ def open_dump(path: Path, fixtures: FixtureSet) -> Iterator[Dump]:
     lengths = {f"{name}.bin": size_bytes(spec) for name, spec in specs.items()}
     with ExitStack() as stack:
         with _errors_of(path):
-            file = stack.enter_context(path.open("rb"))
+            file = stack.enter_context(open_regular(path, error=DumpError))
             _check_outline(file, lengths)
             archive = stack.enter_context(zipfile.ZipFile(file))
             _check_members(archive, lengths)

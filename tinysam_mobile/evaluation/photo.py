@@ -120,6 +120,12 @@ def _loaded(image: CocoImage) -> RGBImage:
     photo = load_image(image.path)
     if photo.shape[:2] != (image.height, image.width):
         height, width = photo.shape[:2]
+        if (width, height) == (image.height, image.width):
+            raise DatasetError(
+                f"{image.path}: its annotations are for the photo as it is stored, {image.width} x "
+                f"{image.height}, but its EXIF orientation turns it to {width} x {height}; turn the photo's "
+                "pixels and delete the orientation, or annotate the upright photo"
+            )
         raise DatasetError(
             f"{image.path}: is {width} x {height} pixels, but its annotations are for "
             f"{image.width} x {image.height}; these are other photos or resized ones"
