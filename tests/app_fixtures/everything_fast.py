@@ -1,4 +1,4 @@
-"""Everything mode in fast mode on the recordings of the exact mode, and on scenes in which its own rules decide."""
+"""Everything mode in fast mode: on the recordings of the exact mode, and where its own rules decide."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ class FastRules:
 class FastScene:
     """A scene with rules of its own, and a scale of its logits.
 
-    Its discs are nudged until the rules `unlike` give other objects, and until float32 logits would give other masks
-    than float16 if `halves_decide`: a case that no mistake changes tells nothing.
+    Its discs are nudged until the rules `unlike` give other objects, and until float32 logits would give
+    other masks than float16 if `halves_decide`: a case that no mistake changes tells nothing.
     """
 
     scene: Scene
@@ -68,7 +68,7 @@ SHIFTED = tuple(
     (0.2 + 0.6 * (i % 2) + 0.012 * i, 0.2 + 0.3 * (i // 2) + 0.02 * (i % 3), 0.1 + 0.012 * i)
     for i in range(6)
 )
-CLOSE = tuple((0.25 + 0.03 * i, 0.3 + 0.04 * (i % 2), 0.2 - 0.01 * i) for i in range(5)) + ((0.7, 0.7, 0.2),)
+CLOSE = (*((0.25 + 0.03 * i, 0.3 + 0.04 * (i % 2), 0.2 - 0.01 * i) for i in range(5)), (0.7, 0.7, 0.2))
 LOOSE = HIERARCHICAL | {"pred_iou_thresh": 0.87, "stability_score_thresh": 0.7, "high_score_thresh": 30.0}
 OWN_SCENES = {
     "overlaps_that_rough_boxes_cannot_judge": FastScene(
@@ -139,7 +139,7 @@ def replay_fast(
 
 
 def _without_ties(fast: FastScene, contract: Contract) -> Array:
-    """Logits so that no rounding decides over a pixel, neither in float32 nor after their rounding to float16."""
+    """Logits of which no rounding decides over a pixel, neither in float32 nor rounded to float16."""
     for nudge in range(300):
         logits = discs(contract.mask_size, list(fast.scene.discs), fast.scene.steepness, nudge)
         values = logits.astype(np.float32) * np.float32(fast.scale)

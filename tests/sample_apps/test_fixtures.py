@@ -287,7 +287,7 @@ def test_the_fast_cases_tell_mistakes_apart() -> None:
 
 
 def test_halves_decide_over_pixels() -> None:
-    """In the case of that name float32 logits would give other masks, so halves must be rounded as numpy does."""
+    """In the case of that name float32 logits give other masks, so halves must be rounded as numpy does."""
     (case,) = (c for c in read_cases("everything_fast") if c["name"] == "logits_that_halves_round")
     logits = read_tensor(case["logits"]).astype(np.float32) * np.float32(case["scale"])
     geometry = Geometry.of((case["height"], case["width"]), 128)
