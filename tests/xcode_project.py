@@ -1,6 +1,6 @@
 """The Xcode project of the iOS app, written from project.yml: `python -m tests.xcode_project`.
 
-XcodeGen makes the same from the same file; this is for those who have none, and for a test that the two agree.  It
+XcodeGen makes the same from the same file; this is for those who have none, and for a test of the two.  It
 knows of project.yml what that file uses, and refuses the rest.
 """
 
@@ -259,16 +259,17 @@ SCHEME = """<?xml version="1.0" encoding="UTF-8"?>
 <Scheme LastUpgradeVersion="1600" version="1.7">
    <BuildAction parallelizeBuildables="YES" buildImplicitDependencies="YES">
       <BuildActionEntries>
-         <BuildActionEntry buildForTesting="YES" buildForRunning="YES" buildForProfiling="YES" buildForArchiving="YES" \
-buildForAnalyzing="YES">
+         <BuildActionEntry buildForTesting="YES" buildForRunning="YES" buildForProfiling="YES" \
+buildForArchiving="YES" buildForAnalyzing="YES">
             {target}
          </BuildActionEntry>
       </BuildActionEntries>
    </BuildAction>
-   <LaunchAction buildConfiguration="{run}" selectedDebuggerIdentifier="Xcode.DebuggerFoundation.Debugger.LLDB" \
-selectedLauncherIdentifier="Xcode.DebuggerFoundation.Launcher.LLDB" launchStyle="0" useCustomWorkingDirectory="NO" \
-ignoresPersistentStateOnLaunch="NO" debugDocumentVersioning="YES" debugServiceExtension="internal" \
-allowLocationSimulation="YES">
+   <LaunchAction buildConfiguration="{run}" \
+selectedDebuggerIdentifier="Xcode.DebuggerFoundation.Debugger.LLDB" \
+selectedLauncherIdentifier="Xcode.DebuggerFoundation.Launcher.LLDB" launchStyle="0" \
+useCustomWorkingDirectory="NO" ignoresPersistentStateOnLaunch="NO" debugDocumentVersioning="YES" \
+debugServiceExtension="internal" allowLocationSimulation="YES">
       <BuildableProductRunnable runnableDebuggingMode="0">
          {target}
       </BuildableProductRunnable>
@@ -290,7 +291,8 @@ def scheme(data: dict[str, Any]) -> str:
     name = data["name"]
     actions = data["schemes"][name]
     target = (
-        f'<BuildableReference BuildableIdentifier="primary" BlueprintIdentifier="{key("PBXNativeTarget", name)}" '
+        f'<BuildableReference BuildableIdentifier="primary" '
+        f'BlueprintIdentifier="{key("PBXNativeTarget", name)}" '
         f'BuildableName="{name}.app" BlueprintName="{name}" ReferencedContainer="container:{name}.xcodeproj">'
         "</BuildableReference>"
     )

@@ -1,4 +1,7 @@
-"""Texts of the iOS app's sources, as Xcode extracts them: `python -m tests.xcode_strings` writes the catalog."""
+"""Texts of the iOS app's sources, as Xcode extracts them.
+
+`python -m tests.xcode_strings` writes the catalog.
+"""
 
 from __future__ import annotations
 

@@ -256,7 +256,7 @@ def case_of(
     recording: Recording,
     result: EverythingResult,
 ) -> Case:
-    """The case as it is written, its files beginning with `name`; scenes of one `picture` share its logits."""
+    """The case as it is written; its files begin with `name`, scenes of one `picture` share its logits."""
     config = EverythingConfig(mode="exact", **scene.settings)
     return {
         "name": name,

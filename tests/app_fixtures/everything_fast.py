@@ -1,4 +1,4 @@
-"""Everything mode in fast mode on the recordings of the exact mode, and on scenes in which its own rules decide."""
+"""Everything mode in fast mode: on the recordings of the exact mode, and where its own rules decide."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from tinysam_mobile.contract.spec import Contract
 from tinysam_mobile.imaging.preprocess import Geometry
+from tinysam_mobile.imaging.upscale import upscale_masks
 from tinysam_mobile.segment import candidates
 from tinysam_mobile.segment.everything import EverythingConfig, EverythingGenerator, EverythingResult
 from tinysam_mobile.segment.predictor import Predictor
@@ -50,27 +51,43 @@ class FastRules:
 
 @dataclass(frozen=True, kw_only=True)
 class FastScene:
-    """A scene with rules of its own, and a scale of its logits."""
+    """A scene with rules of its own, and a scale of its logits.
+
+    Its discs are nudged until the rules `unlike` give other objects, and until float32 logits would give
+    other masks than float16 if `halves_decide`: a case that no mistake changes tells nothing.
+    """
 
     scene: Scene
     rules: FastRules = FastRules()
     scale: float = SCALE
+    unlike: FastRules | None = None
+    halves_decide: bool = False
 
 
 SHIFTED = tuple(
     (0.2 + 0.6 * (i % 2) + 0.012 * i, 0.2 + 0.3 * (i // 2) + 0.02 * (i % 3), 0.1 + 0.012 * i)
     for i in range(6)
 )
-CLOSE = tuple((0.25 + 0.03 * i, 0.3 + 0.04 * (i % 2), 0.2 - 0.01 * i) for i in range(5)) + ((0.7, 0.7, 0.2),)
+CLOSE = (*((0.25 + 0.03 * i, 0.3 + 0.04 * (i % 2), 0.2 - 0.01 * i) for i in range(5)), (0.7, 0.7, 0.2))
 LOOSE = HIERARCHICAL | {"pred_iou_thresh": 0.87, "stability_score_thresh": 0.7, "high_score_thresh": 30.0}
 OWN_SCENES = {
-    "overlaps_that_rough_boxes_cannot_judge": FastScene(scene=Scene(discs=CLOSE, settings=LOOSE)),
-    "rough_stability_measured_again": FastScene(
-        scene=Scene(steepness=150.0, settings=HIERARCHICAL | {"stability_score_thresh": 0.8})
+    "overlaps_that_rough_boxes_cannot_judge": FastScene(
+        scene=Scene(size=(61, 83), discs=CLOSE, settings=LOOSE),
+        unlike=FastRules(box_margin=0.0),
     ),
-    "logits_that_halves_round": FastScene(scene=Scene(discs=SHIFTED, settings=LOOSE), scale=0.1007),
+    "rough_stability_measured_again": FastScene(
+        scene=Scene(steepness=150.0, settings=HIERARCHICAL | {"stability_score_thresh": 0.8}),
+        unlike=FastRules(stability_margin_cells=0.0),
+    ),
+    "logits_that_halves_round": FastScene(
+        scene=Scene(size=(271, 333), discs=SHIFTED[:3], steepness=300.0, settings=LOOSE),
+        scale=0.7071,
+        halves_decide=True,
+    ),
     "little_memory": FastScene(
-        scene=Scene(discs=CLOSE, settings=LOOSE), rules=FastRules(max_waiting_bytes=6000)
+        scene=Scene(discs=CLOSE, settings=LOOSE),
+        rules=FastRules(max_waiting_bytes=1500, duplicate_ious=(0.97, 0.5)),
+        unlike=FastRules(),
     ),
     "no_slack": FastScene(scene=Scene(settings=HIERARCHICAL), rules=FastRules(near_iou_slack=0.0)),
     "all_slack": FastScene(scene=Scene(settings=HIERARCHICAL), rules=FastRules(near_iou_slack=9.0)),
@@ -122,14 +139,35 @@ def replay_fast(
 
 
 def _without_ties(fast: FastScene, contract: Contract) -> Array:
-    """Logits so that no rounding decides over a pixel, neither in float32 nor after their rounding to float16."""
+    """Logits of which no rounding decides over a pixel, neither in float32 nor rounded to float16."""
     for nudge in range(300):
         logits = discs(contract.mask_size, list(fast.scene.discs), fast.scene.steepness, nudge)
         values = logits.astype(np.float32) * np.float32(fast.scale)
         halves = values.astype(np.float16).astype(np.float32)
-        if not any(_has_ties(low, fast.scene, contract) for low in (*values, *halves)):
+        if any(_has_ties(low, fast.scene, contract) for low in (*values, *halves)):
+            continue
+        if _tells(fast, logits, contract):
             return logits
     raise AssertionError(f"every nudge of {fast.scene.discs} has a tie")
+
+
+def _tells(fast: FastScene, logits: Array, contract: Contract) -> bool:
+    geometry = Geometry.of(fast.scene.size, contract.image_size)
+    if fast.halves_decide:
+        values = logits.astype(np.float32) * np.float32(fast.scale)
+        halves = values.astype(np.float16).astype(np.float32)
+        pairs = zip(values, halves, strict=True)
+        if not any((upscale_masks(a, geometry) != upscale_masks(b, geometry)).any() for a, b in pairs):
+            return False
+    if fast.unlike is None:
+        return True
+    recording = replace(record(fast.scene, logits, contract), scale=fast.scale)
+    scene = fast.scene
+    first, other = (
+        replay_fast(recording, scene.size, scene.settings, rules, contract)[0]
+        for rules in (fast.rules, fast.unlike)
+    )
+    return first.objects != other.objects
 
 
 def _has_ties(low_res: Array, scene: Scene, contract: Contract) -> bool:

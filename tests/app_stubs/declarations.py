@@ -1,4 +1,7 @@
-"""What the stubs declare, and whose it is: `python -m tests.app_stubs.declarations` writes `sample_apps/API.md`."""
+"""What the stubs declare, and whose it is.
+
+`python -m tests.app_stubs.declarations` writes `sample_apps/API.md`.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ DOCUMENTED = "documentation"
 
 @dataclass(frozen=True, kw_only=True)
 class Library:
-    """Where a stub's declarations come from: package or module, version, source, and how they were checked."""
+    """Where a stub's declarations come from, and how they were checked."""
 
     package: str
     version: str
@@ -55,7 +58,7 @@ LIBRARIES = {
     "ExecuTorch.kt": Library(
         package="org.pytorch.executorch",
         version="1.5.1",
-        source="pytorch/executorch, extension/android/executorch_android/src/main/java/org/pytorch/executorch",
+        source="pytorch/executorch, extension/android/executorch_android",
         checked=COMPILED,
     ),
     "LiteRt.kt": Library(package="com.google.ai.edge.litert", version="2.3.0", source=LITERT, checked=READ),
@@ -102,11 +105,11 @@ API = ROOT / "sample_apps" / "API.md"
 HEAD = """# What the apps call, and whose it is
 
 Written by `python -m tests.app_stubs.declarations` from the stubs in `tests/app_stubs` and
-`sample_apps/ios/Tests/AppleStubs`, against which every file of the apps is compiled on Linux; a test compares. A stub
-declares what is called and no more, as the official source or documentation does.
+`sample_apps/ios/Tests/AppleStubs`, against which every file of the apps is compiled on Linux; a test compares.
+A stub declares what is called and no more, as the official source or documentation does.
 
-*Checked* says how: **compiled against the source** means that our engines were compiled against the official Kotlin or
-Swift sources of that release without an error; **source read** that each declaration was read there;
+*Checked* says how: **compiled against the source** means that our engines were compiled against the official
+Kotlin or Swift sources of that release without an error; **source read** that each declaration was read there;
 **documentation** that it follows the vendor's reference and no compiler but the vendor's has seen it.
 """
 

@@ -60,7 +60,7 @@ def test_every_library_of_the_catalog_is_used() -> None:
 
 
 def test_the_store_takes_the_app() -> None:
-    """New uploads must target API 36, which AGP 8.9.1 is the first to compile; 9 refuses the Kotlin plugin."""
+    """New uploads must target API 36, which AGP 8.9.1 is the first to compile; 9 refuses our plugin."""
     assert int(VERSIONS["targetSdk"]) >= 36
     assert int(VERSIONS["compileSdk"]) >= int(VERSIONS["targetSdk"])
     assert (8, 9, 1) <= version(VERSIONS["agp"]) < (9,)

@@ -102,8 +102,7 @@ def test_run_times_release_code() -> None:
 
 
 def package(name: str) -> str:
-    text = (IOS / name if name else ROOT / "Package.swift").read_text("utf-8")
-    return text
+    return (IOS / name if name else ROOT / "Package.swift").read_text("utf-8")
 
 
 @pytest.mark.parametrize("manifest", ["", "Package.swift", "ExecuTorch/Package.swift"])

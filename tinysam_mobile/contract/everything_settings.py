@@ -59,10 +59,10 @@ SECOND_ROUND_OFFSETS = (
 # The fast mode, the same for every checkpoint; the apps read these from a manifest.
 
 NEAR_IOU_SLACK = 0.05
-"""A black point of the second round's chessboard is decoded if the best predicted IoU of one of its neighbours lacks
-at most this to the threshold."""
+"""A black point of the second round's chessboard is decoded if the best predicted IoU of one of its
+neighbours lacks at most this to the threshold."""
 WINDOW_MARGIN_CELLS = 3
-"""Cells that a pixel of an upscaled mask reads, in each direction: kept around a mask that waits for full size."""
+"""Cells that a pixel of an upscaled mask reads, in each direction: kept around a mask that waits."""
 MAX_WAITING_BYTES = 256 * 2**20
 """Of low-resolution logits f16; beyond that near-duplicates go before all candidates are known."""
 DUPLICATE_IOUS = (0.97, 0.9, 0.8)

@@ -25,9 +25,9 @@ FIXTURES_FOLDER = "fixtures"
 class App:
     """A sample app: the runtime that it needs, those that it can use too, and where it looks for them.
 
-    `resources` is relative to the repository.  `deployment_target` is the oldest system that the app runs on, as
-    `convert --deployment-target` names it: artifacts for a newer one are refused.  `snippet` shows how another app
-    takes the library and opens the folder.
+    `resources` is relative to the repository.  `deployment_target` is the oldest system that the app runs on,
+    as `convert --deployment-target` names it: artifacts for a newer one are refused.  `snippet` shows how
+    another app takes the library and opens the folder.
     """
 
     needs: str
@@ -165,8 +165,8 @@ def _check_system(app: App, artifact: Artifact) -> None:
         return
     if _version(needed) > _version(app.deployment_target):
         raise UsageError(
-            f"{artifact.path} was made for {needed}, but the app runs from {app.deployment_target} on: convert "
-            f"with --deployment-target {app.deployment_target}, or raise the app's target in project.yml"
+            f"{artifact.path} was made for {needed}, but the app runs from {app.deployment_target} on: "
+            f"convert with --deployment-target {app.deployment_target}, or raise the app's in project.yml"
         )
 
 

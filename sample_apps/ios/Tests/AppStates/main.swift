@@ -61,7 +61,8 @@ final class HeldEngine: SegmentationEngine {
         let logits = FloatTensor(shape: [prompts.count, masks, side, side]) { values in
             for i in values.indices {
                 let isInside = (4...10).contains(i % side) && (4...10).contains(i / side % side)
-                values[i] = isInside ? 9 : -9
+                // Steep, so that it is stable.
+                values[i] = isInside ? 300 : -300
             }
         }
         let scores = FloatTensor(shape: [prompts.count, masks]) { $0.update(repeating: 0.95) }
@@ -92,7 +93,7 @@ struct World {
     func openPhoto() async throws {
         await model.loadModel()
         model.open {
-            let size = PixelSize(height: 40, width: 60)
+            let size = PixelSize(height: 41, width: 61)
             return try RGBImage(size: size, grey: Array(repeating: 9, count: size.area))
         }
         try await until("the photo is encoded") { if case .prompting = model.state { true } else { false } }

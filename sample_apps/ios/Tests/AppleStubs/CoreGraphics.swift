@@ -1,13 +1,14 @@
 // The part of Core Graphics that the library and the app call, as Apple declares it for Swift. Nothing here draws.
 @_exported import Apple
 
-public typealias CFString = NSString
-public typealias CFData = NSData
-public typealias CFDictionary = NSDictionary
+// Apple's are classes to which Swift's own types bridge; here they are those types.
+public typealias CFString = String
+public typealias CFData = Data
+public typealias CFDictionary = [String: Any]
 
 public struct CGColorSpace: Sendable {
-    public static let sRGB: NSString = ""
-    public init?(name: NSString) {}
+    public static let sRGB: CFString = ""
+    public init?(name: CFString) {}
     init() {}
 }
 
@@ -61,7 +62,7 @@ public final class CGContext {
     public func draw(_ image: CGImage, in rect: CGRect) {}
 
     public func makeImage() -> CGImage? {
-        CGDataProvider(data: NSData()).flatMap {
+        CGDataProvider(data: Data()).flatMap {
             CGImage(
                 width: size.width, height: size.height, bitsPerComponent: 8, bitsPerPixel: 8, bytesPerRow: bytesPerRow,
                 space: CGColorSpace(), bitmapInfo: CGBitmapInfo(rawValue: 7), provider: $0, decode: nil,

@@ -20,7 +20,7 @@ class TinySamTest {
     private val manifest = SharedFixtures.manifest
     private val engine = DiscEngine(manifest)
     private val sam = runBlocking { TinySam.opening { Predictor(engine, manifest) } }
-    private val photo = RgbImage(40, 60, ByteArray(40 * 60 * RGB_CHANNELS))
+    private val photo = RgbImage(41, 61, ByteArray(41 * 61 * RGB_CHANNELS))
 
     @After
     fun close() = sam.close()
@@ -146,8 +146,9 @@ private class DiscEngine(private val manifest: Manifest) : SegmentationEngine {
         threads += Thread.currentThread().name.substringBefore(" @")
         calls++
         val side = manifest.sizes.maskSize
+        // Steep, so that it is stable.
         val logits = FloatArray(prompts.prompts * manifest.masksPerPrompt * side * side) {
-            if (it % side in 4..10 && it / side % side in 4..10) 9f else -9f
+            if (it % side in 4..10 && it / side % side in 4..10) 300f else -300f
         }
         val scores = FloatArray(prompts.prompts * manifest.masksPerPrompt) { 0.95f }
         return DecoderAnswer(FloatBuffer.wrap(logits), scores, manifest.masksPerPrompt, side)
