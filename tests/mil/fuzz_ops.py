@@ -410,7 +410,7 @@ MAKERS: list[Callable[[Drawer], Drawn]] = [
     _binary("logical_and", np.logical_and, "b"), _binary("logical_or", np.logical_or, "b"),
     _binary("logical_xor", np.logical_xor, "b"), _not,
     _reduce("reduce_sum", np.sum, "fi"), _reduce("reduce_mean", np.mean, "f"),
-    _reduce("reduce_max", np.max, "fi"), _reduce("reduce_min", np.min, "fi"), _argmax, _topk,
-    _softmax, _cumsum, _layer_norm, _transpose, _reshape, _expand_dims, _squeeze, _concat, _stack, _slice, _reverse, _tile, _pad, _gather,
-    _split, _select, _cast, _matmul, _shape, _conv, _pool,
+    _reduce("reduce_max", np.max, "fi"), _reduce("reduce_min", np.min, "fi"), _argmax, _topk, _softmax,
+    _cumsum, _layer_norm, _transpose, _reshape, _expand_dims, _squeeze, _concat, _stack, _slice, _reverse,
+    _tile, _pad, _gather, _split, _select, _cast, _matmul, _shape, _conv, _pool,
 ]  # fmt: skip
