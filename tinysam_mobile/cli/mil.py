@@ -71,6 +71,7 @@ def command() -> None:
       tinysam-mobile mil run model.mlpackage --input image=photo.jpg --out outputs.npz
       tinysam-mobile mil diff float.mlpackage quantized.mlpackage --random 0
       tinysam-mobile mil trace model.mlpackage --input image=photo.jpg --plot trace.svg
+      tinysam-mobile mil ops
     """
 
 
@@ -155,6 +156,18 @@ def trace(
     """
     models = [_single(_load(model, function, mode, None)) for mode in ("fp32", precision)]
     _report_differences(models[0], models[1], inputs, seed, bound_db, as_json, plot)
+
+
+@command.command()
+@as_json_option
+def ops(as_json: bool) -> None:
+    """List every operation that the interpreter has, by opset."""
+    from tinysam_mobile.mil.table import supported_ops, supported_table
+
+    if as_json:
+        print_json(supported_ops())
+    else:
+        click.echo(supported_table())
 
 
 def _load(path: Path, function: str | None, precision: str, threads: int | None) -> MilModel | MilPipeline:
