@@ -78,9 +78,10 @@ PARSED_ONLY = {
     r"torchrun ": "tests/evaluation/test_run.py and distill/test_train.py start two processes",
     r"make ": "the target exists; CI runs make test, and tests/test_docs.py builds the site",
     r"python -m benchmarks\.": "minutes to hours; the options are parsed",
-    r"python -m tests\.(app_fixtures|conformance)": "writes golden files, or needs a log; tests of their own",
+    r"python -m tests\.(app_fixtures|conformance|mil)": "writes golden files, or takes long; own tests",
     r"python -m tinysam_mobile\.(quant\.capability|contract_page)": "writes docs/; a test compares the text",
-    r"python -m tinysam_mobile\.simulator\.mil MODEL": "tests/mil/test_model.py runs it on a package",
+    r"tinysam-mobile mil (run|show|diff|trace)\b": "tests/mil/test_commands.py runs each verb on a package",
+    r"python -m pytest -p ": "tests/mil/test_conformance.py runs a sample with the plugin",
 }
 """Beginning of a command → why it is not run here."""
 

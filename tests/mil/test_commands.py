@@ -56,7 +56,7 @@ def test_run_writes_what_the_model_computes(model: Path, tmp_path: Path) -> None
 
 def test_run_takes_numbers_and_draws_the_rest(model: Path) -> None:
     assert "1.34986" in _run("run", model, "--input", "x=3").output  # exp(0.3)
-    first, second = (_run("run", model, "--seed", 7, "--json").output for _ in range(2))
+    first, second = (_run("run", model, "--random", 7, "--json").output for _ in range(2))
     assert first == second
 
 
@@ -101,10 +101,10 @@ def test_show_says_what_is_inside_and_what_cannot_run(tmp_path: Path) -> None:
 
 def test_diff_names_the_first_operation_that_differs(model: Path, tmp_path: Path) -> None:
     other = _saved(_tenth(0.11), tmp_path / "other.mlmodel")
-    result = _run("diff", model, other, "--seed", 0)
+    result = _run("diff", model, other, "--random", 0)
     assert result.exit_code == 1, result.output
     assert "first below 40 dB: scaled (mul scaled)" in result.output
-    same = _run("diff", model, model, "--seed", 0, "--json")
+    same = _run("diff", model, model, "--random", 0, "--json")
     assert same.exit_code == 0
     assert json.loads(same.stdout)["first_beyond"] is None
 

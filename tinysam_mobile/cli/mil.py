@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tinysam_mobile.cli.options import MAX_SEED, as_json_option, threads_option
+from tinysam_mobile.cli.options import MAX_SEED, as_json_option, out_option, threads_option
 from tinysam_mobile.cli.output import print_json, print_table
 from tinysam_mobile.cli.parameter_types import InputPath, OutputFile
 from tinysam_mobile.errors import UsageError
@@ -35,10 +35,12 @@ input_option = click.option(
     metavar="NAME=VALUE",
     help="Value of an input: a .npy file, a picture (resized to fit), or a number; repeatable.",
 )
-seed_option = click.option(
-    "--seed",
+random_option = click.option(
+    "--random",
+    "seed",
+    metavar="SEED",
     type=click.IntRange(0, MAX_SEED),
-    help="Draw the inputs that are not named at random, always the same for one seed.",
+    help="Draw the inputs that --input does not name, always the same for one seed.",
 )
 bound_option = click.option(
     "--bound-db",
@@ -66,21 +68,22 @@ def command() -> None:
 
     \b
     Examples:
-      tinysam-mobile mil show model.mlpackage
+      tinysam-mobile mil show model.mlpackage --json
       tinysam-mobile mil run model.mlpackage --input image=photo.jpg --out outputs.npz
-      tinysam-mobile mil diff float.mlpackage quantized.mlpackage --seed 0
+      tinysam-mobile mil diff float.mlpackage quantized.mlpackage --random 0
       tinysam-mobile mil trace model.mlpackage --input image=photo.jpg --plot trace.svg
+      tinysam-mobile mil ops
     """
 
 
 @command.command()
 @click.argument("model", type=InputPath())
 @input_option
-@seed_option
+@random_option
 @function_option
 @precision_option("declared")
 @threads_option
-@click.option("--out", type=OutputFile(suffixes=(".npz",)), help="Write the outputs to this .npz file.")
+@out_option(OutputFile(suffixes=(".npz",)), "Write the outputs to this .npz file; to none by default.")
 @as_json_option
 def run(
     model: Path, inputs: tuple[str, ...], seed: int | None, function: str | None, precision: str,
@@ -118,7 +121,7 @@ def show(model: Path, as_json: bool) -> None:
 @click.argument("first", type=InputPath())
 @click.argument("second", type=InputPath())
 @input_option
-@seed_option
+@random_option
 @function_option
 @precision_option("declared")
 @bound_option
@@ -138,7 +141,7 @@ def diff(
 @command.command()
 @click.argument("model", type=InputPath())
 @input_option
-@seed_option
+@random_option
 @function_option
 @precision_option("fp16")
 @bound_option
@@ -154,6 +157,18 @@ def trace(
     """
     models = [_single(_load(model, function, mode, None)) for mode in ("fp32", precision)]
     _report_differences(models[0], models[1], inputs, seed, bound_db, as_json, plot)
+
+
+@command.command()
+@as_json_option
+def ops(as_json: bool) -> None:
+    """List every operation that the interpreter has, by opset."""
+    from tinysam_mobile.mil.table import supported_ops, supported_table
+
+    if as_json:
+        print_json(supported_ops())
+    else:
+        click.echo(supported_table())
 
 
 def _load(path: Path, function: str | None, precision: str, threads: int | None) -> MilModel | MilPipeline:

@@ -179,7 +179,9 @@ def _as_array(feature: Feature, value: Any) -> np.ndarray[Any, Any]:
 
 def _convert(array: np.ndarray[Any, Any], dtype: torch.dtype) -> torch.Tensor:
     if dtype == torch.float32:
-        array = np.ascontiguousarray(array, dtype=np.float32)
+        array = np.asarray(
+            array, dtype=np.float32, order="C"
+        )  # ascontiguousarray would give a scalar an axis
     elif array.dtype.kind == "f":
         with np.errstate(invalid="ignore"):
             array = array.astype(np.int64)

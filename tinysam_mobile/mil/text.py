@@ -296,6 +296,8 @@ class _Parser:
 
     def _store(self, value: Any, flat: list[Any]) -> None:
         tensor, kind = value.immediateValue.tensor, value.type.tensorType
+        if len(kind.dimensions) == 1 and kind.dimensions[0].WhichOneof("dimension") == "unknown":
+            kind.dimensions[0].constant.size = len(flat)
         shape = [d.constant.size for d in kind.dimensions]
         if math.prod(shape) != len(flat):
             raise self.words.error(f"a value of shape {shape} has {len(flat)} elements")
