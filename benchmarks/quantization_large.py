@@ -22,11 +22,11 @@ import torch
 
 from benchmarks.record import save
 from benchmarks.timing import fastest_ms
+from tinysam_mobile.artifacts.formats import FORMATS
 from tinysam_mobile.artifacts.integer_macs import count_macs
 from tinysam_mobile.contract.backend import Session
 from tinysam_mobile.contract.spec import Contract
 from tinysam_mobile.converters.base import ConversionRequest, ConvertedFile
-from tinysam_mobile.converters.pipeline import CONVERTERS
 from tinysam_mobile.evaluation.speed import peak_memory_bytes
 from tinysam_mobile.modeling.checkpoint import load_checkpoint
 from tinysam_mobile.modeling.entry_points import EntryPoint, contract_of, entry_points
@@ -66,7 +66,7 @@ def convert(
         entry_points=encoder, recipe=RECIPES[recipe], contract={}, folder=place, plan=plan
     )
     click.echo(f"converting to {target} {recipe}", err=True)
-    (file,) = import_module(CONVERTERS[target][0]).convert(request)
+    (file,) = import_module(FORMATS[target].converter).convert(request)
     found: ConvertedFile = file
     return found
 

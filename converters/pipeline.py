@@ -9,14 +9,14 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from tinysam_mobile.artifacts.formats import FORMATS
 from tinysam_mobile.bundle.folder import Bundle, hash_path, new_bundle, size_of, write_manifest
 from tinysam_mobile.bundle.manifest import Artifact, Manifest, contract_data
 from tinysam_mobile.contract.spec import Contract
 from tinysam_mobile.converters.base import ConversionRequest, Convert, ConvertedFile
-from tinysam_mobile.converters.options import CONVERTERS, ConversionOptions
+from tinysam_mobile.converters.options import ConversionOptions
 from tinysam_mobile.modeling.checkpoint import Checkpoint
 from tinysam_mobile.modeling.entry_points import EntryPoint, contract_of, entry_points
-from tinysam_mobile.quant.calibration import CalibrationSet
 from tinysam_mobile.quant.plan import QuantPlan
 from tinysam_mobile.quant.planning import make_plan, trace_all
 from tinysam_mobile.quant.recipe import QuantRecipe, recipe_named
@@ -43,11 +43,11 @@ def convert_checkpoint(
     modules = entry_points(checkpoint.model, contract)
     plans = _plans(modules, recipes, contract, options, progress)
     if plans and options.calibration:
-        data["calibration"] = CalibrationSet.from_folder(options.calibration).to_json()
+        data["calibration"] = options.calibration.to_json()
     artifacts: list[Artifact] = []
     with new_bundle(out, overwrite=options.overwrite) as folder:
         for target in dict.fromkeys(options.targets):
-            convert: Convert = import_module(CONVERTERS[target][0]).convert
+            convert: Convert = import_module(FORMATS[target].converter).convert
             for recipe in recipes:
                 place = folder / target / recipe.id
                 place.mkdir(parents=True)
@@ -85,7 +85,7 @@ def _plans(
     needy = [recipe for recipe in recipes if recipe.needs_calibration]
     if not needy or options.calibration is None:
         return {}
-    photos = CalibrationSet.from_folder(options.calibration)
+    photos = options.calibration
     graphs = trace_all(modules)
     plans = {}
     for recipe in needy:

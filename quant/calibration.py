@@ -17,15 +17,14 @@ import numpy as np
 
 from tinysam_mobile.contract.backend import Arrays
 from tinysam_mobile.contract.spec import Contract, Label
-from tinysam_mobile.errors import UsageError
 from tinysam_mobile.imaging.images import load_image
+from tinysam_mobile.imaging.photo_files import photos_in
 from tinysam_mobile.imaging.preprocess import preprocess
 from tinysam_mobile.segment.point_lattice import grid_points
 from tinysam_mobile.segment.prompts import Prompt, make_prompt, pack_prompts
 
 __all__ = ["MIN_PHOTOS", "CalibrationSet", "Sample"]
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
 MIN_PHOTOS = 8
 """The paper's number; fewer leave ranges to chance."""
 GRID_SIDE = 4
@@ -52,13 +51,8 @@ class CalibrationSet:
 
     @classmethod
     def from_folder(cls, folder: Path, *, seed: int = 0) -> CalibrationSet:
-        """List the photos in `folder`, not below it; raises `UsageError` if there is none."""
-        if not folder.is_dir():
-            raise UsageError(f"--calibration {folder}: is not a folder; name one that holds photos")
-        photos = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
-        if not photos:
-            raise UsageError(f"--calibration {folder}: holds no photo ({', '.join(sorted(SUFFIXES))})")
-        return cls(photos=tuple(photos), seed=seed)
+        """List the photos in `folder`, not below it; raises `ImageError` if there is none."""
+        return cls(photos=tuple(photos_in(folder)), seed=seed)
 
     @property
     def warning(self) -> str | None:

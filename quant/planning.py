@@ -46,15 +46,15 @@ def run_sample(
     `decode` gets the best mask of `decode_batch`'s first prompt as its mask prompt if `with_mask`.
     """
     tensors = {name: torch.from_numpy(array) for name, array in sample.encode.items()}
-    (embeddings,) = graphs["encode"].run((tensors["image"], tensors["valid_size"]), visit)
-    yield "encode", (embeddings,)
+    features = graphs["encode"].run((tensors["image"], tensors["valid_size"]), visit)
+    yield "encode", features
     batch = [torch.from_numpy(sample.decode_batch[name]) for name in ("point_coords", "point_labels")]
-    masks, iou = graphs["decode_batch"].run((embeddings, *batch), visit)
+    masks, iou = graphs["decode_batch"].run((*features, *batch), visit)
     yield "decode_batch", (masks, iou)
     best = masks[0, int(iou[0].argmax())].detach()[None, None]
     mask = best if with_mask else torch.zeros_like(best)
     one = [torch.from_numpy(sample.decode[name]) for name in ("point_coords", "point_labels")]
-    yield "decode", graphs["decode"].run((embeddings, *one, mask, torch.tensor([float(with_mask)])), visit)
+    yield "decode", graphs["decode"].run((*features, *one, mask, torch.tensor([float(with_mask)])), visit)
 
 
 @torch.no_grad()

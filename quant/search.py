@@ -100,9 +100,9 @@ def collect_rows(
 
 def _answers(graphs: Mapping[str, LayerGraph], sample: Sample, visit: Visit) -> tuple[Tensor, Tensor]:
     image, valid = (torch.from_numpy(sample.encode[name]) for name in ("image", "valid_size"))
-    (embeddings,) = graphs["encode"].run((image, valid), visit)
+    features = graphs["encode"].run((image, valid), visit)
     prompts = [torch.from_numpy(sample.decode_batch[name]) for name in ("point_coords", "point_labels")]
-    masks, iou = graphs["decode_batch"].run((embeddings, *prompts), visit)
+    masks, iou = graphs["decode_batch"].run((*features, *prompts), visit)
     return masks, iou
 
 

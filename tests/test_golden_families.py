@@ -123,7 +123,7 @@ def test_embedding(answered: tuple[Golden, Predictor, TinySAMConfig]) -> None:
         c, step = strides[key]
         floor = EMBEDDING_FLOOR_DB.get(config.name, EMBEDDING_SQNR_DB)
         assert sqnr_db(golden[key], trained[:, ::c, ::step, ::step]) >= floor
-        exported = predictor.image.embeddings[:, ::c, ::step, ::step]
+        exported = predictor.image.features["image_embeddings"][:, ::c, ::step, ::step]
         assert sqnr_db(golden[key], exported) >= FUSED_SQNR_DB
 
 
@@ -211,7 +211,10 @@ def test_edgesam_as_its_own_exports_have_it() -> None:
     )
     golden, predictor = golden_of("edgesam", "dogs"), predictor_of(exported)
     image = predictor.set_image(photo("dogs"))
-    assert sqnr_db(golden["bilinear/embedding_sub3"], image.embeddings[:, ::16, ::3, ::3]) >= FUSED_SQNR_DB
+    assert (
+        sqnr_db(golden["bilinear/embedding_sub3"], image.features["image_embeddings"][:, ::16, ::3, ::3])
+        >= FUSED_SQNR_DB
+    )
     points = image.geometry.to_original(golden["export_points/point_coords_1024"])
     ours = predictor.predict(point_coords=points, point_labels=golden["export_points/point_labels"])
     assert sqnr_db(golden["export_points/logits_sub7"], ours.low_res_logits[:, ::7, ::7]) >= LOGITS_SQNR_DB

@@ -180,7 +180,7 @@ def test_other_backends_are_made_here_but_not_run(tmp_path: Path, backend: str) 
 
 
 def test_failed_conversion_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(ConversionError, match=r"cannot express encoder\.pte"):
+    with pytest.raises(ConversionError, match=r"could not express encoder\.pte"):
         convert(small_request(tmp_path, module=Unexportable()))
     assert not list(tmp_path.iterdir())
 

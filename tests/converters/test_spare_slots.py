@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tinysam_mobile.artifacts.formats import FORMATS
 from tinysam_mobile.contract.backend import Arrays, Backend
 from tinysam_mobile.contract.spec import Label
-from tinysam_mobile.converters.options import CONVERTERS, ConversionOptions
+from tinysam_mobile.converters.options import ConversionOptions
 from tinysam_mobile.converters.pipeline import convert_checkpoint
 from tinysam_mobile.modeling.checkpoint import load_checkpoint
 from tinysam_mobile.parity.metrics import sqnr_db
@@ -38,7 +39,7 @@ def prompts(slots: int, count: int) -> Arrays:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("runtime", sorted(CONVERTERS))
+@pytest.mark.parametrize("runtime", sorted(FORMATS))
 def test_spare_slots_of_a_float16_file_change_nothing(runtime: str, tmp_path: Path) -> None:
     few, many = (backend(runtime, slots, tmp_path) for slots in (2, 8))
     rng = np.random.default_rng(4)

@@ -155,13 +155,15 @@ def test_an_image_is_encoded_once(predictor: Predictor, backend: RecordingBacken
     assert predictor.set_image(first) is first
     predictor.predict(**POINT)
     assert backend.names() == ["encode", "decode", "decode", "encode", "decode", "decode"]
-    assert backend.calls[-1][1]["image_embeddings"] is first.embeddings
+    assert backend.calls[-1][1]["image_embeddings"] is first.features["image_embeddings"]
     assert second.geometry.original_size == (60, 40)
 
 
 def test_an_embedding_of_another_model_is_refused(predictor: Predictor) -> None:
     image = predictor.image
-    other = EncodedImage(embeddings=np.zeros((1, 4, 16, 16), np.float32), geometry=image.geometry)
+    other = EncodedImage(
+        features={"image_embeddings": np.zeros((1, 4, 16, 16), np.float32)}, geometry=image.geometry
+    )
     with pytest.raises(UsageError, match="another model"):
         predictor.set_image(other)
     assert predictor.image is image

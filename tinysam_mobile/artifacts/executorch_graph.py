@@ -18,7 +18,7 @@ from typing import Any
 from tinysam_mobile.artifacts.executorch_sdk import quiet
 from tinysam_mobile.errors import BundleError
 
-__all__ = ["CONTRACT_METHOD", "OUTSIDE_REASONS", "MethodGraph", "check_header", "describe", "read_graphs"]
+__all__ = ["CONTRACT_METHOD", "OUTSIDE_REASONS", "MethodGraph", "check_header", "read_graphs"]
 
 CONTRACT_METHOD = "contract_json"
 """Constant method of every .pte that returns contract.json as a string."""
@@ -113,12 +113,6 @@ def read_graphs(path: Path) -> dict[str, MethodGraph]:
         kind = type(error).__name__
         raise BundleError(f"{path}: is damaged ({kind}: {error}); convert it again") from error
     return {graph.name: graph for graph in graphs if graph.delegates or graph.outside}
-
-
-def describe(path: Path) -> dict[str, Any]:
-    """Return what `inspect` prints of a .pte file as JSON data; raises `BundleError`."""
-    graphs = read_graphs(path)
-    return {"methods": {name: graph.to_dict() for name, graph in sorted(graphs.items())}}
 
 
 def _method_graph(plan: Any) -> MethodGraph:

@@ -25,7 +25,6 @@ __all__ = [
     "TfliteSignature",
     "TfliteSubgraph",
     "TfliteTensor",
-    "describe",
     "parse_graph",
     "read_graph",
     "read_model_bytes",
@@ -236,36 +235,6 @@ def parse_graph(data: bytes, path: Path) -> TfliteGraph:
     return TfliteGraph(
         path=path, size_bytes=len(data), subgraphs=subgraphs, signatures=signatures, metadata=metadata
     )
-
-
-def describe(path: Path) -> dict[str, Any]:
-    """Return what `inspect` prints of a .tflite file as JSON data; errors as `read_graph`."""
-    graph = read_graph(path)
-    return {
-        "signatures": {name: _describe_signature(graph, name) for name in graph.signatures},
-        "max_rank": graph.max_rank,
-        "custom_ops": list(graph.custom_ops),
-        "dynamic_tensors": list(graph.dynamic_tensors),
-        "constant_bytes": graph.constant_bytes,
-        "metadata": sorted(graph.metadata),
-    }
-
-
-def _describe_signature(graph: TfliteGraph, name: str) -> dict[str, Any]:
-    signature, subgraph = graph.signatures[name], graph.subgraph_of(name)
-
-    def tensors(numbers: Mapping[str, int]) -> dict[str, Any]:
-        return {
-            key: {"shape": list(subgraph.tensors[i].shape), "dtype": subgraph.tensors[i].dtype.lower()}
-            for key, i in sorted(numbers.items(), key=lambda item: item[1])
-        }
-
-    return {
-        "inputs": tensors(signature.inputs),
-        "outputs": tensors(signature.outputs),
-        "operators": dict(subgraph.histogram.most_common()),
-        "computed_weights": len(subgraph.ops_with_computed_weights()),
-    }
 
 
 def _listing(tensors: Mapping[str, tuple[tuple[int, ...], str]]) -> str:

@@ -2,7 +2,7 @@
 
 `new_bundle` builds in a hidden folder beside the target and renames it at the end, so a killed conversion
 leaves no half-made bundle, and the next one sweeps up the hidden folder.  `Bundle.open` trusts nothing:
-schema, paths and hashes are checked.
+schema and paths are checked, and an artifact's hash before its first use.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from tinysam_mobile.bundle.manifest import Artifact, Manifest
 from tinysam_mobile.errors import BundleError, UsageError
+from tinysam_mobile.files import check_replaceable
 
-__all__ = ["Bundle", "hash_path", "new_bundle", "size_of", "write_manifest"]
+__all__ = ["MANIFEST_NAME", "Bundle", "hash_path", "new_bundle", "size_of", "write_manifest"]
 
 MANIFEST_NAME = "manifest.json"
 MAX_MANIFEST_BYTES = 16 * 2**20
@@ -29,21 +30,23 @@ HASH_CHUNK_BYTES = 2**20
 
 @dataclass(frozen=True, kw_only=True)
 class Bundle:
-    """An opened bundle whose files are those that the manifest lists."""
+    """An opened bundle: `path_of` gives files that are those which the manifest lists."""
 
     folder: Path
     manifest: Manifest
+    _checked: set[str] = field(default_factory=set, repr=False, compare=False)
+    """Paths of artifacts whose hash was compared: a large file is read once for that, not at each use."""
 
     @classmethod
     def open(cls, folder: Path) -> Bundle:
-        """Open and verify the bundle in `folder`.
+        """Open the bundle in `folder`.
 
         Raises `BundleError` if the manifest is missing or malformed, its schema is another one, or a listed
-        file is missing, outside the folder, or has another SHA-256.
+        file is missing or outside the folder.
         """
         manifest = Manifest.from_json(_read_json(folder / MANIFEST_NAME))
         for artifact in manifest.artifacts:
-            _verify(folder, artifact)
+            _check_place(folder, artifact)
         return cls(folder=folder, manifest=manifest)
 
     def artifacts(self, runtime: str, recipe: str | None = None) -> list[Artifact]:
@@ -56,8 +59,21 @@ class Bundle:
         return [a for a in found if a.recipe == found[0].recipe]
 
     def path_of(self, artifact: Artifact) -> Path:
-        """Return where an artifact lies."""
-        return self.folder / artifact.path
+        """Return where an artifact lies; raises `BundleError` if its SHA-256 is not the manifest's."""
+        path = self.folder / artifact.path
+        if artifact.path not in self._checked:
+            if hash_path(path) != artifact.sha256:
+                raise BundleError(
+                    f"{path}: its SHA-256 is not that of the manifest; the file was changed or cut"
+                )
+            self._checked.add(artifact.path)
+        return path
+
+    def verify(self) -> Bundle:
+        """Compare the hashes of all artifacts; returns the bundle, or raises `BundleError`."""
+        for artifact in self.manifest.artifacts:
+            self.path_of(artifact)
+        return self
 
 
 def _read_json(path: Path) -> object:
@@ -71,7 +87,7 @@ def _read_json(path: Path) -> object:
         raise BundleError(f"{path}: is not valid JSON ({error}); convert again") from error
 
 
-def _verify(folder: Path, artifact: Artifact) -> None:
+def _check_place(folder: Path, artifact: Artifact) -> None:
     relative = PurePosixPath(artifact.path)
     if relative.is_absolute() or ".." in relative.parts or "\\" in artifact.path or not relative.parts:
         raise BundleError(f"{folder}: the manifest names {artifact.path!r}, which is not inside the bundle")
@@ -82,8 +98,6 @@ def _verify(folder: Path, artifact: Artifact) -> None:
     for member in [path, *_members(path)]:
         if not member.resolve().is_relative_to(root):
             raise BundleError(f"{member}: a link that leads out of the bundle; it is not followed")
-    if hash_path(path) != artifact.sha256:
-        raise BundleError(f"{path}: its SHA-256 is not that of the manifest; the file was changed or cut")
 
 
 def _members(path: Path) -> list[Path]:
@@ -122,7 +136,7 @@ def new_bundle(target: Path, *, overwrite: bool = False) -> Iterator[Path]:
     An existing `target` raises `UsageError` unless `overwrite`; with it, only an empty folder or a bundle is
     replaced, after the new one is complete.
     """
-    _check_target(target, overwrite=overwrite)
+    check_replaceable(target, MANIFEST_NAME, overwrite=overwrite)
     target.parent.mkdir(parents=True, exist_ok=True)
     _remove_abandoned(target)
     building = target.parent / f".{target.name}.building-{os.getpid()}"
@@ -150,21 +164,6 @@ def _is_running(pid: int) -> bool:
     except PermissionError:
         return True
     return True
-
-
-def _check_target(target: Path, *, overwrite: bool) -> None:
-    if not target.exists() and not target.is_symlink():
-        return
-    if not overwrite:
-        raise UsageError(f"{target}: exists already; choose another --out or pass --overwrite")
-    if (
-        not target.is_dir()
-        or target.is_symlink()
-        or (any(target.iterdir()) and not (target / MANIFEST_NAME).is_file())
-    ):
-        raise UsageError(
-            f"{target}: is not a bundle, so --overwrite will not delete it; choose another --out"
-        )
 
 
 def _replace(building: Path, target: Path) -> None:

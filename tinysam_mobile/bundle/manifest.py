@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
+from tinysam_mobile.artifacts.formats import tool_versions
 from tinysam_mobile.bundle.rules_text import (
     filter_text,
     frame_text,
@@ -29,7 +29,7 @@ from tinysam_mobile.contract.everything_settings import (
     everything_settings,
 )
 from tinysam_mobile.contract.rules import Rules
-from tinysam_mobile.contract.spec import SIZE_NAMES, Component, Contract
+from tinysam_mobile.contract.spec import SIZE_NAMES, Component, Contract, TensorSpec
 from tinysam_mobile.errors import BundleError, InputError
 from tinysam_mobile.version import __version__
 
@@ -40,7 +40,6 @@ __all__ = ["SCHEMA_VERSION", "Artifact", "Manifest", "contract_data"]
 
 SCHEMA_VERSION = 1
 """Of `manifest.json`; another one is refused."""
-TOOLS = ("torch", "coremltools", "litert-torch", "ai-edge-litert", "ai-edge-quantizer", "executorch", "numpy")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +70,8 @@ class Manifest:
     @property
     def contract(self) -> Contract:
         """The sizes and rules from which all else follows."""
-        return Contract(**self.data["sizes"], rules=Rules.from_json(self.data["rules"]))
+        rules = Rules.from_json(self.data["rules"])
+        return Contract(**self.data["sizes"], rules=rules, skips=_skips(self.data))
 
     @property
     def checkpoint_sha256(self) -> str | None:
@@ -121,6 +121,7 @@ def _check_body(body: Mapping[str, Any]) -> None:
         Rules.from_json(body.get("rules"))
     except InputError as error:
         raise BundleError(f"manifest.json: 'rules': {error}") from error
+    _skips(body)
     checkpoint = body.get("checkpoint")
     if (
         not isinstance(checkpoint, dict)
@@ -132,6 +133,24 @@ def _check_body(body: Mapping[str, Any]) -> None:
         everything_settings(body.get(EVERYTHING_KEY))
     except InputError as error:
         raise BundleError(f"manifest.json: '{EVERYTHING_KEY}': {error}") from error
+
+
+def _skips(body: Mapping[str, Any]) -> tuple[TensorSpec, ...]:
+    """What `encode` returns after the embedding; the sizes tell all else of the entry points."""
+    try:
+        outputs = body["entry_points"]["encode"]["outputs"][1:]
+        specs = tuple(TensorSpec(name=o["name"], shape=tuple(o["shape"]), dtype=o["dtype"]) for o in outputs)
+    except (KeyError, TypeError) as error:
+        raise BundleError(
+            "manifest.json: 'entry_points' must list the outputs of 'encode' with name, shape and dtype"
+        ) from error
+    for output in specs:
+        sides_fit = all(type(side) is int and 0 < side < 2**16 for side in output.shape)
+        if type(output.name) is not str or output.dtype != "float32" or not sides_fit:
+            raise BundleError(
+                f"manifest.json: output {output.name!r} of 'encode' must be float32 of a fixed shape"
+            )
+    return specs
 
 
 def _artifact(index: int, item: Any) -> Artifact:
@@ -157,7 +176,7 @@ def contract_data(checkpoint: Checkpoint, contract: Contract) -> dict[str, Any]:
     """Return what an app must know about a converted checkpoint, as JSON data."""
     return {
         "schema_version": SCHEMA_VERSION,
-        "generator": {"name": "tinysam-mobile", "version": __version__, "tools": _tool_versions()},
+        "generator": {"name": "tinysam-mobile", "version": __version__, "tools": tool_versions()},
         "family": checkpoint.family.name,
         "licence": checkpoint.licence,
         "restriction": checkpoint.family.restriction,
@@ -177,16 +196,6 @@ def contract_data(checkpoint: Checkpoint, contract: Contract) -> dict[str, Any]:
         "everything_search": _search_data(),
         "calibration": None,
     }
-
-
-def _tool_versions() -> dict[str, str]:
-    versions = {}
-    for tool in TOOLS:
-        try:
-            versions[tool] = metadata.version(tool)
-        except metadata.PackageNotFoundError:
-            continue
-    return versions
 
 
 def _signature_data(signature: spec.Signature) -> dict[str, Any]:

@@ -7,7 +7,16 @@ from pathlib import Path
 import click
 
 from tinysam_mobile.bundle.folder import Bundle, size_of
+from tinysam_mobile.cli.options import (
+    as_json_option,
+    bundle_argument,
+    fixtures_option,
+    out_option,
+    overwrite_option,
+    recipe_option,
+)
 from tinysam_mobile.cli.output import command_errors, print_json, print_table
+from tinysam_mobile.cli.parameter_types import OutputFolder
 from tinysam_mobile.device.app_resources import APPS, contents, fill_app_resources
 from tinysam_mobile.errors import UsageError
 
@@ -16,12 +25,12 @@ __all__ = ["command"]
 
 @click.command()
 @click.argument("app", metavar="ios|android", type=click.Choice(list(APPS)))
-@click.argument("bundle_path", metavar="BUNDLE", type=click.Path(path_type=Path))
-@click.option("-o", "--out", type=click.Path(path_type=Path), help="Folder; the app's own by default.")
-@click.option("--recipe", help="Of the runtime that the app needs; the first in BUNDLE by default.")
-@click.option("--fixtures", type=click.Path(path_type=Path), help="Folder of `tinysam-mobile fixtures`.")
-@click.option("--overwrite", is_flag=True, help="Replace the model that the app has.")
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@bundle_argument
+@out_option(OutputFolder(), "Folder to put the model into; the app's own by default.")
+@recipe_option()
+@fixtures_option()
+@overwrite_option
+@as_json_option
 @command_errors
 def command(
     app: str,

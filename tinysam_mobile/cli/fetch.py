@@ -17,7 +17,9 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
+from tinysam_mobile.cli.options import as_json_option
 from tinysam_mobile.cli.output import command_errors, print_json, print_table
+from tinysam_mobile.cli.parameter_types import OutputFolder
 from tinysam_mobile.errors import UsageError
 from tinysam_mobile.modeling.fetch import (
     PUBLIC_CHECKPOINTS,
@@ -32,11 +34,13 @@ __all__ = ["command"]
 
 @click.command()
 @click.argument("name", required=False)
-@click.option("--list", "list_only", is_flag=True, help="List the names, licences and addresses.")
 @click.option(
-    "--folder", type=click.Path(path_type=Path), help="Keep it here; in the user's cache by default."
+    "--list", "list_only", is_flag=True, help="Print the names, licences and addresses, and download nothing."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@click.option(
+    "--folder", type=OutputFolder(), help="Folder to keep the file in; the user's cache by default."
+)
+@as_json_option
 @command_errors
 def command(name: str | None, list_only: bool, folder: Path | None, as_json: bool) -> None:
     """Download the public checkpoint NAME and print its path.

@@ -12,6 +12,7 @@ import click
 from PIL import Image
 
 from tinysam_mobile.cli.everything_options import given_settings
+from tinysam_mobile.cli.model_source import ModelSource
 from tinysam_mobile.cli.output import print_json, progress, write_file
 from tinysam_mobile.errors import UsageError
 from tinysam_mobile.imaging.images import RGBImage
@@ -19,7 +20,6 @@ from tinysam_mobile.imaging.pictures import overlay_labels
 from tinysam_mobile.segment.everything import EverythingConfig, EverythingGenerator, EverythingResult
 from tinysam_mobile.segment.label_map import label_map
 from tinysam_mobile.segment.output import coco_document
-from tinysam_mobile.segment.predictor import Predictor
 
 __all__ = ["FORMATS", "Photo", "save_json", "segment_everything"]
 
@@ -36,18 +36,19 @@ class Photo:
 
 def segment_everything(
     photo: Photo,
-    load: Callable[[], tuple[Predictor, Mapping[str, Any]]],
+    source: ModelSource,
     *,
     out: Path | None,
     kind: str | None,
     polygons: bool,
     as_json: bool,
 ) -> None:
-    """Find every object of `photo` and write the files; `load` gives the predictor and its thresholds."""
+    """Find every object of `photo` and write the files; `source` is the model that does it."""
     targets = _targets(photo.path, out, kind)
+    EverythingConfig(**given_settings())  # refuses what does not go together, before the model is loaded
     with progress() as say:
         say("loading the model")
-        predictor, thresholds = load()
+        predictor, thresholds = source.predictor()
         config = EverythingConfig(**{**thresholds, **given_settings()})
         result = EverythingGenerator(predictor, config).generate(photo.pixels, progress=say)
         say("writing")

@@ -102,7 +102,8 @@ class Contract:
     """The sizes and rules of one converted model; its entry points follow from them.
 
     `image_size` S and `mask_size` in pixels, `grid_size` in embedding cells, `channels` C of the embedding,
-    `slots` N prompt slots, `batch` K prompts of one `decode_batch` call.
+    `slots` N prompt slots, `batch` K prompts of one `decode_batch` call.  `skips` are feature maps that
+    `encode` of some families returns after the embedding, and the decoders take after it.
     """
 
     image_size: int
@@ -112,6 +113,7 @@ class Contract:
     slots: int = 8
     batch: int = 16
     rules: Rules = SAM_RULES
+    skips: tuple[TensorSpec, ...] = ()
 
     def __post_init__(self) -> None:
         if self.slots < 2:
@@ -128,7 +130,7 @@ class Contract:
 
     @property
     def sizes(self) -> dict[str, int]:
-        """The numbers under `SIZE_NAMES`."""
+        """The numbers, under `SIZE_NAMES`, as the manifest writes them."""
         return {name: getattr(self, name) for name in SIZE_NAMES}
 
     @property
@@ -136,8 +138,12 @@ class Contract:
         """`encode`, `decode` and `decode_batch`."""
         return {s.name: s for s in (self._encode(), self._decode(), self._decode_batch())}
 
-    def _embeddings(self) -> TensorSpec:
-        return TensorSpec(name="image_embeddings", shape=(1, self.channels, self.grid_size, self.grid_size))
+    @property
+    def encoder_outputs(self) -> tuple[TensorSpec, ...]:
+        """What `encode` returns, in order: all that decoding needs of the image."""
+        grid = self.grid_size
+        embeddings = TensorSpec(name="image_embeddings", shape=(1, self.channels, grid, grid))
+        return (embeddings, *self.skips)
 
     def _prompts(self, prompts: int) -> tuple[TensorSpec, TensorSpec]:
         return (
@@ -157,17 +163,17 @@ class Contract:
         image = TensorSpec(name="image", shape=(1, 3, self.image_size, self.image_size))
         valid = TensorSpec(name="valid_size", shape=(2,), dtype="int32")
         return Signature(
-            name="encode", component=Component.ENCODER, inputs=(image, valid), outputs=(self._embeddings(),)
+            name="encode", component=Component.ENCODER, inputs=(image, valid), outputs=self.encoder_outputs
         )
 
     def _decode(self) -> Signature:
         mask = TensorSpec(name="mask_input", shape=(1, 1, self.mask_size, self.mask_size))
         flag = TensorSpec(name="has_mask_input", shape=(1,))
-        inputs = (self._embeddings(), *self._prompts(1), mask, flag)
+        inputs = (*self.encoder_outputs, *self._prompts(1), mask, flag)
         return Signature(name="decode", component=Component.DECODER, inputs=inputs, outputs=self._answers(1))
 
     def _decode_batch(self) -> Signature:
-        inputs = (self._embeddings(), *self._prompts(self.batch))
+        inputs = (*self.encoder_outputs, *self._prompts(self.batch))
         return Signature(
             name="decode_batch", component=Component.DECODER, inputs=inputs, outputs=self._answers(self.batch)
         )

@@ -12,14 +12,14 @@ import struct
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from tinysam_mobile.contract.spec import TensorSpec
-from tinysam_mobile.device.fixtures import FixtureSet
+from tinysam_mobile.device.fixtures import FixtureSet, read_fixtures
 from tinysam_mobile.device.layout import (
     DUMP_INDEX,
     MAX_INDEX_BYTES,
@@ -124,6 +124,17 @@ def open_dump(path: Path, fixtures: FixtureSet) -> Iterator[Dump]:
             _check_members(archive, lengths)
             info = _read_info(archive, fixtures, specs)
         yield Dump(path, archive, fixtures, info)
+
+
+def read_devices(dumps: Sequence[Path], fixtures: Path) -> dict[Path, DumpInfo]:
+    """Read what each dump says of its device; raises `DumpError`."""
+    infos = {}
+    if dumps:
+        replayed = read_fixtures(fixtures)
+        for path in dumps:
+            with open_dump(path, replayed) as dump:
+                infos[path] = dump.info
+    return infos
 
 
 @contextmanager

@@ -37,12 +37,14 @@ from tinysam_mobile.device.layout import (
     tensors_of,
 )
 from tinysam_mobile.errors import DumpError, InputError, UsageError
+from tinysam_mobile.files import check_replaceable
 from tinysam_mobile.parity.stages import PROMPT_KINDS, ParityPrompt, PhotoCase, Recording
 from tinysam_mobile.segment.prompts import Prompt, make_prompt
 
 __all__ = ["FixtureSet", "read_fixtures", "write_fixtures"]
 
 MAX_CASES = 1000
+MAX_ENCODER_OUTPUTS, MAX_RANK = 8, 4
 MAX_PROMPTS = 1000
 MAX_SIDE = 2**16
 
@@ -76,7 +78,7 @@ def write_fixtures(
 
     Raises `UsageError` if `folder` exists and is not to be overwritten, or holds something else.
     """
-    _check_target(folder, overwrite=overwrite)
+    check_replaceable(folder, FIXTURES_INDEX, overwrite=overwrite)
     folder.parent.mkdir(parents=True, exist_ok=True)
     building = folder.parent / f".{folder.name}.building-{os.getpid()}"
     building.mkdir()
@@ -88,15 +90,6 @@ def write_fixtures(
     finally:
         shutil.rmtree(building, ignore_errors=True)
     return identity
-
-
-def _check_target(folder: Path, *, overwrite: bool) -> None:
-    if not folder.exists() and not folder.is_symlink():
-        return
-    if not overwrite:
-        raise UsageError(f"{folder}: exists already; choose another -o or pass --overwrite")
-    if folder.is_symlink() or not (folder / FIXTURES_INDEX).is_file():
-        raise UsageError(f"{folder}: holds no fixtures, so --overwrite will not delete it; choose another -o")
 
 
 def _fill(folder: Path, manifest: Manifest, answered: Iterable[tuple[PhotoCase, Recording]]) -> str:
@@ -122,6 +115,7 @@ def _fill(folder: Path, manifest: Manifest, answered: Iterable[tuple[PhotoCase, 
         "checkpoint_sha256": manifest.checkpoint_sha256,
         "sizes": contract.sizes,
         "rules": contract.rules.to_json(),
+        "encoder_outputs": [asdict(spec) for spec in contract.encoder_outputs],
         "photos": cases,
         "tensors": tensors,
     }
@@ -177,7 +171,7 @@ def read_fixtures(folder: Path) -> FixtureSet:
             f"{path}: cannot be read ({error.strerror}); write it with 'tinysam-mobile fixtures BUNDLE'"
         ) from error
     index = parse_index(data, str(path))
-    contract = _contract(index.fields("sizes"), index.fields("rules"))
+    contract = _contract(index)
     photos = index.objects("photos", longest=MAX_CASES)
     return FixtureSet(
         folder=folder,
@@ -188,12 +182,26 @@ def read_fixtures(folder: Path) -> FixtureSet:
     )
 
 
-def _contract(sizes: Fields, rules: Fields) -> Contract:
-    numbers = {name: sizes.integer(name, lowest=1, highest=MAX_SIDE) for name in SIZE_NAMES}
+def _contract(index: Fields) -> Contract:
+    sizes = index.fields("sizes")
+    skips = index.objects("encoder_outputs", longest=MAX_ENCODER_OUTPUTS)[1:]
     try:
-        return Contract(**numbers, rules=Rules.from_json(rules.plain()))
+        return Contract(
+            **{name: sizes.integer(name, lowest=1, highest=MAX_SIDE) for name in SIZE_NAMES},
+            skips=tuple(map(_feature, skips)),
+            rules=Rules.from_json(index.fields("rules").plain()),
+        )
     except (UsageError, InputError) as error:
         raise DumpError(f"{FIXTURES_INDEX}: {error}") from error
+
+
+def _feature(fields: Fields) -> TensorSpec:
+    shape = fields.numbers("shape", longest=MAX_RANK)
+    if not all(side == int(side) and 1 <= side <= MAX_SIDE for side in shape):
+        raise DumpError(
+            f"{FIXTURES_INDEX}: 'encoder_outputs': {fields.text('name')} has a shape that no tensor has"
+        )
+    return TensorSpec(name=fields.text("name"), shape=tuple(map(int, shape)), dtype=fields.text("dtype"))
 
 
 def _read_case(folder: Path, index: int, photo: Fields, contract: Contract) -> PhotoCase:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tinysam_mobile.contract.features import joined_shape
 from tinysam_mobile.contract.spec import Contract, TensorSpec
 from tinysam_mobile.errors import DumpError
 from tinysam_mobile.parity.stages import PHOTO_STAGES, PROMPT_STAGES, PhotoCase, Recording, Stage
@@ -63,11 +64,10 @@ def input_specs(index: int, case: PhotoCase, contract: Contract) -> dict[str, Te
 
 def output_specs(index: int, case: PhotoCase, contract: Contract) -> dict[str, TensorSpec]:
     """Return what the device records for the photo number `index`, in the order of the stages."""
-    size, mask, grid = contract.image_size, contract.mask_size, contract.grid_size
-    masks = contract.rules.num_masks
+    size, mask, masks = contract.image_size, contract.mask_size, contract.rules.num_masks
     shapes: dict[Stage, tuple[tuple[int, ...], str]] = {
         Stage.PREPROCESSED_IMAGE: ((3, size, size), "float32"),
-        Stage.EMBEDDING: ((contract.channels, grid, grid), "float32"),
+        Stage.EMBEDDING: (joined_shape(contract), "float32"),
         Stage.PACKED_PROMPT: ((contract.slots, 3), "float32"),
         Stage.LOW_RES_LOGITS: ((masks, mask, mask), "float32"),
         Stage.PREDICTED_IOU: ((masks,), "float32"),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tinysam_mobile.bundle.folder import MANIFEST_NAME, Bundle
 from tinysam_mobile.contract.backend import Backend
+from tinysam_mobile.contract.spec import Contract
 from tinysam_mobile.errors import UsageError
 from tinysam_mobile.simulator.registry import RUNTIMES, open_bundle, open_model, runtime_named
 
@@ -44,15 +45,23 @@ def is_bundle(source: str) -> bool:
 
 
 def checkpoint_model(
-    source: str | None, *, slots: int, image_size: int | None = None, threads: int | None = None
+    source: str | None,
+    *,
+    slots: int,
+    batch: int | None = None,
+    image_size: int | None = None,
+    threads: int | None = None,
 ) -> ModelUnderTest:
-    """Load a checkpoint (the shipped one if None) for torch; raises `CheckpointError`."""
+    """Load a checkpoint (the shipped one if None) for torch, with `slots` N and `batch` K of its contract.
+
+    Raises `CheckpointError`.
+    """
     from tinysam_mobile.modeling.checkpoint import load_checkpoint, shipped_checkpoint
     from tinysam_mobile.modeling.entry_points import contract_of
 
     loaded = load_checkpoint(source, image_size=image_size)
     model = loaded.model
-    contract = contract_of(model, slots=slots)
+    contract = contract_of(model, slots=slots, batch=batch or Contract.batch)
     file = Path(source) if source else shipped_checkpoint()
     parameters = sum(p.numel() for p in model.parameters())
     return ModelUnderTest(

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tinysam_mobile.artifacts.formats import FORMATS
 from tinysam_mobile.contract.backend import Arrays, Backend, Session, check_inputs
 from tinysam_mobile.contract.spec import PIXEL_MEAN, PIXEL_STD, Contract, Signature, TensorSpec
 from tinysam_mobile.errors import InputError
@@ -30,8 +31,6 @@ from tinysam_mobile.simulator.registry import import_runtime, runtime_named
 
 __all__ = ["HandConverted", "open_hand_converted", "read_mapping"]
 
-FUNCTIONS = {"tflite": "serving_default", "executorch": "forward", "coreml": "main"}
-"""What the SDKs call the only function of a file."""
 IMAGE_VALUES = ("0-255", "normalised")
 ENTRY_KEYS = {"file", "function", "inputs", "outputs", "image_values"}
 OPTIONAL_INPUTS = {"valid_size"}
@@ -101,11 +100,17 @@ def _entry(path: Path, name: str, item: Any, runtime: str) -> EntryMapping:
         raise InputError(f"{where}: image_values must be one of {', '.join(IMAGE_VALUES)}")
     return EntryMapping(
         file=path.parent / item["file"],
-        function=item.get("function", FUNCTIONS.get(runtime, "main")),
+        function=item.get("function", _only_function(runtime)),
         inputs=names["inputs"] or {},
         outputs=names["outputs"] or {},
         image_values=values,
     )
+
+
+def _only_function(runtime: str) -> str:
+    """What the SDK calls the function of a file that has one."""
+    name = runtime_named(runtime).artifact_runtime
+    return FORMATS[name].only_function if name in FORMATS else "main"
 
 
 def open_hand_converted(
@@ -186,7 +191,7 @@ class _HandBackend:
             self.run(
                 "decode",
                 {
-                    "image_embeddings": arrays["image_embeddings"],
+                    **{spec.name: arrays[spec.name] for spec in self.contract.encoder_outputs},
                     "point_coords": coords[None],
                     "point_labels": labels[None],
                     **no_mask,

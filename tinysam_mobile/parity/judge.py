@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinysam_mobile.contract.backend import Backend
+from tinysam_mobile.contract.features import feature_parts, joined_shape
 from tinysam_mobile.contract.rules import Rules
 from tinysam_mobile.contract.spec import MASK_THRESHOLD, Contract, Label
 from tinysam_mobile.errors import InputError
@@ -131,7 +132,7 @@ def judge_photo(
     own = completed(side, expected)
     ideal = ideal_recording(reference, case, expected, own, geometry)
     stages = {
-        stage: _judge_arrays(stage, None, ideal.photo[stage], side.photo[stage], geometry, bounds)
+        stage: _judge_photo_stage(stage, ideal, side, reference.contract, geometry, bounds)
         for stage in PHOTO_STAGES
         if stage in side.photo
     }
@@ -155,7 +156,7 @@ def check_recording(side: Recording, case: PhotoCase, contract: Contract) -> Non
     size, low, masks = contract.image_size, contract.mask_size, contract.rules.num_masks
     expected: Mapping[Stage, tuple[tuple[int, ...], type]] = {
         Stage.PREPROCESSED_IMAGE: ((3, size, size), np.float32),
-        Stage.EMBEDDING: ((contract.channels, contract.grid_size, contract.grid_size), np.float32),
+        Stage.EMBEDDING: (joined_shape(contract), np.float32),
         Stage.PACKED_PROMPT: ((contract.slots, 3), np.float32),
         Stage.LOW_RES_LOGITS: ((masks, low, low), np.float32),
         Stage.PREDICTED_IOU: ((masks,), np.float32),
@@ -250,6 +251,23 @@ def _judge_arrays(
         reason=limit.reason,
         prompt=prompt,
     )
+
+
+def _judge_photo_stage(
+    stage: Stage,
+    ideal: Recording,
+    side: Recording,
+    contract: Contract,
+    geometry: Geometry,
+    bounds: Bounds,
+) -> StageJudgement:
+    """Of several tensors the worst counts: a large one must not hide a small one."""
+    pair = ideal.photo[stage], side.photo[stage]
+    parts = (
+        zip(*(feature_parts(a, contract) for a in pair), strict=True) if stage is Stage.EMBEDDING else [pair]
+    )
+    judged = [_judge_arrays(stage, None, theirs, ours, geometry, bounds) for theirs, ours in parts]
+    return min(judged, key=margin)
 
 
 def margin(judgement: StageJudgement) -> float:

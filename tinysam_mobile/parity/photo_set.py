@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tinysam_mobile.contract.spec import Contract
-from tinysam_mobile.errors import ImageError, UsageError
+from tinysam_mobile.errors import UsageError
 from tinysam_mobile.imaging.images import load_image
+from tinysam_mobile.imaging.photo_files import photos_in
 from tinysam_mobile.parity.prompt_sampling import make_case, read_own_prompts
 from tinysam_mobile.parity.stages import PhotoCase
 from tinysam_mobile.segment.prompts import Prompt
 
-__all__ = ["PHOTO_SUFFIXES", "PhotoSet"]
-
-PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+__all__ = ["PhotoSet"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,9 +35,7 @@ class PhotoSet:
         Raises `ImageError` if there is none, `InputError` for a file of own prompts that cannot be used, and
         `UsageError` if it names a photo that is not there.
         """
-        paths = [images] if images.is_file() else sorted(_photos_in(images))
-        if not paths:
-            raise ImageError(f"{images}: holds no photo ({', '.join(PHOTO_SUFFIXES)})")
+        paths = [images] if images.is_file() else photos_in(images)
         paths = paths[:max_photos]
         own = read_own_prompts(own_prompts) if own_prompts else {}
         if unknown := sorted(set(own) - {path.name for path in paths}):
@@ -56,9 +53,3 @@ class PhotoSet:
                 seed=self.seed,
                 own=self.own.get(path.name, ()),
             )
-
-
-def _photos_in(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        raise ImageError(f"there is no folder or photo {folder}: check --images")
-    return [path for path in folder.iterdir() if path.suffix.lower() in PHOTO_SUFFIXES and path.is_file()]

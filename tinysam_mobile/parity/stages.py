@@ -49,7 +49,8 @@ class Stage(StrEnum):
 
 
 PHOTO_STAGES = (Stage.PREPROCESSED_IMAGE, Stage.EMBEDDING)
-"""Once per photo: f32 (3, S, S) RGB 0–255, of which only the photo is compared; f32 (C, S/16, S/16)."""
+"""Once per photo: f32 (3, S, S) RGB 0–255, of which only the photo is compared; what `encode`
+returned, joined (`contract.features`)."""
 PROMPT_STAGES = (
     Stage.PACKED_PROMPT,
     Stage.LOW_RES_LOGITS,

@@ -8,7 +8,7 @@ prediction.best_mask                                   # bool (H, W) in pixels o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -30,12 +30,12 @@ __all__ = ["EncodedImage", "LowResolution", "Prediction", "Predictor"]
 
 @dataclass(frozen=True, kw_only=True)
 class EncodedImage:
-    """An image as the decoder sees it: `embeddings` f32 (1, C, S/16, S/16) and where the photo lies in it.
+    """An image as the decoder sees it: what `encode` returned, by name, and where the photo lies in it.
 
     Keep one to come back to an image without encoding it again: `Predictor.set_image` takes it.
     """
 
-    embeddings: NDArray[np.float32]
+    features: Arrays
     geometry: Geometry
 
 
@@ -103,17 +103,19 @@ class Predictor:
         """
         encoded = image if isinstance(image, EncodedImage) else self.encode(image)
         contract = self._backend.contract
-        expected = contract.signatures["decode"].inputs[0].shape
-        if encoded.embeddings.shape != expected or encoded.geometry.image_size != contract.image_size:
-            raise UsageError(f"the image was encoded by another model; this one takes embeddings {expected}")
+        expected = {spec.name: spec.shape for spec in contract.encoder_outputs}
+        found = {name: array.shape for name, array in encoded.features.items()}
+        if found != expected or encoded.geometry.image_size != contract.image_size:
+            raise UsageError(f"the image was encoded by another model; this one takes {_shapes(expected)}")
         self._image = encoded
         return encoded
 
     def encode(self, image: RGBImage) -> EncodedImage:
         """Encode `image` without setting it; same image and errors as `set_image`."""
-        ready = preprocess(image, self._backend.contract.image_size, self._backend.contract.rules)
-        answer = self._backend.run("encode", {"image": ready.image, "valid_size": ready.valid_size})
-        return EncodedImage(embeddings=answer["image_embeddings"], geometry=ready.geometry)
+        contract = self._backend.contract
+        ready = preprocess(image, contract.image_size, contract.rules)
+        features = self._backend.run("encode", {"image": ready.image, "valid_size": ready.valid_size})
+        return EncodedImage(features=features, geometry=ready.geometry)
 
     def predict(
         self,
@@ -175,7 +177,7 @@ class Predictor:
         for chunk in chunks:
             packed = pack_prompts(chunk, image.geometry, slots=contract.slots, batch=contract.batch)
             points = {"point_coords": packed.point_coords, "point_labels": packed.point_labels}
-            batches.append((len(chunk), {"image_embeddings": image.embeddings, **points}))
+            batches.append((len(chunk), {**image.features, **points}))
         return batches
 
     def _decode(self, image: EncodedImage, prompt: Prompt, mask_input: ArrayLike | None) -> LowResolution:
@@ -184,13 +186,17 @@ class Predictor:
         contract = self._backend.contract
         packed = pack_prompts([prompt], image.geometry, slots=contract.slots, batch=1)
         inputs: dict[str, NDArray[Any]] = {
-            "image_embeddings": image.embeddings,
+            **image.features,
             "point_coords": packed.point_coords,
             "point_labels": packed.point_labels,
             "mask_input": _checked_mask(mask_input, contract.mask_size),
             "has_mask_input": np.array([mask_input is not None], np.float32),
         }
         return _low_resolution(self._backend.run("decode", inputs), 0)
+
+
+def _shapes(shapes: Mapping[str, tuple[int, ...]]) -> str:
+    return ", ".join(f"{name} {shape}" for name, shape in shapes.items())
 
 
 def _checked_mask(mask_input: ArrayLike | None, size: int) -> NDArray[np.float32]:

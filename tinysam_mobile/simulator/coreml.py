@@ -15,9 +15,8 @@ from tinysam_mobile.contract.backend import Arrays
 from tinysam_mobile.contract.spec import Signature, TensorSpec
 from tinysam_mobile.errors import BundleError
 from tinysam_mobile.mil import MilModel
-from tinysam_mobile.mil.package import open_model
 
-__all__ = ["MilSession", "describe", "op_histogram", "open_session"]
+__all__ = ["MilSession", "op_histogram", "open_session"]
 
 
 class MilSession:
@@ -91,30 +90,3 @@ def _text(spec: TensorSpec) -> str:
 def op_histogram(path: Path, function: str) -> Counter[str]:
     """How often each operation occurs in a function of the package, constants left out."""
     return Counter(node.op_type for node in MilModel.load(path, function_name=function).plan.nodes())
-
-
-def describe(path: Path) -> dict[str, Any]:
-    """Return what `inspect` prints of a package as JSON data; raises `MilError` if it is no ML Program."""
-    import_coremltools()
-    opened = open_model(path)
-    metadata = opened.spec.description.metadata
-    return {
-        "functions": {
-            name: _describe_function(path, name) for name in sorted(opened.spec.mlProgram.functions)
-        },
-        "author": metadata.author,
-        "licence": metadata.license,
-        "version": metadata.versionString,
-        "description": metadata.shortDescription,
-        "user_defined": sorted(metadata.userDefined),
-    }
-
-
-def _describe_function(path: Path, function: str) -> dict[str, Any]:
-    model = MilModel.load(path, function_name=function)
-    return {
-        "opset": model.plan.opset,
-        "inputs": {name: feature.describe() for name, feature in model.inputs.items()},
-        "outputs": {name: feature.describe() for name, feature in model.outputs.items()},
-        "operators": dict(Counter(node.op_type for node in model.plan.nodes()).most_common()),
-    }
