@@ -13,7 +13,9 @@ from typing import Any
 from tinysam_mobile.contract.rules import (
     SAM_RULES,
     Filter,
+    PadPoint,
     PointScale,
+    Resize,
     Rounding,
     Rules,
     Selection,
@@ -22,6 +24,7 @@ from tinysam_mobile.contract.rules import (
 from tinysam_mobile.errors import InputError, UnknownNameError, UsageError
 from tinysam_mobile.modeling.encoders.efficientvit import EfficientViTConfig
 from tinysam_mobile.modeling.encoders.kind import EncoderConfig
+from tinysam_mobile.modeling.encoders.plain_vit import PlainViTConfig
 from tinysam_mobile.modeling.encoders.registry import ENCODERS, kind_of
 from tinysam_mobile.modeling.encoders.repvit import RepViTConfig
 from tinysam_mobile.modeling.encoders.resnet import ResNetConfig
@@ -48,6 +51,12 @@ class DecoderConfig:
 
     Masks come from the tokens `first_mask` to `num_multimask_outputs`; token 0 is SAM's for a single mask.
     `norm_epsilon` is that of the transformer's layer norms.
+
+    The other flags are EfficientSAM's differences (arXiv 2312.00863): `activation` of all its MLPs; with
+    `self_attention_keeps_tokens` the first self-attention has a residual, and the later ones take query, key,
+    value and residual from tokens with their positions; with `upscale_norm_over_all` the norm between the
+    upscaling layers spans channels and positions; with `pad_has_position` a token of label −1 keeps its
+    position; without `mask_prompts` there are no mask prompts and nothing stands for their absence.
     """
 
     dim: int = 256
@@ -61,6 +70,11 @@ class DecoderConfig:
     iou_head_hidden_dim: int = 256
     mask_in_channels: int = 16
     norm_epsilon: float = 1e-5
+    activation: str = "relu"
+    self_attention_keeps_tokens: bool = False
+    upscale_norm_over_all: bool = False
+    pad_has_position: bool = False
+    mask_prompts: bool = True
 
     @property
     def num_masks(self) -> int:
@@ -87,6 +101,8 @@ class TinySAMConfig:
     def __post_init__(self) -> None:
         if self.image_size < 64 or self.image_size % 64:
             raise UsageError(f"image_size must be a positive multiple of 64, not {self.image_size}")
+        if self.decoder.mask_prompts != self.rules.mask_prompts:
+            raise UsageError(f"{self.name}: the decoder and the rules differ in mask_prompts")
         if self.decoder.num_masks != self.rules.num_masks:
             raise UsageError(
                 f"{self.name}: the decoder makes {self.decoder.num_masks} masks, not {self.rules.num_masks}"
@@ -210,10 +226,38 @@ NANOSAM = TinySAMConfig(
         rounding=Rounding.DOWN,
         filter=Filter.BICUBIC,
         point_scale=PointScale.UNIFORM,
-        pad_point=False,
+        pad_point=PadPoint.NEVER,
         num_masks=4,
         upscale=Upscale.AT_ONCE,
     ),
+)
+EFFICIENTSAM_DECODER = DecoderConfig(
+    activation="gelu",
+    self_attention_keeps_tokens=True,
+    upscale_norm_over_all=True,
+    pad_has_position=True,
+    mask_prompts=False,
+)
+EFFICIENTSAM_RULES = Rules(
+    resize=Resize.STRETCH,
+    antialias=False,
+    whole_values=False,
+    pad_point=PadPoint.NEVER,
+    fixed_points=6,
+    negative_points=False,
+    mask_prompts=False,
+    upscale=Upscale.AT_ONCE,
+    upscale_filter=Filter.BICUBIC,
+)
+EFFICIENTSAMS = tuple(
+    TinySAMConfig(
+        name=f"efficientsam-{size}",
+        image_size=1024,
+        encoder=encoder,
+        decoder=EFFICIENTSAM_DECODER,
+        rules=EFFICIENTSAM_RULES,
+    )
+    for size, encoder in (("ti", PlainViTConfig()), ("s", PlainViTConfig(embed_dim=384, num_heads=6)))
 )
 TINY_TEST = TinySAMConfig(
     name="tiny-test",
@@ -227,7 +271,7 @@ CONFIGS = {
     config.name: config
     for config in (
         *(TINYSAM, TINYSAM_NANO, SAM_VIT_B, SAM_VIT_L, SAM_VIT_H, SLIMSAM_50, SLIMSAM_77),
-        *(EDGESAM, REPVIT_SAM, *EFFICIENTVIT_SAMS, NANOSAM, TINY_TEST),
+        *(EDGESAM, REPVIT_SAM, *EFFICIENTVIT_SAMS, NANOSAM, *EFFICIENTSAMS, TINY_TEST),
     )
 }
 """Name → configuration."""

@@ -76,8 +76,8 @@ class Decoder(nn.Module):
         image_embeddings: Tensor,
         point_coords: Tensor,
         point_labels: Tensor,
-        mask_input: Tensor,
-        has_mask_input: Tensor,
+        mask_input: Tensor | None = None,
+        has_mask_input: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Inputs and outputs of `decode` in the contract's order; shapes in `Contract.signatures`."""
         out = self.model.decode(image_embeddings, point_coords, point_labels, mask_input, has_mask_input)

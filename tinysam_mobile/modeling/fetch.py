@@ -133,6 +133,21 @@ PUBLIC_CHECKPOINTS = {
             )
         ),
         PublicCheckpoint(
+            name="efficientsam-ti",
+            url="https://github.com/yformer/EfficientSAM/raw/main/weights/efficient_sam_vitt.pt",
+            # Hashes of copies are public, none of this file.
+            sha256=None,
+            licence="Apache-2.0",
+            description="EfficientSAM-Ti, COCO AP 42.3 (arXiv 2312.00863)",
+        ),
+        PublicCheckpoint(
+            name="efficientsam-s",
+            url="https://huggingface.co/yunyangx/EfficientSAM/resolve/main/efficient_sam_vits.pt",
+            sha256=None,
+            licence="Apache-2.0",
+            description="EfficientSAM-S, COCO AP 44.4",
+        ),
+        PublicCheckpoint(
             name="slimsam-50",
             url="https://huggingface.co/nielsr/slimsam-50-uniform/resolve/main/model.safetensors",
             sha256="c6146291d993f315ae1951e1209555d6c9dea1404546dc54edbc3f15fb1d8e69",

@@ -129,7 +129,7 @@ def score_prompts(
     """`TinySAM.decode` of K prompts on one image up to the predicted IoU; the same inputs with G = 1."""
     decoder, prompts = model.mask_decoder, model.prompt_encoder
     tokens, key_bias = decoder.with_own_tokens(*prompts.embed_points(point_coords, point_labels))
-    image = (image_embeddings.flatten(2).transpose(1, 2) + prompts.no_mask_embed.weight)[0]
+    image = prompts.without_mask(image_embeddings.flatten(2).transpose(1, 2))[0]
     tokens, seen = _two_way(
         decoder.transformer,
         tokens=tokens,

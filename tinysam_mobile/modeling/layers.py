@@ -5,6 +5,7 @@ No tensor has a rank above 4 (TFLite GPU delegates stop there) and every shape i
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Protocol, runtime_checkable
 
@@ -13,7 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 __all__ = [
+    "ACTIVATIONS",
     "MLP",
+    "SCORES_AT_ONCE",
     "ConvNorm",
     "LayerNorm2d",
     "Resample",
@@ -25,6 +28,11 @@ __all__ = [
     "window_merge",
     "window_partition",
 ]
+
+
+SCORES_AT_ONCE = 2**24
+"""Attention scores that exist at the same time: heads that attend to a whole grid, 67 MB each at 1024, go one
+by one instead of filling a gigabyte; windows stay together."""
 
 
 class LayerNorm2d(nn.LayerNorm):
@@ -69,18 +77,25 @@ class ConvNorm(nn.Module):
         return fold_norm(self.c, self.bn)
 
 
-class MLP(nn.Module):
-    """Linear layers with ReLU between them (SAM's heads), keys `layers.0`, `layers.1`, …"""
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": F.relu, "gelu": F.gelu}
+"""Name in a configuration → function."""
 
-    def __init__(self, *, inputs: int, hidden: int, outputs: int, depth: int) -> None:
+
+class MLP(nn.Module):
+    """Linear layers with an activation between them (SAM's heads), keys `layers.0`, `layers.1`, …"""
+
+    def __init__(
+        self, *, inputs: int, hidden: int, outputs: int, depth: int, activation: str = "relu"
+    ) -> None:
         super().__init__()
+        self.activation = ACTIVATIONS[activation]
         widths = [inputs] + [hidden] * (depth - 1) + [outputs]
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., inputs) → (..., outputs)."""
         for layer in self.layers[:-1]:
-            x = F.relu(layer(x))
+            x = self.activation(layer(x))
         out: Tensor = self.layers[-1](x)
         return out
 

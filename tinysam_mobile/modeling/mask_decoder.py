@@ -35,6 +35,21 @@ class UpscaleNorm(nn.LayerNorm):
         super().__init__(channels, eps=1e-6)
 
 
+class UpscaleNormOverAll(nn.Module):
+    """Norm over all channels and positions of a prompt (a GroupNorm of one group); keys `weight`, `bias`."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(K, positions, channels) → the same."""
+        centred = x - x.mean((1, 2), keepdim=True)
+        variance = centred.square().mean((1, 2), keepdim=True)
+        return centred * torch.rsqrt(variance + 1e-5) * self.weight + self.bias
+
+
 def upscale_linear(x: Tensor, conv: nn.ConvTranspose2d) -> Tensor:
     """Apply a 2x2 stride-2 transposed convolution position by position.
 
@@ -71,19 +86,21 @@ class MaskDecoder(nn.Module):
         self.mask_tokens = nn.Embedding(self.num_tokens, dim)
         self.output_upscaling = nn.Sequential(
             nn.ConvTranspose2d(dim, dim // 4, 2, stride=2),
-            UpscaleNorm(dim // 4),
+            (UpscaleNormOverAll if config.upscale_norm_over_all else UpscaleNorm)(dim // 4),
             nn.GELU(),
             nn.ConvTranspose2d(dim // 4, dim // 8, 2, stride=2),
             nn.GELU(),
         )
         self.output_hypernetworks_mlps = nn.ModuleList(
-            MLP(inputs=dim, hidden=dim, outputs=dim // 8, depth=3) for _ in range(self.num_tokens)
+            MLP(inputs=dim, hidden=dim, outputs=dim // 8, depth=3, activation=config.activation)
+            for _ in range(self.num_tokens)
         )
         self.iou_prediction_head = MLP(
             inputs=dim,
             hidden=config.iou_head_hidden_dim,
             outputs=self.num_tokens,
             depth=config.iou_head_depth,
+            activation=config.activation,
         )
 
     def forward(

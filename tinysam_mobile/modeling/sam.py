@@ -45,7 +45,7 @@ class TinySAM(nn.Module):
         """
         image = image_embeddings.flatten(2).transpose(1, 2)
         if mask_input is None or has_mask_input is None:
-            image = image + self.prompt_encoder.no_mask_embed.weight
+            image = self.prompt_encoder.without_mask(image)
         else:
             image = image + self.prompt_encoder.embed_mask(mask_input, has_mask_input)
         prompt_tokens, prompt_bias = self.prompt_encoder.embed_points(point_coords, point_labels)

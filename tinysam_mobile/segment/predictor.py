@@ -189,9 +189,12 @@ class Predictor:
             **image.features,
             "point_coords": packed.point_coords,
             "point_labels": packed.point_labels,
-            "mask_input": _checked_mask(mask_input, contract.mask_size),
-            "has_mask_input": np.array([mask_input is not None], np.float32),
         }
+        if contract.rules.mask_prompts:
+            inputs["mask_input"] = _checked_mask(mask_input, contract.mask_size)
+            inputs["has_mask_input"] = np.array([mask_input is not None], np.float32)
+        elif mask_input is not None:
+            raise UsageError("this model was never trained with mask prompts: give points or a box")
         return _low_resolution(self._backend.run("decode", inputs), 0)
 
 

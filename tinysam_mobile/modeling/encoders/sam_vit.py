@@ -16,14 +16,18 @@ from torch import Tensor, nn
 from tinysam_mobile.errors import UsageError
 from tinysam_mobile.modeling.encoders.kind import PREFIX, EncoderKind, ReadEncoder, State
 from tinysam_mobile.modeling.encoders.transformers_keys import from_transformers
-from tinysam_mobile.modeling.layers import LayerNorm2d, head_merge, head_split, window_merge, window_partition
+from tinysam_mobile.modeling.layers import (
+    SCORES_AT_ONCE,
+    LayerNorm2d,
+    head_merge,
+    head_split,
+    window_merge,
+    window_partition,
+)
 
 __all__ = ["SAM_VIT", "SamViT", "SamViTConfig"]
 
 NORM_EPSILON = 1e-6
-SCORES_AT_ONCE = 2**24
-"""Attention scores that exist at the same time: heads of the global layers, 67 MB each at 1024, go one by
-one instead of filling a gigabyte; windows stay together."""
 
 
 @dataclass(frozen=True, kw_only=True)
