@@ -22,7 +22,9 @@ from tinysam_mobile.contract.rules import (
     Upscale,
 )
 from tinysam_mobile.errors import InputError, UnknownNameError, UsageError
+from tinysam_mobile.modeling.encoders.edgetam import EdgeTAMConfig
 from tinysam_mobile.modeling.encoders.efficientvit import EfficientViTConfig
+from tinysam_mobile.modeling.encoders.hiera import HieraConfig
 from tinysam_mobile.modeling.encoders.kind import EncoderConfig
 from tinysam_mobile.modeling.encoders.plain_vit import PlainViTConfig
 from tinysam_mobile.modeling.encoders.registry import ENCODERS, kind_of
@@ -57,6 +59,10 @@ class DecoderConfig:
     value and residual from tokens with their positions; with `upscale_norm_over_all` the norm between the
     upscaling layers spans channels and positions; with `pad_has_position` a token of label −1 keeps its
     position; without `mask_prompts` there are no mask prompts and nothing stands for their absence.
+
+    SAM 2's differences (arXiv 2408.00714): an `object_token` before the others, whose own score is for videos
+    and is not computed; a sigmoid behind the predicted IoU (`iou_sigmoid`); two maps of the encoder that are
+    added to the upscaled image (`skips`).
     """
 
     dim: int = 256
@@ -75,6 +81,9 @@ class DecoderConfig:
     upscale_norm_over_all: bool = False
     pad_has_position: bool = False
     mask_prompts: bool = True
+    object_token: bool = False
+    iou_sigmoid: bool = False
+    skips: bool = False
 
     @property
     def num_masks(self) -> int:
@@ -259,6 +268,30 @@ EFFICIENTSAMS = tuple(
     )
     for size, encoder in (("ti", PlainViTConfig()), ("s", PlainViTConfig(embed_dim=384, num_heads=6)))
 )
+SAM2_DECODER = DecoderConfig(object_token=True, iou_sigmoid=True, skips=True)
+SAM2_RULES = Rules(
+    resize=Resize.STRETCH, whole_values=False, pad_point=PadPoint.ALWAYS, upscale=Upscale.AT_ONCE
+)
+SAM2 = {
+    "sam2-hiera-tiny": HieraConfig(),
+    "sam2-hiera-small": HieraConfig(depths=(1, 2, 11, 2), global_blocks=(7, 10, 13)),
+    "sam2-hiera-base-plus": HieraConfig(
+        embed_dim=112, num_heads=2, depths=(2, 3, 16, 3), global_blocks=(12, 16, 20), position_grid=14
+    ),
+    "sam2-hiera-large": HieraConfig(
+        embed_dim=144,
+        num_heads=2,
+        depths=(2, 6, 36, 4),
+        window_sizes=(8, 4, 16, 8),
+        global_blocks=(23, 33, 43),
+    ),
+    "edgetam": EdgeTAMConfig(),
+}
+"""Of SAM 2, SAM 2.1 (the same for images) and EdgeTAM."""
+SAM2S = tuple(
+    TinySAMConfig(name=name, image_size=1024, encoder=encoder, decoder=SAM2_DECODER, rules=SAM2_RULES)
+    for name, encoder in SAM2.items()
+)
 TINY_TEST = TinySAMConfig(
     name="tiny-test",
     image_size=128,
@@ -271,7 +304,7 @@ CONFIGS = {
     config.name: config
     for config in (
         *(TINYSAM, TINYSAM_NANO, SAM_VIT_B, SAM_VIT_L, SAM_VIT_H, SLIMSAM_50, SLIMSAM_77),
-        *(EDGESAM, REPVIT_SAM, *EFFICIENTVIT_SAMS, NANOSAM, *EFFICIENTSAMS, TINY_TEST),
+        *(EDGESAM, REPVIT_SAM, *EFFICIENTVIT_SAMS, NANOSAM, *EFFICIENTSAMS, *SAM2S, TINY_TEST),
     )
 }
 """Name → configuration."""

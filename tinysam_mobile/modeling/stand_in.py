@@ -41,6 +41,9 @@ SCALES = (
 )
 """Keys whose plain values are scaled: long residual chains would leave the range of half precision."""
 EMBEDDINGS = ("point_embeddings", "gaussian", "invalid_points")
+EDGETAM_BRANCH_END = re.compile(
+    r"image_encoder\.trunk\.body\..*(token_mixer\.conv1?|channel_mixer\.conv2|ffn\.conv2)\.bn\.weight"
+)
 LEARNED_GRIDS = {"pos_embedding": 0.25, "image_encoder.pos_embedding": 0.25, "image_encoder.pos_embed": 0.5}
 """Standard deviations: as ordinary weights they would be too small for an error in them to show."""
 
@@ -81,6 +84,8 @@ def stand_in_tensor(key: str, shape: tuple[int, ...]) -> NDArray[Any]:
 
 
 def _scale(key: str) -> float:
+    if EDGETAM_BRANCH_END.fullmatch(key):
+        return 0.4
     return next((scale for pattern, scale in SCALES if pattern.fullmatch(key)), 1.0)
 
 
