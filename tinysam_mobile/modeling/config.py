@@ -272,7 +272,7 @@ SAM2_DECODER = DecoderConfig(object_token=True, iou_sigmoid=True, skips=True)
 SAM2_RULES = Rules(
     resize=Resize.STRETCH, whole_values=False, pad_point=PadPoint.ALWAYS, upscale=Upscale.AT_ONCE
 )
-SAM2 = {
+SAM2: dict[str, EncoderConfig] = {
     "sam2-hiera-tiny": HieraConfig(),
     "sam2-hiera-small": HieraConfig(depths=(1, 2, 11, 2), global_blocks=(7, 10, 13)),
     "sam2-hiera-base-plus": HieraConfig(

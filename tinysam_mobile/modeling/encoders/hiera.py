@@ -15,10 +15,9 @@ from tinysam_mobile.errors import UsageError
 from tinysam_mobile.modeling.encoders.kind import PREFIX, EncoderKind
 from tinysam_mobile.modeling.encoders.skip_neck import SkipNeck, rename_sam2
 from tinysam_mobile.modeling.layers import (
-    SCORES_AT_ONCE,
     Resample,
-    head_merge,
-    head_split,
+    attended,
+    plain_attention,
     window_merge,
     window_partition,
 )
@@ -79,12 +78,7 @@ class Attention(nn.Module):
         q, k, v = self.qkv(x).chunk(3, dim=-1)
         if self.pooled:
             q = pool(q.reshape(-1, side, side, q.shape[-1])).flatten(1, 2)
-        query, key, value = (head_split(part, self.num_heads) for part in (q * self.scale, k, v))
-        together = max(1, SCORES_AT_ONCE // (query.shape[1] * key.shape[1]))
-        parts = zip(query.split(together), key.split(together), value.split(together), strict=True)
-        heads = [torch.bmm(torch.softmax(torch.bmm(a, b.transpose(1, 2)), dim=-1), c) for a, b, c in parts]
-        out: Tensor = self.proj(head_merge(torch.cat(heads), self.num_heads))
-        return out
+        return attended(q * self.scale, k, v, self.num_heads, self.proj, plain_attention)
 
 
 def pool(x: Tensor) -> Tensor:

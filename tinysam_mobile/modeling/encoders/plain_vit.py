@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from tinysam_mobile.errors import UsageError
 from tinysam_mobile.modeling.encoders.kind import PREFIX, EncoderKind, State
-from tinysam_mobile.modeling.layers import SCORES_AT_ONCE, LayerNorm2d, head_merge, head_split
+from tinysam_mobile.modeling.layers import LayerNorm2d, attended, plain_attention
 
 __all__ = ["PLAIN_VIT", "PlainViT", "PlainViTConfig"]
 
@@ -61,15 +61,8 @@ class Attention(nn.Module):
         self.proj = nn.Linear(dim, dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        q, k, v = (head_split(part, self.num_heads) for part in self.qkv(x).chunk(3, dim=-1))
-        together = max(1, SCORES_AT_ONCE // x.shape[1] ** 2)
-        parts = zip((q * self.scale).split(together), k.split(together), v.split(together), strict=True)
-        heads = [
-            torch.bmm(torch.softmax(torch.bmm(query, key.transpose(1, 2)), dim=-1), value)
-            for query, key, value in parts
-        ]
-        out: Tensor = self.proj(head_merge(torch.cat(heads), self.num_heads))
-        return out
+        q, k, v = self.qkv(x).chunk(3, dim=-1)
+        return attended(q * self.scale, k, v, self.num_heads, self.proj, plain_attention)
 
 
 class FeedForward(nn.Module):
@@ -140,7 +133,7 @@ class PlainViT(nn.Module):
         resized = F.interpolate(trained, (self.grid_size, self.grid_size), mode="bicubic")
         return resized.flatten(2).transpose(1, 2)
 
-    def fold_norms(self) -> None:
+    def fold_for_export(self) -> None:
         """Resize the positions once and for all, in place."""
         with torch.no_grad():
             self.position = self.positions().detach().clone()

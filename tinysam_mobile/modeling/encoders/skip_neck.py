@@ -79,7 +79,7 @@ class SkipNeck(nn.Module):
         second = self.conv_s1(convs[2](eighth))
         return embedding, grandchild_order(first, self.grid_size), child_order(second, self.grid_size)
 
-    def fold_norms(self) -> None:
+    def fold_for_export(self) -> None:
         """Join the two convolutions of each skip, and put what stands for no memory into a bias; in place."""
         convs = self.neck.convs
         for lateral, name in ((convs[3], "conv_s0"), (convs[2], "conv_s1")):
