@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from tinysam_mobile.contract.backend import Arrays
+from tinysam_mobile.contract.rules import PadPoint
 from tinysam_mobile.contract.spec import Contract, Label
 from tinysam_mobile.files import file_sha256
 from tinysam_mobile.imaging.images import load_image
@@ -107,6 +108,8 @@ def _points(size: tuple[int, int], contract: Contract, rng: np.random.Generator)
     count = int(rng.integers(1, min(contract.slots - 1, 3) + 1))
     labels = rng.integers(0, 2, count)
     labels[0] = Label.FOREGROUND
+    if not contract.rules.negative_points:
+        labels[:] = Label.FOREGROUND
     return make_prompt(rng.uniform(0, 1, (count, 2)) * size[::-1], labels)
 
 
@@ -118,7 +121,7 @@ def _box(size: tuple[int, int], contract: Contract, rng: np.random.Generator) ->
 
 def _points_and_box(size: tuple[int, int], contract: Contract, rng: np.random.Generator) -> Prompt:
     box = _box(size, contract, rng).box
-    if contract.slots < 3 or box is None:
+    if contract.slots < 4 - (contract.rules.pad_point is not PadPoint.ALWAYS) or box is None:
         return make_prompt(box=box)
     inside = rng.uniform(box[:2], box[2:])
     return make_prompt([inside], [Label.FOREGROUND], box)

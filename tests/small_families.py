@@ -6,7 +6,10 @@ from dataclasses import replace
 
 from tinysam_mobile.contract.rules import Rules
 from tinysam_mobile.modeling.config import DecoderConfig, TinySAMConfig, config_named
+from tinysam_mobile.modeling.encoders.edgetam import EdgeTAMConfig
 from tinysam_mobile.modeling.encoders.efficientvit import EfficientViTConfig
+from tinysam_mobile.modeling.encoders.hiera import HieraConfig
+from tinysam_mobile.modeling.encoders.plain_vit import PlainViTConfig
 from tinysam_mobile.modeling.encoders.repvit import RepViTConfig
 from tinysam_mobile.modeling.encoders.resnet import ResNetConfig
 from tinysam_mobile.modeling.encoders.sam_vit import SamViTConfig
@@ -62,6 +65,33 @@ SMALL = {
             decoder=DECODER,
         ),
         TinySAMConfig(
+            name="small-efficientsam",
+            image_size=128,
+            encoder=PlainViTConfig(embed_dim=32, depth=2, num_heads=2, position_grid=5),
+            decoder=replace(config_named("efficientsam-ti").decoder, dim=64, num_heads=4, mlp_dim=128),
+            rules=rules_of("efficientsam-ti"),
+        ),
+        TinySAMConfig(
+            name="small-sam2",
+            image_size=128,
+            encoder=HieraConfig(
+                embed_dim=16,
+                depths=(1, 2, 3, 1),
+                window_sizes=(8, 4, 6, 3),
+                global_blocks=(4,),
+                position_grid=3,
+            ),
+            decoder=replace(DECODER, object_token=True, iou_sigmoid=True, skips=True),
+            rules=rules_of("sam2-hiera-tiny"),
+        ),
+        TinySAMConfig(
+            name="small-edgetam",
+            image_size=128,
+            encoder=EdgeTAMConfig(widths=(16, 24, 32, 48), depths=(1, 1, 2, 1)),
+            decoder=replace(DECODER, object_token=True, iou_sigmoid=True, skips=True),
+            rules=rules_of("edgetam"),
+        ),
+        TinySAMConfig(
             name="small-nanosam",
             image_size=128,
             encoder=ResNetConfig(widths=(8, 16, 24, 32), depths=(1, 1, 1, 1)),
@@ -70,4 +100,4 @@ SMALL = {
         ),
     )
 }
-"""One of each family that shares SAM's decoder."""
+"""One of each family."""

@@ -15,6 +15,7 @@ from PIL import Image
 from tinysam_mobile.contract.rules import (
     SAM_RULES,
     Filter,
+    PadPoint,
     PointScale,
     Resize,
     Rounding,
@@ -34,7 +35,7 @@ NANO = Rules(
     rounding=Rounding.DOWN,
     filter=Filter.BICUBIC,
     point_scale=PointScale.UNIFORM,
-    pad_point=False,
+    pad_point=PadPoint.NEVER,
     num_masks=4,
     upscale=Upscale.AT_ONCE,
 )
@@ -144,7 +145,9 @@ def test_rules_survive_json_and_name_what_is_wrong() -> None:
         "resize": "crop",
         "num_masks": 9,
         "frame_scale": True,
-        "pad_point": 1,
+        "pad_point": "sometimes",
+        "negative_points": 1,
+        "fixed_points": 65,
         "upscale_filter": "bicubic",
         "antialias": False,
     }

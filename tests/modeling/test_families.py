@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from tests.small_families import DECODER, SMALL
+from tinysam_mobile.contract.spec import PIXEL_MEAN, PIXEL_STD
 from tinysam_mobile.errors import CheckpointError, UsageError
 from tinysam_mobile.modeling import config as configurations
 from tinysam_mobile.modeling.checkpoint import load_checkpoint
@@ -132,6 +133,23 @@ def test_a_merged_repvit_loads(name: str, tmp_path: Path) -> None:
     assert not any(".bn." in key for key in merged)
     torch.save(merged, tmp_path / "merged.pth")
     loads_as(tmp_path / "merged.pth", name)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_the_exported_form_gives_the_same_answers(name: str) -> None:
+    """Folding for export (norms, branches, phases, constants) changes a few roundings only."""
+    model = stand_in_model(SMALL[name])
+    point = entry_points(model, contract_of(model))["encode"]
+    side = SMALL[name].image_size
+    pixels = torch.from_numpy(np.random.RandomState(1).uniform(0, 255, (1, 3, side, side)).astype(np.float32))
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (PIXEL_MEAN, PIXEL_STD))
+    with torch.inference_mode():
+        expected = model.features((pixels - mean) / std)
+        actual = point.module(pixels, torch.tensor([side, side], dtype=torch.int32))
+    actual = actual if isinstance(actual, tuple) else (actual,)
+    assert [tuple(part.shape) for part in actual] == [spec.shape for spec in point.signature.outputs]
+    for ours, theirs in zip(actual, expected, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=SAME, atol=10 * SAME * float(theirs.abs().max()))
 
 
 def test_separate_queries_keys_and_values_load(tmp_path: Path) -> None:
@@ -345,8 +363,8 @@ def test_no_parameter_of_an_encoder_is_idle() -> None:
     """Every weight that is exported changes the embedding, which has the contract's shape."""
     for name, config in SMALL.items():
         model = TinySAM(config).train()
-        embedding = model.encode(image_of(config).repeat(2, 1, 1, 1))
+        embedding, *skips = model.features(image_of(config).repeat(2, 1, 1, 1))
         assert embedding.shape == (2, DECODER.dim, config.grid_size, config.grid_size), name
-        embedding.square().sum().backward()
+        sum((part.square().sum() for part in skips), embedding.square().sum()).backward()
         idle = [k for k, v in model.image_encoder.named_parameters() if v.grad is None]
         assert not idle, name

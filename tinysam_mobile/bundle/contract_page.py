@@ -42,7 +42,10 @@ RULES_HEAD = """An app branches on these values, never on a model's name. The se
   resized by the same rule (EfficientViT-SAM sees 512 pixels and is prompted in 1024).
 - `point_scale`: coordinates are multiplied by resized over original length of each axis (`per_axis`), or both
   by F over the longest side (`uniform`).
-- `pad_point`: points without a box get one slot of label -1, or none.
+- `pad_point`: one slot of label -1 after the points of a prompt without a box, after every prompt, or never.
+- `fixed_points`: where it is above 0, slots of label -1 at (-1, -1) fill every prompt up to as many.
+- `negative_points`, `mask_prompts`: where they are false the model was never trained with such prompts, an
+  app refuses them, and `decode` has no `mask_input` and `has_mask_input`.
 - `num_masks`: masks per prompt. `selection`: the one to show has the highest `iou_predictions`, or the
   highest `stability`, low-resolution logits above +1 over those above -1.
 - `upscale`: to the frame, crop, to the photo (`over_frame`), or crop and resize `at_once`, with

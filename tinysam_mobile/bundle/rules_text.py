@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from tinysam_mobile.contract.rules import Filter, PointScale, Resize, Rounding, Rules, Selection, Upscale
+from tinysam_mobile.contract.rules import (
+    Filter,
+    PadPoint,
+    PointScale,
+    Resize,
+    Rounding,
+    Rules,
+    Selection,
+    Upscale,
+)
 
 __all__ = ["filter_text", "frame_text", "packing_text", "selection_text", "size_text", "upscale_text"]
 
@@ -10,6 +19,11 @@ SIZE_RULES = {
     Rounding.HALF_UP: "side = max(1, floor(side * long_side / longest_side + 0.5))",
     Rounding.DOWN: "shorter side = max(1, floor(long_side / aspect)), or floor(long_side * aspect) for a "
     "portrait; aspect = width / height in float64",
+}
+PADS = {
+    PadPoint.WITHOUT_BOX: ["without a box: one pad slot, label -1, at (0, 0)"],
+    PadPoint.ALWAYS: ["last, with a box too: one pad slot, label -1, at (0, 0)"],
+    PadPoint.NEVER: [],
 }
 SELECTIONS = {
     Selection.PREDICTED_IOU: "highest iou_predictions",
@@ -44,11 +58,13 @@ def frame_text(rules: Rules) -> str:
 
 def packing_text(rules: Rules) -> list[str]:
     """How a prompt fills its slots."""
-    pad = ["without a box: one pad slot, label -1, at (0, 0)"] if rules.pad_point else []
+    fill = f"up to {rules.fixed_points} slots: label -1, at (-1, -1); a prompt that needs more is refused"
     return [
-        "points in the order given",
-        *pad,
+        "points in the order given"
+        + ("" if rules.negative_points else "; label 0 is refused: never trained"),
+        *PADS[rules.pad_point],
         "with a box: its top-left corner with label 2, then its bottom-right corner with label 3",
+        *([fill] if rules.fixed_points else []),
         "every remaining slot: label -2",
     ]
 

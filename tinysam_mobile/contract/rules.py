@@ -13,7 +13,17 @@ from typing import Any
 
 from tinysam_mobile.errors import InputError
 
-__all__ = ["SAM_RULES", "Filter", "PointScale", "Resize", "Rounding", "Rules", "Selection", "Upscale"]
+__all__ = [
+    "SAM_RULES",
+    "Filter",
+    "PadPoint",
+    "PointScale",
+    "Resize",
+    "Rounding",
+    "Rules",
+    "Selection",
+    "Upscale",
+]
 
 
 class Resize(StrEnum):
@@ -49,6 +59,14 @@ class PointScale(StrEnum):
     """Both axes by F / longest side."""
 
 
+class PadPoint(StrEnum):
+    """Whether a prompt gets one slot of label −1 after its points and corners."""
+
+    WITHOUT_BOX = "without_box"
+    ALWAYS = "always"
+    NEVER = "never"
+
+
 class Selection(StrEnum):
     """Which of a prompt's masks is shown: the first of those with the highest score of this kind."""
 
@@ -73,9 +91,10 @@ class Rules:
     `resize`, `rounding` and `filter` make the photo's part of the square; with `antialias` the filter's
     support grows with the shrink factor, and with `whole_values` the result is rounded to 0…255 as Pillow's
     is.  Points and masks live in a frame of side F = S · `frame_scale`, in which the photo is resized by the
-    same rule.  `pad_point`: a prompt with points and no box gets one slot of label −1.  `num_masks` masks
-    come back per prompt; `selection` says which one to show.  A pixel belongs to the mask where its logit
-    is above 0.
+    same rule.  With `fixed_points` above 0 every prompt has as many: slots of label −1 at (−1, −1) fill it.
+    Without `negative_points` or `mask_prompts` the model was never trained with such prompts, which are
+    refused.  `num_masks` masks come back per prompt; `selection` says which one to show.  A pixel belongs to
+    the mask where its logit is above 0.
     """
 
     resize: Resize = Resize.LONGEST_SIDE
@@ -85,7 +104,10 @@ class Rules:
     whole_values: bool = True
     point_scale: PointScale = PointScale.PER_AXIS
     frame_scale: int = 1
-    pad_point: bool = True
+    pad_point: PadPoint = PadPoint.WITHOUT_BOX
+    fixed_points: int = 0
+    negative_points: bool = True
+    mask_prompts: bool = True
     num_masks: int = 3
     selection: Selection = Selection.PREDICTED_IOU
     upscale: Upscale = Upscale.OVER_FRAME
@@ -94,6 +116,8 @@ class Rules:
     def __post_init__(self) -> None:
         if not 1 <= self.num_masks <= 4:
             raise InputError(f"rules: num_masks must be 1 to 4, not {self.num_masks}")
+        if not 0 <= self.fixed_points <= 64:
+            raise InputError(f"rules: fixed_points must be 0 to 64, not {self.fixed_points}")
         if not 1 <= self.frame_scale <= 8:
             raise InputError(f"rules: frame_scale must be 1 to 8, not {self.frame_scale}")
         if self.upscale is Upscale.OVER_FRAME and self.upscale_filter is not Filter.BILINEAR:

@@ -120,6 +120,10 @@ class Contract:
             raise UsageError(
                 f"--slots must be at least 2 (a box, or a point and its pad point), not {self.slots}"
             )
+        if self.slots < self.rules.fixed_points:
+            raise UsageError(
+                f"--slots must be at least {self.rules.fixed_points} for this model, not {self.slots}"
+            )
         if self.batch < 1:
             raise UsageError(f"--batch must be at least 1, not {self.batch}")
 
@@ -130,7 +134,7 @@ class Contract:
 
     @property
     def sizes(self) -> dict[str, int]:
-        """The numbers under `SIZE_NAMES`."""
+        """The numbers, under `SIZE_NAMES`, as the manifest writes them."""
         return {name: getattr(self, name) for name in SIZE_NAMES}
 
     @property
@@ -169,7 +173,8 @@ class Contract:
     def _decode(self) -> Signature:
         mask = TensorSpec(name="mask_input", shape=(1, 1, self.mask_size, self.mask_size))
         flag = TensorSpec(name="has_mask_input", shape=(1,))
-        inputs = (*self.encoder_outputs, *self._prompts(1), mask, flag)
+        masks = (mask, flag) if self.rules.mask_prompts else ()
+        inputs = (*self.encoder_outputs, *self._prompts(1), *masks)
         return Signature(name="decode", component=Component.DECODER, inputs=inputs, outputs=self._answers(1))
 
     def _decode_batch(self) -> Signature:

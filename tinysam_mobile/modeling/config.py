@@ -13,7 +13,9 @@ from typing import Any
 from tinysam_mobile.contract.rules import (
     SAM_RULES,
     Filter,
+    PadPoint,
     PointScale,
+    Resize,
     Rounding,
     Rules,
     Selection,
@@ -21,8 +23,11 @@ from tinysam_mobile.contract.rules import (
 )
 from tinysam_mobile.errors import InputError, UnknownNameError, UsageError
 from tinysam_mobile.modeling.config_limits import MAX_IMAGE_SIZE, checked_name, read_part
+from tinysam_mobile.modeling.encoders.edgetam import EdgeTAMConfig
 from tinysam_mobile.modeling.encoders.efficientvit import EfficientViTConfig
+from tinysam_mobile.modeling.encoders.hiera import HieraConfig
 from tinysam_mobile.modeling.encoders.kind import EncoderConfig
+from tinysam_mobile.modeling.encoders.plain_vit import PlainViTConfig
 from tinysam_mobile.modeling.encoders.registry import ENCODERS, kind_of
 from tinysam_mobile.modeling.encoders.repvit import RepViTConfig
 from tinysam_mobile.modeling.encoders.resnet import ResNetConfig
@@ -49,6 +54,16 @@ class DecoderConfig:
 
     Masks come from the tokens `first_mask` to `num_multimask_outputs`; token 0 is SAM's for a single mask.
     `norm_epsilon` is that of the transformer's layer norms.
+
+    The other flags are EfficientSAM's differences (arXiv 2312.00863): `activation` of all its MLPs; with
+    `self_attention_keeps_tokens` the first self-attention has a residual, and the later ones take query, key,
+    value and residual from tokens with their positions; with `upscale_norm_over_all` the norm between the
+    upscaling layers spans channels and positions; with `pad_has_position` a token of label −1 keeps its
+    position; without `mask_prompts` there are no mask prompts and nothing stands for their absence.
+
+    SAM 2's differences (arXiv 2408.00714): an `object_token` before the others, whose own score is for videos
+    and is not computed; a sigmoid behind the predicted IoU (`iou_sigmoid`); two maps of the encoder that are
+    added to the upscaled image (`skips`).
     """
 
     dim: int = 256
@@ -62,6 +77,14 @@ class DecoderConfig:
     iou_head_hidden_dim: int = 256
     mask_in_channels: int = 16
     norm_epsilon: float = 1e-5
+    activation: str = "relu"
+    self_attention_keeps_tokens: bool = False
+    upscale_norm_over_all: bool = False
+    pad_has_position: bool = False
+    mask_prompts: bool = True
+    object_token: bool = False
+    iou_sigmoid: bool = False
+    skips: bool = False
 
     @property
     def num_masks(self) -> int:
@@ -91,6 +114,8 @@ class TinySAMConfig:
             raise UsageError(
                 f"image_size must be a multiple of 64 from 64 to {MAX_IMAGE_SIZE}, not {str(size)[:20]}"
             )
+        if self.decoder.mask_prompts != self.rules.mask_prompts:
+            raise UsageError(f"{self.name}: the decoder and the rules differ in mask_prompts")
         if self.decoder.num_masks != self.rules.num_masks:
             raise UsageError(
                 f"{self.name}: the decoder makes {self.decoder.num_masks} masks, not {self.rules.num_masks}"
@@ -214,10 +239,62 @@ NANOSAM = TinySAMConfig(
         rounding=Rounding.DOWN,
         filter=Filter.BICUBIC,
         point_scale=PointScale.UNIFORM,
-        pad_point=False,
+        pad_point=PadPoint.NEVER,
         num_masks=4,
         upscale=Upscale.AT_ONCE,
     ),
+)
+EFFICIENTSAM_DECODER = DecoderConfig(
+    activation="gelu",
+    self_attention_keeps_tokens=True,
+    upscale_norm_over_all=True,
+    pad_has_position=True,
+    mask_prompts=False,
+)
+EFFICIENTSAM_RULES = Rules(
+    resize=Resize.STRETCH,
+    antialias=False,
+    whole_values=False,
+    pad_point=PadPoint.NEVER,
+    fixed_points=6,
+    negative_points=False,
+    mask_prompts=False,
+    upscale=Upscale.AT_ONCE,
+    upscale_filter=Filter.BICUBIC,
+)
+EFFICIENTSAMS = tuple(
+    TinySAMConfig(
+        name=f"efficientsam-{size}",
+        image_size=1024,
+        encoder=encoder,
+        decoder=EFFICIENTSAM_DECODER,
+        rules=EFFICIENTSAM_RULES,
+    )
+    for size, encoder in (("ti", PlainViTConfig()), ("s", PlainViTConfig(embed_dim=384, num_heads=6)))
+)
+SAM2_DECODER = DecoderConfig(object_token=True, iou_sigmoid=True, skips=True)
+SAM2_RULES = Rules(
+    resize=Resize.STRETCH, whole_values=False, pad_point=PadPoint.ALWAYS, upscale=Upscale.AT_ONCE
+)
+SAM2: dict[str, EncoderConfig] = {
+    "sam2-hiera-tiny": HieraConfig(),
+    "sam2-hiera-small": HieraConfig(depths=(1, 2, 11, 2), global_blocks=(7, 10, 13)),
+    "sam2-hiera-base-plus": HieraConfig(
+        embed_dim=112, num_heads=2, depths=(2, 3, 16, 3), global_blocks=(12, 16, 20), position_grid=14
+    ),
+    "sam2-hiera-large": HieraConfig(
+        embed_dim=144,
+        num_heads=2,
+        depths=(2, 6, 36, 4),
+        window_sizes=(8, 4, 16, 8),
+        global_blocks=(23, 33, 43),
+    ),
+    "edgetam": EdgeTAMConfig(),
+}
+"""Of SAM 2, SAM 2.1 (the same for images) and EdgeTAM."""
+SAM2S = tuple(
+    TinySAMConfig(name=name, image_size=1024, encoder=encoder, decoder=SAM2_DECODER, rules=SAM2_RULES)
+    for name, encoder in SAM2.items()
 )
 TINY_TEST = TinySAMConfig(
     name="tiny-test",
@@ -231,7 +308,7 @@ CONFIGS = {
     config.name: config
     for config in (
         *(TINYSAM, TINYSAM_NANO, SAM_VIT_B, SAM_VIT_L, SAM_VIT_H, SLIMSAM_50, SLIMSAM_77),
-        *(EDGESAM, REPVIT_SAM, *EFFICIENTVIT_SAMS, NANOSAM, TINY_TEST),
+        *(EDGESAM, REPVIT_SAM, *EFFICIENTVIT_SAMS, NANOSAM, *EFFICIENTSAMS, *SAM2S, TINY_TEST),
     )
 }
 """Name → configuration."""

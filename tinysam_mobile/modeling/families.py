@@ -134,6 +134,50 @@ FAMILIES: dict[str, Family] = {
             thresholds={"pred_iou_thresh": 0.8, "stability_score_thresh": 0.85},
         ),
         Family(
+            name="efficientsam",
+            title="EfficientSAM",
+            kind=ENCODERS["plain_vit"],
+            configs=("efficientsam-ti", "efficientsam-s"),
+            licence="Apache-2.0",
+            source="arXiv 2312.00863",
+            figures={
+                "efficientsam-ti": "COCO AP 42.3 with ViTDet-H's boxes, 10 M parameters, 54 images a second "
+                "on an A100 (paper, Tables 5 and 8); 106 GMACs (arXiv 2312.13789)",
+                "efficientsam-s": "COCO AP 44.4 with ViTDet-H's boxes, 25 M parameters, 47 images a second "
+                "on an A100 (paper, Tables 5 and 8)",
+            },
+            thresholds={"pred_iou_thresh": 0.7, "stability_score_thresh": 0.9},
+        ),
+        Family(
+            name="sam2",
+            title="SAM 2, SAM 2.1 (images)",
+            kind=ENCODERS["hiera"],
+            configs=tuple(f"sam2-hiera-{size}" for size in ("tiny", "small", "base-plus", "large")),
+            licence="Apache-2.0",
+            source="arXiv 2408.00714",
+            figures={
+                "sam2-hiera-tiny": "38.9 M parameters with the parts for videos (README); no image figure",
+                "sam2-hiera-small": "46 M parameters with the parts for videos (README); no image figure",
+                "sam2-hiera-base-plus": "SA-23 one-click mIoU 61.4 (SAM 2), 61.9 (SAM 2.1); 80.8 M "
+                "parameters with the parts for videos (README)",
+                "sam2-hiera-large": "224.4 M parameters with the parts for videos (README)",
+            },
+            thresholds={"pred_iou_thresh": 0.8},
+        ),
+        Family(
+            name="edgetam",
+            title="EdgeTAM (images)",
+            kind=ENCODERS["edgetam"],
+            configs=("edgetam",),
+            licence="Apache-2.0",
+            source="arXiv 2501.07256",
+            figures={
+                "edgetam": "SA-23 one-click mIoU 55.5, 13.9 M parameters with the parts for videos, 40.4 "
+                "images a second on iPhone 15 Pro Max (README)"
+            },
+            thresholds={"pred_iou_thresh": 0.8},
+        ),
+        Family(
             name="nanosam",
             title="NanoSAM",
             kind=ENCODERS["resnet"],

@@ -56,6 +56,7 @@ class PublicCheckpoint:
         return Path(urlsplit(self.url).path).name
 
 
+SAM2_URL = "https://dl.fbaipublicfiles.com/segment_anything_2"
 EFFICIENTVIT_URL = "https://huggingface.co/mit-han-lab/efficientvit-sam/resolve/main"
 """Beware of its folder `distilled_model`: other weights under the same names; the hashes tell them apart."""
 PUBLIC_CHECKPOINTS = {
@@ -133,6 +134,68 @@ PUBLIC_CHECKPOINTS = {
                 ("xl0", 47.5, "9bc2f87bd23d6e6d1f7b5beff910f98835c7c333fac73e695bac0bec685968f8"),
                 ("xl1", 47.8, "10f42277679427c1183dcff19758e536aa86bcc4304e4b387ff48865784be05c"),
             )
+        ),
+        PublicCheckpoint(
+            name="efficientsam-ti",
+            url="https://github.com/yformer/EfficientSAM/raw/main/weights/efficient_sam_vitt.pt",
+            # Hashes of copies are public, none of this file.
+            sha256=None,
+            licence="Apache-2.0",
+            description="EfficientSAM-Ti, COCO AP 42.3 (arXiv 2312.00863)",
+        ),
+        PublicCheckpoint(
+            name="efficientsam-s",
+            url="https://huggingface.co/yunyangx/EfficientSAM/resolve/main/efficient_sam_vits.pt",
+            sha256=None,
+            licence="Apache-2.0",
+            description="EfficientSAM-S, COCO AP 44.4",
+        ),
+        *(
+            PublicCheckpoint(
+                name=f"sam{version}-hiera-{size.replace('_', '-')}",
+                url=f"{SAM2_URL}/{date}/sam{version}_hiera_{size}.pt",
+                # Not the authors' word: what independent public copies agree in.
+                sha256=sha256,
+                licence="Apache-2.0",
+                description=f"SAM {version}, {size.replace('_', ' ')}; for images only (arXiv 2408.00714)",
+            )
+            for version, date, size, sha256 in (
+                ("2.1", "092824", "tiny", "7402e0d864fa82708a20fbd15bc84245c2f26dff0eb43a4b5b93452deb34be69"),
+                (
+                    "2.1",
+                    "092824",
+                    "small",
+                    "6d1aa6f30de5c92224f8172114de081d104bbd23dd9dc5c58996f0cad5dc4d38",
+                ),
+                (
+                    "2.1",
+                    "092824",
+                    "base_plus",
+                    "a2345aede8715ab1d5d31b4a509fb160c5a4af1970f199d9054ccfb746c004c5",
+                ),
+                (
+                    "2.1",
+                    "092824",
+                    "large",
+                    "2647878d5dfa5098f2f8649825738a9345572bae2d4350a2468587ece47dd318",
+                ),
+                ("2", "072824", "tiny", "65b50056e05bcb13694174f51bb6da89c894b57b75ccdf0ba6352c597c5d1125"),
+                ("2", "072824", "small", "95949964d4e548409021d47b22712d5f1abf2564cc0c3c765ba599a24ac7dce3"),
+                (
+                    "2",
+                    "072824",
+                    "base_plus",
+                    "d0bb7f236400a49669ffdd1be617959a8b1d1065081789d7bbff88eded3a8071",
+                ),
+                ("2", "072824", "large", "7442e4e9b732a508f80e141e7c2913437a3610ee0c77381a66658c3a445df87b"),
+            )
+        ),
+        PublicCheckpoint(
+            name="edgetam",
+            url="https://github.com/facebookresearch/EdgeTAM/raw/main/checkpoints/edgetam.pt",
+            sha256="ed2d4850b8792c239689b043c47046ec239b6e808a3d9b6ae676c803fd8780df",
+            licence="Apache-2.0",
+            description="EdgeTAM; its parts for images (arXiv 2501.07256)",
         ),
         PublicCheckpoint(
             name="slimsam-50",

@@ -5,6 +5,7 @@ No tensor has a rank above 4 (TFLite GPU delegates stop there) and every shape i
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Protocol, runtime_checkable
 
@@ -13,18 +14,28 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 __all__ = [
+    "ACTIVATIONS",
     "MLP",
     "ConvNorm",
     "LayerNorm2d",
     "Resample",
+    "attended",
     "fold_norm",
     "fuse_batch_norm",
     "head_merge",
     "head_split",
     "identity_norm",
+    "plain_attention",
     "window_merge",
     "window_partition",
 ]
+
+
+SCORES_AT_ONCE = 2**24
+"""Attention scores that exist at the same time: heads that attend to a whole grid, 67 MB each at 1024, go one
+by one instead of filling a gigabyte; windows stay together."""
+Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""Queries (n, T, d), keys and values (n, T', d) → (n, T, d)."""
 
 
 class LayerNorm2d(nn.LayerNorm):
@@ -69,18 +80,25 @@ class ConvNorm(nn.Module):
         return fold_norm(self.c, self.bn)
 
 
-class MLP(nn.Module):
-    """Linear layers with ReLU between them (SAM's heads), keys `layers.0`, `layers.1`, …"""
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": F.relu, "gelu": F.gelu}
+"""Name in a configuration → function."""
 
-    def __init__(self, *, inputs: int, hidden: int, outputs: int, depth: int) -> None:
+
+class MLP(nn.Module):
+    """Linear layers with an activation between them (SAM's heads), keys `layers.0`, `layers.1`, …"""
+
+    def __init__(
+        self, *, inputs: int, hidden: int, outputs: int, depth: int, activation: str = "relu"
+    ) -> None:
         super().__init__()
+        self.activation = ACTIVATIONS[activation]
         widths = [inputs] + [hidden] * (depth - 1) + [outputs]
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., inputs) → (..., outputs)."""
         for layer in self.layers[:-1]:
-            x = F.relu(layer(x))
+            x = self.activation(layer(x))
         out: Tensor = self.layers[-1](x)
         return out
 
@@ -132,20 +150,43 @@ class _Fusable(Protocol):
 class _FoldsInPlace(Protocol):
     """A module whose batch norms can be folded where they are."""
 
-    def fold_norms(self) -> None:
+    def fold_for_export(self) -> None:
         """Fold them."""
 
 
 def fuse_batch_norm(module: nn.Module) -> nn.Module:
     """Fold every batch norm below `module` into its convolution, in place, and return `module`."""
     if isinstance(module, _FoldsInPlace):
-        module.fold_norms()
+        module.fold_for_export()
     for name, child in module.named_children():
         if isinstance(child, _Fusable):
             setattr(module, name, child.fused())
         else:
             fuse_batch_norm(child)
     return module
+
+
+def attended(q: Tensor, k: Tensor, v: Tensor, heads: int, proj: nn.Linear, attend: Attend) -> Tensor:
+    """Attention and its last projection: queries (B, T, D), keys and values (B, T', D) → (B, T, C).
+
+    Where the scores would be too many, each head's share of the projection is added up as it comes: nothing
+    is joined or divided, which delegates do not take.
+    """
+    if q.shape[0] * heads * q.shape[1] * k.shape[1] <= SCORES_AT_ONCE:
+        parts = (head_split(part, heads) for part in (q, k, v))
+        out: Tensor = proj(head_merge(attend(*parts), heads))
+        return out
+    width = q.shape[2] // heads
+    total: Tensor = proj.bias
+    for first in range(0, q.shape[2], width):
+        own = (part[:, :, first : first + width] for part in (q, k, v))
+        total = total + F.linear(attend(*own), proj.weight[:, first : first + width])
+    return total
+
+
+def plain_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Softmax attention without a bias; the queries are scaled already."""
+    return torch.bmm(torch.softmax(torch.bmm(q, k.transpose(1, 2)), dim=-1), v)
 
 
 def head_split(x: Tensor, heads: int) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 
 from tinysam_mobile.modeling.config import TinySAMConfig
@@ -26,8 +28,12 @@ class TinySAM(nn.Module):
 
     def encode(self, image: Tensor) -> Tensor:
         """(B, 3, S, S) normalised RGB, 0 outside the photo → image embeddings (B, C, S/16, S/16)."""
-        out: Tensor = self.image_encoder(image)
-        return out
+        return self.features(image)[0]
+
+    def features(self, image: Tensor) -> tuple[Tensor, ...]:
+        """As `encode`, with the maps that a decoder with skips takes after the embeddings."""
+        out: Tensor | tuple[Tensor, ...] = self.image_encoder(image)
+        return out if isinstance(out, tuple) else (out,)
 
     def decode(
         self,
@@ -36,16 +42,17 @@ class TinySAM(nn.Module):
         point_labels: Tensor,
         mask_input: Tensor | None = None,
         has_mask_input: Tensor | None = None,
+        skips: Sequence[Tensor] = (),
     ) -> DecoderOutput:
         """Decode K prompts of G images; K is a multiple of G and the prompts of an image are side by side.
 
         `image_embeddings` f32 (G, C, S/16, S/16); `point_coords` f32 (K, N, 2) x, y in the S frame;
         `point_labels` i32 (K, N), −2 for an unused slot; `mask_input` f32 (G, 1, S/4, S/4) logits with
-        `has_mask_input` f32 (G), or neither.
+        `has_mask_input` f32 (G), or neither; `skips` what else `features` returned, of one image.
         """
         image = image_embeddings.flatten(2).transpose(1, 2)
         if mask_input is None or has_mask_input is None:
-            image = image + self.prompt_encoder.no_mask_embed.weight
+            image = self.prompt_encoder.without_mask(image)
         else:
             image = image + self.prompt_encoder.embed_mask(mask_input, has_mask_input)
         prompt_tokens, prompt_bias = self.prompt_encoder.embed_points(point_coords, point_labels)
@@ -54,5 +61,6 @@ class TinySAM(nn.Module):
             image_pe=self.prompt_encoder.dense_pe(),
             prompt_tokens=prompt_tokens,
             prompt_bias=prompt_bias,
+            skips=skips,
         )
         return out

@@ -40,6 +40,10 @@ SCALES = (
     ),
 )
 """Keys whose plain values are scaled: long residual chains would leave the range of half precision."""
+EMBEDDINGS = ("point_embeddings", "gaussian", "invalid_points")
+EDGETAM_BRANCH_END = re.compile(
+    r"image_encoder\.trunk\.body\..*(token_mixer\.conv1?|channel_mixer\.conv2|ffn\.conv2)\.bn\.weight"
+)
 LEARNED_GRIDS = {"pos_embedding": 0.25, "image_encoder.pos_embedding": 0.25, "image_encoder.pos_embed": 0.5}
 """Standard deviations: as ordinary weights they would be too small for an error in them to show."""
 
@@ -66,8 +70,8 @@ def stand_in_tensor(key: str, shape: tuple[int, ...]) -> NDArray[Any]:
         return (0.5 * rng.standard_normal(shape)).astype(np.float32)
     if key in LEARNED_GRIDS:
         return (LEARNED_GRIDS[key] * rng.standard_normal(shape)).astype(np.float32)
-    owner = key.split(".")[-2]
-    if "embed" in owner or "token" in owner or "point_embeddings" in key or "gaussian" in key:
+    owner = key.split(".")[-2] if "." in key else key
+    if "embed" in owner or "token" in owner or any(name in key for name in EMBEDDINGS):
         return rng.standard_normal(shape).astype(np.float32)
     if len(shape) == 1:
         return (_scale(key) * rng.uniform(0.5, 1.5, shape)).astype(np.float32)
@@ -80,6 +84,8 @@ def stand_in_tensor(key: str, shape: tuple[int, ...]) -> NDArray[Any]:
 
 
 def _scale(key: str) -> float:
+    if EDGETAM_BRANCH_END.fullmatch(key):
+        return 0.4
     return next((scale for pattern, scale in SCALES if pattern.fullmatch(key)), 1.0)
 
 

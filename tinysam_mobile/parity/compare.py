@@ -70,7 +70,8 @@ def probe_inputs(
         mask = rng.normal(0, 4, (1, 1, size, size)).astype(np.float32)
         for name in ("decode", "decode_batch"):
             inputs[name] = {**features, **_prompts(signatures[name], contract, rng)}
-        inputs["decode"] |= {"mask_input": mask, "has_mask_input": np.ones(1, np.float32)}
+        if contract.rules.mask_prompts:
+            inputs["decode"] |= {"mask_input": mask, "has_mask_input": np.ones(1, np.float32)}
     return inputs
 
 

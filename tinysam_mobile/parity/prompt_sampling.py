@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from tinysam_mobile.contract.rules import PadPoint
 from tinysam_mobile.contract.schema import Coordinate, read_document
 from tinysam_mobile.contract.spec import Contract
 from tinysam_mobile.errors import InputError, UsageError
@@ -82,16 +83,22 @@ def _draw(kind: str, rng: np.random.Generator, geometry: Geometry, contract: Con
     height, width = geometry.original_size
     points = rng.uniform(0, (width, height), (contract.slots - 1, 2)).round(2)
     labels = np.array([1, *rng.integers(0, 2, len(points) - 1)])
+    rules = contract.rules
+    if not rules.negative_points:
+        labels[:] = 1
     box = _box(rng, width, height) if "box" in kind else None
     # A box takes two slots, and a model may have no more.
     used = {"points": 2, "negative_point": 2, "full_slots": len(points), "box": 0}.get(kind, 1)
-    used = min(used, contract.slots - (2 if box is not None else 1))
-    if kind == "negative_point" and used > 1:
+    used = min(used, (rules.fixed_points or contract.slots) - (2 if box is not None else 1))
+    if rules.pad_point is PadPoint.ALWAYS and box is not None:
+        used = min(used, contract.slots - 3)
+    if kind == "negative_point" and used > 1 and rules.negative_points:
         labels[1] = 0
+    with_mask = kind == "mask_refinement" and rules.mask_prompts
     return ParityPrompt(
         kind=kind,
         prompt=make_prompt(points[:used], labels[:used], box),
-        mask_input=_disc(geometry.to_model(points[0]), contract) if kind == "mask_refinement" else None,
+        mask_input=_disc(geometry.to_model(points[0]), contract) if with_mask else None,
         spare_xy=SPARE_XY if kind == "spare_slots" else 0.0,
     )
 
@@ -105,9 +112,9 @@ def _box(rng: np.random.Generator, width: int, height: int) -> NDArray[np.float6
 
 
 def _disc(centre: NDArray[np.float64], contract: Contract) -> NDArray[np.float32]:
-    """Logits f32 (S/4, S/4) of a disc of a quarter of the square around x, y in the S frame."""
+    """Logits f32 (S/4, S/4) of a disc of a quarter of the square around x, y in the frame."""
     size = contract.mask_size
-    x, y = centre * size / contract.image_size
+    x, y = centre * size / contract.frame_size
     rows, columns = np.mgrid[:size, :size]
     outside = np.hypot(columns - x, rows - y) / (size / 8) - 1
     logits: NDArray[np.float32] = np.clip(-MASK_LOGIT * outside, -MASK_LOGIT, MASK_LOGIT).astype(np.float32)

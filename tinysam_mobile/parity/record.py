@@ -93,9 +93,10 @@ def _decode_one(
         **features,
         "point_coords": slots[None, :, :2],
         "point_labels": slots[None, :, 2].astype(np.int32),
-        "mask_input": (np.zeros((size, size), np.float32) if mask is None else mask)[None, None],
-        "has_mask_input": np.array([mask is not None], np.float32),
     }
+    if backend.contract.rules.mask_prompts:
+        inputs["mask_input"] = (np.zeros((size, size), np.float32) if mask is None else mask)[None, None]
+        inputs["has_mask_input"] = np.array([mask is not None], np.float32)
     answer = backend.run("decode", inputs)
     return answer["low_res_masks"][0], answer["iou_predictions"][0]
 

@@ -112,7 +112,8 @@ class Predictor:
 
     def encode(self, image: RGBImage) -> EncodedImage:
         """Encode `image` without setting it; same image and errors as `set_image`."""
-        ready = preprocess(image, self._backend.contract.image_size, self._backend.contract.rules)
+        contract = self._backend.contract
+        ready = preprocess(image, contract.image_size, contract.rules)
         features = self._backend.run("encode", {"image": ready.image, "valid_size": ready.valid_size})
         return EncodedImage(features=features, geometry=ready.geometry)
 
@@ -188,9 +189,12 @@ class Predictor:
             **image.features,
             "point_coords": packed.point_coords,
             "point_labels": packed.point_labels,
-            "mask_input": _checked_mask(mask_input, contract.mask_size),
-            "has_mask_input": np.array([mask_input is not None], np.float32),
         }
+        if contract.rules.mask_prompts:
+            inputs["mask_input"] = _checked_mask(mask_input, contract.mask_size)
+            inputs["has_mask_input"] = np.array([mask_input is not None], np.float32)
+        elif mask_input is not None:
+            raise UsageError("this model was never trained with mask prompts: give points or a box")
         return _low_resolution(self._backend.run("decode", inputs), 0)
 
 

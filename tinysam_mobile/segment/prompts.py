@@ -14,12 +14,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tinysam_mobile.contract.rules import Rules
+from tinysam_mobile.contract.rules import PadPoint, Rules
 from tinysam_mobile.contract.spec import Label
 from tinysam_mobile.errors import UsageError
 from tinysam_mobile.imaging.preprocess import Geometry
 
 __all__ = ["PackedPrompts", "Prompt", "make_prompt", "pack_prompts"]
+
+
+FILLING_XY = -1.0
+"""Coordinates, in the frame, of the slots that fill a prompt up to a fixed number of points."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,9 +45,14 @@ class Prompt:
 
     def slots(self, rules: Rules) -> int:
         """Slots that the prompt takes, with the pad point."""
-        if self.box is not None:
-            return len(self.points) + 2
-        return len(self.points) + 1 if len(self.points) and rules.pad_point else len(self.points)
+        count = len(self.points) + (0 if self.box is None else 2)
+        return count + (1 if self.has_pad_point(rules) else 0)
+
+    def has_pad_point(self, rules: Rules) -> bool:
+        """Whether a slot of label −1 follows the points and corners."""
+        if self.is_empty or rules.pad_point is PadPoint.NEVER:
+            return False
+        return self.box is None or rules.pad_point is PadPoint.ALWAYS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,16 +123,27 @@ def pack_prompts(prompts: Sequence[Prompt], geometry: Geometry, *, slots: int, b
             corners = np.clip(prompt.box.reshape(2, 2), 0, (width, height))
             coords[row, count : count + 2] = geometry.to_model(corners)
             labels[row, count : count + 2] = Label.BOX_TOP_LEFT, Label.BOX_BOTTOM_RIGHT
-        elif count and geometry.rules.pad_point:
+            count += 2
+        if prompt.has_pad_point(geometry.rules):
             labels[row, count] = Label.PAD
+        if count < geometry.rules.fixed_points:
+            coords[row, count : geometry.rules.fixed_points] = FILLING_XY
+            labels[row, count : geometry.rules.fixed_points] = Label.PAD
     return PackedPrompts(point_coords=coords, point_labels=labels)
 
 
 def _check_fits(prompt: Prompt, geometry: Geometry, slots: int) -> None:
-    needed = prompt.slots(geometry.rules)
+    rules = geometry.rules
+    if not rules.negative_points and (prompt.labels == Label.BACKGROUND).any():
+        raise UsageError("this model was never trained with points off the object (label 0): leave them out")
+    needed = prompt.slots(rules)
+    if rules.fixed_points and needed > rules.fixed_points:
+        raise UsageError(
+            f"this model takes {rules.fixed_points} points, a box counting for two: not {needed}"
+        )
     if needed > slots:
-        pad = " and a pad point" if geometry.rules.pad_point else ""
-        parts = f"{len(prompt.points)} points" + (pad if prompt.box is None else " and a box")
+        parts = f"{len(prompt.points)} points" + ("" if prompt.box is None else ", a box")
+        parts += ", a pad point" if prompt.has_pad_point(rules) else ""
         raise UsageError(
             f"the prompt takes {needed} slots ({parts}), this model has {slots}: "
             f"give fewer points or convert with --slots {needed}"

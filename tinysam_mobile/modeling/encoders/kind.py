@@ -45,7 +45,8 @@ def _as_it_is(state: State) -> dict[str, Tensor]:
 class EncoderKind:
     """One kind of image encoder.
 
-    `build(config, image_size=…, out_channels=…)` makes the module, (B, 3, S, S) → (B, C, S/stride, S/stride).
+    `build(config, image_size=…, out_channels=…)` makes the module, (B, 3, S, S) → (B, C, S/stride, S/stride),
+    or a tuple of that and the maps that a decoder with skips adds.
     `mark` is a key that every state dict of the kind has, once renamed.  `unused` are children of the module
     that published files carry and nothing calls.  With `fixed_size` the weights hold for one image size only.
     `rename` turns the keys of every published form (of whole models, or of the encoder alone) into those of

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, product
 
 import torch
 import torch.nn.functional as F
@@ -64,7 +64,7 @@ class BasicBlock(nn.Module):
         y = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
         return F.relu(y + self.downsample(x))
 
-    def fold_norms(self) -> None:
+    def fold_for_export(self) -> None:
         """Fold the batch norms into the convolutions, in place."""
         _fold_into(self, "conv1", "bn1")
         _fold_into(self, "conv2", "bn2")
@@ -94,9 +94,45 @@ class Backbone(nn.Module):
             x = self.get_submodule(f"layer{stage}")(x)
         return x
 
-    def fold_norms(self) -> None:
+    def fold_for_export(self) -> None:
         """Fold the first batch norm into its convolution, in place."""
         _fold_into(self, "conv1", "bn1")
+
+
+class PhaseUpsample(nn.Module):
+    """A 3x3 transposed convolution of stride 2 as one 2x2 convolution: (B, C, H, W) → (B, C', 2H, 2W).
+
+    Pixels of even and odd rows and columns are channels of their own, which are then put in place.  Few
+    exporters know the transposed form with output padding.
+    """
+
+    def __init__(self, conv: nn.ConvTranspose2d) -> None:
+        super().__init__()
+        inputs, outputs = conv.weight.shape[:2]
+        self.conv = nn.Conv2d(inputs, 4 * outputs, 2)
+        assert conv.bias is not None
+        assert self.conv.bias is not None
+        with torch.no_grad():
+            self.conv.weight.copy_(_phases(conv.weight))
+            self.conv.bias.copy_(conv.bias.repeat(4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, _, height, width = x.shape
+        y = self.conv(F.pad(x, (0, 1, 0, 1))).permute(0, 2, 3, 1)
+        y = y.reshape(batch * height, width, 2, -1).permute(0, 2, 1, 3)
+        out: Tensor = y.reshape(batch, 2 * height, 2 * width, -1).permute(0, 3, 1, 2)
+        return out
+
+
+def _phases(weight: Tensor) -> Tensor:
+    """(inputs, outputs, 3, 3) → (4·outputs, inputs, 2, 2): an even pixel reads one input, an odd one two."""
+    inputs, outputs = weight.shape[:2]
+    phases: Tensor = weight.new_zeros(2, 2, outputs, inputs, 2, 2)
+    taps = {0: ((0, 1),), 1: ((0, 2), (1, 0))}
+    for row, column in product(taps, taps):
+        for (y, from_y), (x, from_x) in product(taps[row], taps[column]):
+            phases[row, column, :, :, y, x] = weight[:, :, from_y, from_x].t()
+    return phases.reshape(4 * outputs, inputs, 2, 2)
 
 
 class NanoResNet(nn.Module):
@@ -124,6 +160,12 @@ class NanoResNet(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         out: Tensor = self.proj(self.up_1(self.backbone(image))) + self.pos_embedding
         return out
+
+    def fold_for_export(self) -> None:
+        """Replace the transposed convolution by its phases, in place."""
+        transposed = self.up_1[6]
+        assert isinstance(transposed, nn.ConvTranspose2d)
+        self.up_1[6] = PhaseUpsample(transposed)
 
 
 OWN = ("backbone.", "up_1.", "proj.", "pos_embedding")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -16,14 +17,11 @@ from torch import Tensor, nn
 from tinysam_mobile.errors import UsageError
 from tinysam_mobile.modeling.encoders.kind import PREFIX, EncoderKind, ReadEncoder, State
 from tinysam_mobile.modeling.encoders.transformers_keys import from_transformers
-from tinysam_mobile.modeling.layers import LayerNorm2d, head_merge, head_split, window_merge, window_partition
+from tinysam_mobile.modeling.layers import LayerNorm2d, attended, window_merge, window_partition
 
 __all__ = ["SAM_VIT", "SamViT", "SamViTConfig"]
 
 NORM_EPSILON = 1e-6
-SCORES_AT_ONCE = 2**24
-"""Attention scores that exist at the same time: heads of the global layers, 67 MB each at 1024, go one by
-one instead of filling a gigabyte; windows stay together."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,15 +97,12 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, size², dim) → the same."""
-        q, k, v = (head_split(part, self.num_heads) for part in self.qkv(x).chunk(3, dim=-1))
-        tables = relative_table(self.rel_pos_h, self.size), relative_table(self.rel_pos_w, self.size)
-        together = max(1, SCORES_AT_ONCE // self.size**4)
-        parts = zip(q.split(together), k.split(together), v.split(together), strict=True)
-        heads = torch.cat([self.attend(*part, *tables) for part in parts])
-        projected: Tensor = self.proj(head_merge(heads, self.num_heads))
-        return projected
+        q, k, v = self.qkv(x).chunk(3, dim=-1)
+        rows, columns = relative_table(self.rel_pos_h, self.size), relative_table(self.rel_pos_w, self.size)
+        attend = partial(self.attend, rows=rows, columns=columns)
+        return attended(q, k, v, self.num_heads, self.proj, attend)
 
-    def attend(self, q: Tensor, k: Tensor, v: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    def attend(self, q: Tensor, k: Tensor, v: Tensor, *, rows: Tensor, columns: Tensor) -> Tensor:
         """Queries, keys and values (n, size², d), tables (size, d, size) → (n, size², d)."""
         size, d = self.size, q.shape[2]
         grid = q.view(-1, size, size, d)
