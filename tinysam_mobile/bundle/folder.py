@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os.path
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -94,7 +95,8 @@ def _check_place(folder: Path, artifact: Artifact) -> None:
 
 def _members(path: Path) -> list[Path]:
     """Files and folders in a folder, without what macOS leaves in every folder that it shows."""
-    found = sorted(path.rglob("*")) if path.is_dir() else []
+    # os.path says no, where pathlib raises, of a name that is too long.
+    found = sorted(path.rglob("*")) if os.path.isdir(path) else []  # noqa: PTH112
     return [member for member in found if member.name != ".DS_Store" and not member.name.startswith("._")]
 
 
@@ -105,7 +107,7 @@ def hash_path(path: Path) -> str:
     """
     digest = hashlib.sha256()
     for member in _members(path) or [path]:
-        if member.is_dir():
+        if os.path.isdir(member):  # noqa: PTH112
             continue
         if member != path:
             digest.update(f"{member.relative_to(path).as_posix()}\0{member.stat().st_size}\0".encode())

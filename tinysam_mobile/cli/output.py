@@ -76,7 +76,11 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, right:
         # As text, since rich would take [words in brackets] for its own markup.
         table.add_row(*(Text(printable(cell)) for cell in row))
     width = None if sys.stdout.isatty() else 160
-    Console(file=sys.stdout, width=width, highlight=False).print(table)
+    console = Console(file=sys.stdout, width=width, highlight=False)
+    # Rich would end the process itself, with 1, where nobody reads any more.
+    with console.capture() as capture:
+        console.print(table)
+    click.echo(capture.get(), nl=False)
 
 
 def warn(text: str | None) -> None:
