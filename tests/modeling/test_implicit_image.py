@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tinysam_mobile.errors import UsageError
-from tinysam_mobile.modeling.config import TINY_TEST
+from tinysam_mobile.modeling.config import CONFIGS, TINY_TEST, TinySAMConfig
 from tinysam_mobile.modeling.entry_points import contract_of
 from tinysam_mobile.modeling.implicit_image import score_prompts
 from tinysam_mobile.modeling.sam import TinySAM
@@ -42,6 +44,27 @@ def inputs() -> tuple[Tensor, Tensor, Tensor]:
 def test_scores_are_those_of_the_network(model: TinySAM, inputs: tuple[Tensor, Tensor, Tensor]) -> None:
     with torch.inference_mode():
         expected = model.decode(*inputs).iou
+        scores = score_prompts(model, *inputs)
+    assert expected.std() > 100 * SCORES_ATOL
+    torch.testing.assert_close(scores, expected, rtol=0, atol=SCORES_ATOL)
+
+
+def families() -> list[TinySAMConfig]:
+    """A family for each kind of decoder, with one as small as that of `TINY_TEST`."""
+    small = {"dim": 64, "num_heads": 4, "mlp_dim": 128, "iou_head_hidden_dim": 64}
+    kinds = {replace(config.decoder, **small): config for config in CONFIGS.values()}
+    return [replace(config, decoder=decoder) for decoder, config in kinds.items()]
+
+
+@pytest.mark.parametrize("family", families(), ids=lambda family: family.name)
+def test_scores_of_every_family(family: TinySAMConfig, inputs: tuple[Tensor, Tensor, Tensor]) -> None:
+    torch.manual_seed(0)
+    decoder = family.decoder
+    model = TinySAM(replace(TINY_TEST, decoder=decoder, rules=family.rules)).eval()
+    positions, dim = TINY_TEST.grid_size**2, decoder.dim
+    skips = torch.randn(1, 16 * positions, dim // 8), torch.randn(1, 4 * positions, dim // 4)
+    with torch.inference_mode():
+        expected = model.decode(*inputs, skips=skips if decoder.skips else ()).iou
         scores = score_prompts(model, *inputs)
     assert expected.std() > 100 * SCORES_ATOL
     torch.testing.assert_close(scores, expected, rtol=0, atol=SCORES_ATOL)

@@ -16,16 +16,25 @@ from tinysam_mobile.errors import UsageError
 
 __all__ = ["command"]
 
+JOINED_BY = "+"
+"""Between the files of a model that is published in parts."""
+
 
 def describe_checkpoint(path: Path) -> dict[str, Any]:
-    """Configuration, parameters per part, hash."""
+    """Family, licence, published figures, configuration, parameters per part, hash."""
     from tinysam_mobile.modeling.checkpoint import load_checkpoint
 
     checkpoint = load_checkpoint(path)
-    model = checkpoint.model
+    model, family, published = checkpoint.model, checkpoint.family, checkpoint.published
     parts = {name: sum(p.numel() for p in part.parameters()) for name, part in model.named_children()}
     return {
         "kind": "checkpoint",
+        "family": family.title,
+        "licence": checkpoint.licence,
+        "restriction": family.restriction or "none that we know",
+        "published_file": published.description if published else "no public file that we know the hash of",
+        "published_figures": family.figures.get(model.config.name, "none"),
+        "source": family.source,
         "configuration": model.config.to_dict(),
         "parameters": {**parts, "total": sum(parts.values())},
         "sha256": checkpoint.sha256,
@@ -48,11 +57,13 @@ def describe_bundle(path: Path) -> dict[str, Any]:
     return {"kind": "bundle", **manifest.to_json()}
 
 
-CHECKPOINT_SUFFIXES = (".pth", ".pt", ".safetensors")
+CHECKPOINT_SUFFIXES = (".pth", ".pt", ".safetensors", ".onnx")
 
 
 def describe(path: Path) -> dict[str, Any]:
     """Describe a file or folder by its suffix; raises `UsageError` if it is none of what we know."""
+    if not path.exists() and JOINED_BY in str(path):
+        return describe_checkpoint(path)
     if (path / MANIFEST_NAME).is_file():
         return describe_bundle(path)
     details = describe_checkpoint(path) if path.suffix in CHECKPOINT_SUFFIXES else describe_artifact(path)
@@ -60,7 +71,7 @@ def describe(path: Path) -> dict[str, Any]:
 
 
 @click.command()
-@click.argument("path", type=InputPath())
+@click.argument("path", type=InputPath(joined=True))
 @as_json_option
 @command_errors
 def command(path: Path, as_json: bool) -> None:
@@ -69,6 +80,7 @@ def command(path: Path, as_json: bool) -> None:
     \b
     Examples:
       tinysam-mobile inspect tinysam_42.3.pth
+      tinysam-mobile inspect resnet18_image_encoder.onnx+mobile_sam.pt
       tinysam-mobile inspect bundle
       tinysam-mobile inspect bundle/tflite/fp32/encoder.tflite --json
     """

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from tinysam_mobile.contract.rules import SAM_RULES, Rules
 from tinysam_mobile.errors import UsageError
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "LABEL_MEANINGS",
     "PIXEL_MEAN",
     "PIXEL_STD",
+    "SIZE_NAMES",
     "Component",
     "Contract",
     "Label",
@@ -32,11 +34,11 @@ POINT_SHIFT = 0.5
 """Added to point coordinates in the S frame before they are normalised: the centre of the pixel."""
 MASK_THRESHOLD = 0.0
 """A pixel belongs to the mask where its full-size logit is above this."""
-NUM_MASKS = 3
-"""Masks per prompt: whole, part and subpart, in no fixed order."""
 SCORE_SLOTS = 2
 """Prompt slots of `score_batch`: a point with its pad point, or a box.  What a prompt costs there grows with
 the square of its tokens, so unused slots would cost more than the masks that scoring saves."""
+SIZE_NAMES = ("image_size", "grid_size", "mask_size", "channels", "slots", "batch", "score_batch")
+"""The sizes of a contract, as a manifest names them."""
 
 
 class Label:
@@ -100,7 +102,7 @@ class Signature:
 
 @dataclass(frozen=True, kw_only=True)
 class Contract:
-    """The sizes of one converted model; its entry points follow from them.
+    """The sizes and rules of one converted model; its entry points follow from them.
 
     `image_size` S and `mask_size` in pixels, `grid_size` in embedding cells, `channels` C of the embedding,
     `slots` N prompt slots, `batch` K prompts of one `decode_batch` call, `score_batch` those of one
@@ -116,16 +118,31 @@ class Contract:
     batch: int = 16
     score_batch: int = 64
     skips: tuple[TensorSpec, ...] = ()
+    rules: Rules = SAM_RULES
 
     def __post_init__(self) -> None:
         if self.slots < 2:
             raise UsageError(
                 f"--slots must be at least 2 (a box, or a point and its pad point), not {self.slots}"
             )
+        if self.slots < self.rules.fixed_points:
+            raise UsageError(
+                f"--slots must be at least {self.rules.fixed_points} for this model, not {self.slots}"
+            )
         if self.batch < 1:
             raise UsageError(f"--batch must be at least 1, not {self.batch}")
         if self.score_batch < 1:
             raise UsageError(f"--score-batch must be at least 1, not {self.score_batch}")
+
+    @property
+    def frame_size(self) -> int:
+        """Side F of the frame of prompts and full masks in pixels."""
+        return self.image_size * self.rules.frame_scale
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """The numbers, under `SIZE_NAMES`, as the manifest writes them."""
+        return {name: getattr(self, name) for name in SIZE_NAMES}
 
     @property
     def signatures(self) -> dict[str, Signature]:
@@ -141,9 +158,9 @@ class Contract:
         return (embeddings, *self.skips)
 
     @property
-    def sizes(self) -> dict[str, int]:
-        """The fields that are numbers, as the manifest writes them."""
-        return {name: value for name, value in vars(self).items() if isinstance(value, int)}
+    def score_slots(self) -> int:
+        """Prompt slots of `score_batch`: `SCORE_SLOTS`, or what the model always takes."""
+        return max(SCORE_SLOTS, self.rules.fixed_points)
 
     def _prompts(self, prompts: int, slots: int) -> tuple[TensorSpec, TensorSpec]:
         return (
@@ -153,8 +170,10 @@ class Contract:
 
     def _answers(self, prompts: int) -> tuple[TensorSpec, TensorSpec]:
         return (
-            TensorSpec(name="low_res_masks", shape=(prompts, NUM_MASKS, self.mask_size, self.mask_size)),
-            TensorSpec(name="iou_predictions", shape=(prompts, NUM_MASKS)),
+            TensorSpec(
+                name="low_res_masks", shape=(prompts, self.rules.num_masks, self.mask_size, self.mask_size)
+            ),
+            TensorSpec(name="iou_predictions", shape=(prompts, self.rules.num_masks)),
         )
 
     def _encode(self) -> Signature:
@@ -167,7 +186,8 @@ class Contract:
     def _decode(self) -> Signature:
         mask = TensorSpec(name="mask_input", shape=(1, 1, self.mask_size, self.mask_size))
         flag = TensorSpec(name="has_mask_input", shape=(1,))
-        inputs = (*self.encoder_outputs, *self._prompts(1, self.slots), mask, flag)
+        masks = (mask, flag) if self.rules.mask_prompts else ()
+        inputs = (*self.encoder_outputs, *self._prompts(1, self.slots), *masks)
         return Signature(name="decode", component=Component.DECODER, inputs=inputs, outputs=self._answers(1))
 
     def _decode_batch(self) -> Signature:
@@ -177,6 +197,7 @@ class Contract:
         )
 
     def _score_batch(self) -> Signature:
-        inputs = (*self.encoder_outputs, *self._prompts(self.score_batch, SCORE_SLOTS))
+        # Feature maps beside the embedding are for masks alone.
+        inputs = (self.encoder_outputs[0], *self._prompts(self.score_batch, self.score_slots))
         _, scores = self._answers(self.score_batch)
         return Signature(name="score_batch", component=Component.DECODER, inputs=inputs, outputs=(scores,))

@@ -225,16 +225,21 @@ def _normalised(image: ImplicitImage, norm: nn.LayerNorm) -> ImplicitImage:
 def score_prompts(
     model: TinySAM, image_embeddings: Tensor, point_coords: Tensor, point_labels: Tensor
 ) -> Tensor:
-    """Predicted IoU (K, 3) of K prompts on one image, as `TinySAM.decode` predicts it for the same inputs."""
+    """Predicted IoU (K, M) of K prompts on one image, as `TinySAM.decode` predicts it for the same inputs."""
     decoder, prompts = model.mask_decoder, model.prompt_encoder
     tokens, key_bias = decoder.with_own_tokens(*prompts.embed_points(point_coords, point_labels))
-    image = (image_embeddings.flatten(2).transpose(1, 2) + prompts.no_mask_embed.weight)[0]
+    image = prompts.without_mask(image_embeddings.flatten(2).transpose(1, 2))[0]
     seen = SharedImage(image=image, image_pe=prompts.dense_pe()[0])
-    return decoder.predicted_iou(_two_way(decoder.transformer, tokens, seen, key_bias))
+    # Of all tokens only the one that the IoU is read from looks at the image a last time.
+    first = _two_way(decoder.transformer, tokens, seen, key_bias, last=decoder.before + 1)
+    out: Tensor = decoder.predicted_iou(first)
+    return out
 
 
-def _two_way(transformer: TwoWayTransformer, tokens: Tensor, shared: SharedImage, key_bias: Tensor) -> Tensor:
-    """`TwoWayTransformer.forward` for the first token, which the IoU is read from: (K, 1, D)."""
+def _two_way(
+    transformer: TwoWayTransformer, tokens: Tensor, shared: SharedImage, key_bias: Tensor, *, last: int
+) -> Tensor:
+    """`TwoWayTransformer.forward` for the first `last` tokens: (K, last, D)."""
     token_pe = tokens
     image: SharedImage | ImplicitImage = shared
     for block in transformer.layers:
@@ -242,8 +247,8 @@ def _two_way(transformer: TwoWayTransformer, tokens: Tensor, shared: SharedImage
         tokens = block.among_tokens(tokens, token_pe, key_bias)
         tokens = block.after_look(tokens, _look(block.cross_attn_token_to_image, tokens + token_pe, image))
         image = _update(block, tokens, token_pe, key_bias, image)
-    first = tokens[:, :1]
-    look = _look(transformer.final_attn_token_to_image, first + token_pe[:, :1], image)
+    first = tokens[:, :last]
+    look = _look(transformer.final_attn_token_to_image, first + token_pe[:, :last], image)
     out: Tensor = transformer.norm_final_attn(first + look)
     return out
 

@@ -69,8 +69,11 @@ def probe_inputs(
         size = contract.mask_size
         mask = rng.normal(0, 4, (1, 1, size, size)).astype(np.float32)
         for name in ("decode", "decode_batch", "score_batch"):
-            inputs[name] = {**features, **_prompts(signatures[name], contract, rng)}
-        inputs["decode"] |= {"mask_input": mask, "has_mask_input": np.ones(1, np.float32)}
+            taken = {spec.name for spec in signatures[name].inputs}
+            own = {key: value for key, value in features.items() if key in taken}
+            inputs[name] = {**own, **_prompts(signatures[name], contract, rng)}
+        if contract.rules.mask_prompts:
+            inputs["decode"] |= {"mask_input": mask, "has_mask_input": np.ones(1, np.float32)}
     return inputs
 
 

@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from tinysam_mobile.contract.backend import Backend
 from tinysam_mobile.contract.features import join_features
 from tinysam_mobile.contract.spec import MASK_THRESHOLD
-from tinysam_mobile.imaging.preprocess import Geometry, upscale_logits
+from tinysam_mobile.imaging.preprocess import Geometry
+from tinysam_mobile.imaging.upscale import upscale_logits
 from tinysam_mobile.parity.record import Floats, decode_prompts
 from tinysam_mobile.parity.stages import PhotoCase, Recording, Stage
 
-__all__ = ["ADVICE", "Mistake", "Situation", "mistake"]
+__all__ = ["Mistake", "Situation", "mistake"]
 
 
 @dataclass(frozen=True, kw_only=True)

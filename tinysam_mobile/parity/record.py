@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 
 from tinysam_mobile.contract.backend import Arrays, Backend
 from tinysam_mobile.contract.features import join_features, split_features
-from tinysam_mobile.contract.spec import SCORE_SLOTS, Contract, Label
-from tinysam_mobile.imaging.preprocess import Geometry, preprocess, upscale_masks
+from tinysam_mobile.contract.spec import Contract, Label
+from tinysam_mobile.imaging.masks import selection_scores
+from tinysam_mobile.imaging.preprocess import Geometry, preprocess
+from tinysam_mobile.imaging.upscale import upscale_masks
 from tinysam_mobile.parity.stages import ParityPrompt, PhotoCase, Recording, Stage
 from tinysam_mobile.segment.prompts import pack_prompts
 
@@ -23,14 +25,14 @@ Floats = NDArray[np.float32]
 def record_photo(backend: Backend, case: PhotoCase) -> Recording:
     """Return every stage of `case` on `backend`, each from the one before."""
     contract = backend.contract
-    ready = preprocess(case.pixels, contract.image_size)
+    ready = preprocess(case.pixels, contract.image_size, contract.rules)
     embedding = encode_photo(backend, ready.image[0], ready.geometry)
     packed = [pack_prompt(prompt, ready.geometry, contract) for prompt in case.prompts]
     answers = decode_prompts(backend, embedding, packed, [p.mask_input for p in case.prompts])
     batch_scores = score_prompts(backend, embedding, packed, [p.mask_input for p in case.prompts])
     prompts = []
     for i, (slots, (logits, scores)) in enumerate(zip(packed, answers, strict=True)):
-        best = int(np.argmax(scores))
+        best = int(np.argmax(selection_scores(logits, scores, contract.rules)))
         mask = upscale_masks(logits[best : best + 1], ready.geometry)[0]
         prompts.append(
             {
@@ -92,13 +94,15 @@ def score_prompts(
 
     Those are prompts f32 (N, 3) without a mask that use no more than its slots.
     """
-    spare = [(slots[SCORE_SLOTS:, 2] == Label.UNUSED).all() for slots in packed]
+    contract = backend.contract
+    spare = [(slots[contract.score_slots :, 2] == Label.UNUSED).all() for slots in packed]
     fitting = [i for i, mask in enumerate(masks) if mask is None and spare[i]]
-    features, size = split_features(embedding, backend.contract), backend.contract.score_batch
+    first, size = contract.encoder_outputs[0].name, contract.score_batch
+    features = {first: split_features(embedding, contract)[first]}
     found: dict[int, Floats] = {}
     for start in range(0, len(fitting), size):
         chosen = fitting[start : start + size]
-        prompts = _rows([packed[i][:SCORE_SLOTS] for i in chosen], size)
+        prompts = _rows([packed[i][: contract.score_slots] for i in chosen], size)
         answer = backend.run("score_batch", {**features, **prompts})["iou_predictions"]
         found |= dict(zip(chosen, answer, strict=False))
     return found
@@ -112,9 +116,10 @@ def _decode_one(
         **features,
         "point_coords": slots[None, :, :2],
         "point_labels": slots[None, :, 2].astype(np.int32),
-        "mask_input": (np.zeros((size, size), np.float32) if mask is None else mask)[None, None],
-        "has_mask_input": np.array([mask is not None], np.float32),
     }
+    if backend.contract.rules.mask_prompts:
+        inputs["mask_input"] = (np.zeros((size, size), np.float32) if mask is None else mask)[None, None]
+        inputs["has_mask_input"] = np.array([mask is not None], np.float32)
     answer = backend.run("decode", inputs)
     return answer["low_res_masks"][0], answer["iou_predictions"][0]
 

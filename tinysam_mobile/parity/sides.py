@@ -103,7 +103,9 @@ class SideJudge:
         """Judge one photo; `expected` is the float model's recording of `case`.  Raises `InputError`."""
         judgement = judge_photo(self._reference, case, expected, recording, self._side.bounds)
         self._photos.append(judgement)
-        self._pictures.append(mask_pictures(case, expected, recording, judgement))
+        self._pictures.append(
+            mask_pictures(case, expected, recording, judgement, self._reference.contract.rules)
+        )
         if judgement.first_fault is not None:
             kept = self._failed.setdefault(judgement.first_fault, [])
             kept.append((case, expected, recording))

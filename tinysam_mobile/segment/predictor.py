@@ -16,10 +16,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tinysam_mobile.contract.backend import Arrays, Backend
-from tinysam_mobile.contract.spec import NUM_MASKS, SCORE_SLOTS
+from tinysam_mobile.contract.rules import SAM_RULES, Rules
 from tinysam_mobile.errors import UsageError
 from tinysam_mobile.imaging.images import RGBImage
-from tinysam_mobile.imaging.preprocess import Geometry, preprocess, upscale_masks
+from tinysam_mobile.imaging.masks import selection_scores
+from tinysam_mobile.imaging.preprocess import Geometry, preprocess
+from tinysam_mobile.imaging.upscale import upscale_masks
 from tinysam_mobile.segment.prompts import Prompt, make_prompt, pack_prompts
 
 __all__ = ["EncodedImage", "LowResolution", "Prediction", "Predictor"]
@@ -46,24 +48,26 @@ class LowResolution:
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
-    """The three masks of one prompt.
+    """The M masks of one prompt, 3 in most families.
 
-    `masks` bool (3, H, W) in original-image pixels; `scores` f32 (3,), the IoU that the model predicts for
-    each; `low_res_logits` f32 (3, S/4, S/4), of which one can go into `predict(mask_input=…)`.
+    `masks` bool (M, H, W) in original-image pixels; `scores` f32 (M,), the IoU that the model predicts for
+    each; `low_res_logits` f32 (M, S/4, S/4), of which one can go into `predict(mask_input=…)`; `rules` of
+    the model say which one to show.
     """
 
     masks: NDArray[np.bool_]
     scores: NDArray[np.float32]
     low_res_logits: NDArray[np.float32]
+    rules: Rules = SAM_RULES
 
     @property
     def best(self) -> int:
-        """Index of the mask with the highest predicted IoU, TinySAM's rule for the one to show."""
-        return int(np.argmax(self.scores))
+        """Index of the mask to show: in most families the one with the highest predicted IoU."""
+        return int(np.argmax(selection_scores(self.low_res_logits, self.scores, self.rules)))
 
     @property
     def best_mask(self) -> NDArray[np.bool_]:
-        """The mask with the highest predicted IoU, bool (H, W)."""
+        """The mask to show, bool (H, W)."""
         mask: NDArray[np.bool_] = self.masks[self.best]
         return mask
 
@@ -109,7 +113,8 @@ class Predictor:
 
     def encode(self, image: RGBImage) -> EncodedImage:
         """Encode `image` without setting it; same image and errors as `set_image`."""
-        ready = preprocess(image, self._backend.contract.image_size)
+        contract = self._backend.contract
+        ready = preprocess(image, contract.image_size, contract.rules)
         features = self._backend.run("encode", {"image": ready.image, "valid_size": ready.valid_size})
         return EncodedImage(features=features, geometry=ready.geometry)
 
@@ -156,11 +161,13 @@ class Predictor:
         `score_batch` runs once per batch of prompts.  Raises `UsageError` as `predict` does, and for a prompt
         of more than one point or one box.
         """
-        scores = np.zeros((len(prompts), NUM_MASKS), np.float32)
+        contract = self._backend.contract
+        names = [spec.name for spec in contract.signatures["score_batch"].inputs]
+        scores = np.zeros((len(prompts), contract.rules.num_masks), np.float32)
         done = 0
-        for count, inputs in self._batches(prompts, SCORE_SLOTS, self.score_batch):
-            answer = self._backend.run("score_batch", inputs)["iou_predictions"]
-            scores[done : done + count] = answer[:count]
+        for count, inputs in self._batches(prompts, contract.score_slots, contract.score_batch):
+            answer = self._backend.run("score_batch", {name: inputs[name] for name in names})
+            scores[done : done + count] = answer["iou_predictions"][:count]
             done += count
         return scores
 
@@ -186,9 +193,12 @@ class Predictor:
             **image.features,
             "point_coords": packed.point_coords,
             "point_labels": packed.point_labels,
-            "mask_input": _checked_mask(mask_input, contract.mask_size),
-            "has_mask_input": np.array([mask_input is not None], np.float32),
         }
+        if contract.rules.mask_prompts:
+            inputs["mask_input"] = _checked_mask(mask_input, contract.mask_size)
+            inputs["has_mask_input"] = np.array([mask_input is not None], np.float32)
+        elif mask_input is not None:
+            raise UsageError("this model was never trained with mask prompts: give points or a box")
         return _low_resolution(self._backend.run("decode", inputs), 0)
 
 
@@ -216,4 +226,4 @@ def _low_resolution(answer: Arrays, row: int) -> LowResolution:
 
 def _full_size(low: LowResolution, geometry: Geometry) -> Prediction:
     masks = upscale_masks(low.logits, geometry)
-    return Prediction(masks=masks, scores=low.scores, low_res_logits=low.logits)
+    return Prediction(masks=masks, scores=low.scores, low_res_logits=low.logits, rules=geometry.rules)

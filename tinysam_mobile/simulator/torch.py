@@ -18,7 +18,7 @@ from tinysam_mobile.errors import UnknownNameError
 from tinysam_mobile.modeling.entry_points import EntryPoint, entry_points
 from tinysam_mobile.modeling.sam import TinySAM
 
-__all__ = ["PROMPTS_PER_CALL", "TorchSession", "open_session"]
+__all__ = ["TorchSession", "open_session"]
 
 PROMPTS_PER_CALL = 16
 """Prompts of one internal call of `decode_batch`: fewer leave the matrix products small, more fall out of the
