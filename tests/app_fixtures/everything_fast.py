@@ -129,7 +129,7 @@ def replay_fast(
 ) -> tuple[EverythingResult, ReplayEngine]:
     """Run the fast mode on a recording, with `rules` in the place of the manifest's."""
     engine = ReplayEngine(contract, recording)
-    config = EverythingConfig(mode="fast", near_iou_slack=rules.near_iou_slack, **settings)
+    config = EverythingConfig(mode="fast", score_first=False, near_iou_slack=rules.near_iou_slack, **settings)
     names = ("window_margin_cells", "max_waiting_bytes", "duplicate_ious", "box_margin")
     with ExitStack() as stack:
         for name in (*names, "stability_margin_cells"):
@@ -171,7 +171,7 @@ def _tells(fast: FastScene, logits: Array, contract: Contract) -> bool:
 
 
 def _has_ties(low_res: Array, scene: Scene, contract: Contract) -> bool:
-    config = EverythingConfig(mode="fast", **scene.settings)
+    config = EverythingConfig(mode="fast", score_first=False, **scene.settings)
     offset = config.stability_score_offset
     full = exact_logits(low_res, Geometry.of(scene.size, contract.image_size))
     cuts = (0.0, offset, -offset, config.high_score_thresh)

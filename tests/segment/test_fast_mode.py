@@ -14,7 +14,12 @@ from tests.segment.test_everything import CONTRACT
 from tinysam_mobile.contract.backend import Arrays
 from tinysam_mobile.parity.everything_parity import compare_results
 from tinysam_mobile.segment import candidates
-from tinysam_mobile.segment.everything import EverythingConfig, EverythingGenerator, EverythingResult
+from tinysam_mobile.segment.everything import (
+    SCORE_SLACK,
+    EverythingConfig,
+    EverythingGenerator,
+    EverythingResult,
+)
 from tinysam_mobile.segment.predictor import Predictor
 
 SIZE = (96, 120)
@@ -97,3 +102,31 @@ def test_a_window_of_logits_makes_the_same_mask() -> None:
     empty = candidates.LogitWindow.of(np.full((32, 32), -1, np.float32))
     assert empty.logits.size == 0
     assert (empty.whole() < 0).all()
+
+
+def test_scores_first_saves_calls_and_loses_no_object() -> None:
+    config = replace(CONFIG, mode="fast")
+    first, all_decoded = everything(config), everything(replace(config, score_first=False))
+    assert first.decoder_calls < all_decoded.decoder_calls
+    np.testing.assert_array_equal(first.points, all_decoded.points)
+    assert [(o.point, o.mask_index, o.runs) for o in first.objects] == [
+        (o.point, o.mask_index, o.runs) for o in all_decoded.objects
+    ]
+
+
+def test_a_scorer_that_rounds_loses_no_object(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A point that `score_batch` puts below the threshold, and the decoder above, is decoded."""
+    exact_run = Discs.run
+
+    def rounded(self: Discs, entry_point: str, inputs: Mapping[str, NDArray[Any]]) -> Arrays:
+        answer = exact_run(self, entry_point, inputs)
+        if entry_point == "score_batch":
+            answer = {"iou_predictions": answer["iou_predictions"] - np.float32(0.9 * SCORE_SLACK)}
+        return answer
+
+    expected = everything(replace(CONFIG, mode="fast", near_iou_slack=9.0))
+    monkeypatch.setattr(Discs, "run", rounded)
+    found = everything(replace(CONFIG, mode="fast", near_iou_slack=9.0))
+    assert [(o.point, o.mask_index) for o in found.objects] == [
+        (o.point, o.mask_index) for o in expected.objects
+    ]
