@@ -1,4 +1,4 @@
-"""Everything mode in exact mode, on an engine that replays recorded answers."""
+"""Everything mode, exact or fast, on an engine that replays recorded answers."""
 
 from __future__ import annotations
 
@@ -152,7 +152,8 @@ SCENES = {
 }
 
 
-def everything_cases(store: Store, contract: Contract) -> Iterator[Case]:
+def everything_cases(store: Store, contract: Contract, *, mode: str = "exact") -> Iterator[Case]:
+    """Each scene as one case; both modes answer from the same pictures."""
     pictures: dict[Any, tuple[str, Array]] = {}
     for name, scene in SCENES.items():
         key = (scene.discs, scene.steepness)
@@ -161,8 +162,10 @@ def everything_cases(store: Store, contract: Contract) -> Iterator[Case]:
             pictures[key] = (f"picture_{len(pictures)}", _without_ties(users, contract))
         picture, logits = pictures[key]
         recording = record(scene, logits, contract)
-        result, engine = replay(recording, scene.size, scene.settings, contract)
-        yield case_of(store, name, picture, scene, _only(recording, sorted(set(engine.asked))), result)
+        result, engine = replay(recording, scene.size, scene.settings, contract, mode=mode)
+        tensors = name if mode == "exact" else f"{name}_{mode}"
+        asked = _only(recording, sorted(set(engine.asked)))
+        yield case_of(store, name, picture, tensors, scene, asked, result)
 
 
 def _without_ties(scenes: list[Scene], contract: Contract) -> Array:
@@ -219,11 +222,16 @@ def replay_points(scene: Scene, geometry: Geometry) -> Array:
 
 
 def replay(
-    recording: Recording, size: tuple[int, int], settings: Mapping[str, Any], contract: Contract
+    recording: Recording,
+    size: tuple[int, int],
+    settings: Mapping[str, Any],
+    contract: Contract,
+    *,
+    mode: str,
 ) -> tuple[EverythingResult, ReplayEngine]:
     """Run everything mode on a recording."""
     engine = ReplayEngine(contract, recording)
-    config = EverythingConfig(mode="exact", **settings)
+    config = EverythingConfig(mode=mode, **settings)
     photo = np.zeros((*size, 3), np.uint8)
     return EverythingGenerator(Predictor(engine), config).generate(photo), engine
 
@@ -242,11 +250,12 @@ def case_of(
     store: Store,
     name: str,
     picture: str,
+    tensors: str,
     scene: Scene,
     recording: Recording,
     result: EverythingResult,
 ) -> Case:
-    """The case as it is written; scenes of the same `picture` share its logits."""
+    """The case as it is written, with files named after `tensors`; scenes of one `picture` share its logits."""
     config = EverythingConfig(mode="exact", **scene.settings)
     return {
         "name": name,
@@ -255,9 +264,9 @@ def case_of(
         "settings": {key: getattr(config, key) for key in SETTINGS},
         "logits": store.tensor(f"everything/{picture}", recording.logits),
         "scale": recording.scale,
-        "recorded_points": store.tensor(f"everything/{name}_points", recording.points),
+        "recorded_points": store.tensor(f"everything/{tensors}_points", recording.points),
         "answers": flat(recording.answers),
-        "recorded_scores": store.tensor(f"everything/{name}_scores", recording.scores),
+        "recorded_scores": store.tensor(f"everything/{tensors}_scores", recording.scores),
         "visited": flat(result.points),
         "decoder_calls": result.decoder_calls,
         "stopped_early": result.stopped_early,

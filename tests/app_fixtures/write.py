@@ -52,6 +52,7 @@ def write_fixtures(folder: Path) -> None:
     store.cases("nms", nms_cases())
     store.cases("lattice", lattice_cases(store))
     store.cases("everything", everything_cases(store, manifest.contract))
+    store.cases("everything_fast", everything_cases(store, manifest.contract, mode="fast"))
 
 
 def small_manifest() -> Manifest:
