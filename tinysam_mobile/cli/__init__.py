@@ -33,6 +33,10 @@ COMMANDS = {
         "tinysam_mobile.cli.bundle_for_app",
         "Put a bundle where the iOS or Android sample app expects it.",
     ),
+    "serve": (
+        "tinysam_mobile.cli.serve",
+        "Serve a page that runs a bundle in the browser of any phone.",
+    ),
     "bench": ("tinysam_mobile.cli.bench", "Measure latency, load time and memory on this machine."),
     "sensitivity": (
         "tinysam_mobile.cli.sensitivity",

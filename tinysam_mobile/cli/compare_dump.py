@@ -60,8 +60,7 @@ def command(
     """
     from tinysam_mobile.cli.parity_output import finish
     from tinysam_mobile.device.fixtures import read_fixtures
-    from tinysam_mobile.device.judge_dumps import check_fixtures, judge_dump
-    from tinysam_mobile.parity.report_data import ParityReport, environment
+    from tinysam_mobile.device.judge_dumps import check_fixtures, dump_report, judge_dump
 
     bundle, fixtures = Bundle.open(bundle_path), read_fixtures(fixtures_path)
     check_fixtures(bundle, fixtures)
@@ -72,11 +71,6 @@ def command(
         info, side = judge_dump(
             reference, bundle, fixtures, dump_path, overrides=given_bounds(), progress=say
         )
-    report = ParityReport(
-        title=f"{bundle_path.name} on {info.device_model}",
-        reference={"name": loaded.name, "sha256": loaded.sha256},
-        settings={"dump": dump_path.name, "fixtures": fixtures.id, "photos": len(fixtures.cases)},
-        environment=environment(),
-        sides=(side,),
-    )
+    names = {"name": loaded.name, "sha256": loaded.sha256}
+    report = dump_report(names, bundle, fixtures, dump_path, info, side)
     finish(report, out, device=info, as_json=as_json)

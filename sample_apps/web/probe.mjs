@@ -1,0 +1,17 @@
+import { chromium } from 'playwright-core';
+const browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: ['--headless','--no-sandbox','--disable-gpu','--disable-quic','--no-first-run','--disable-background-networking','--disable-component-update','--disable-sync'] });
+const page = await browser.newPage({ viewport: { width: Number(process.argv[3] ?? 1440), height: Number(process.argv[4] ?? 900) }, colorScheme: process.argv[5] ?? 'light' });
+page.on('console', (m) => console.log('console', m.type(), m.text()));
+page.on('pageerror', (e) => console.log('pageerror', e.message));
+page.on('requestfailed', (r) => console.log('failed', r.url(), r.failure()?.errorText));
+const t0 = Date.now();
+await page.goto(process.argv[2]);
+await page.waitForFunction(() => document.documentElement.dataset.ready === 'yes' || !document.querySelector('#alert').hidden, null, { timeout: 120000 });
+console.log('ready', Date.now() - t0, await page.textContent('#alert'), await page.textContent('#status'), 'isolated', await page.evaluate(() => crossOriginIsolated));
+const box = await page.locator('#frame').boundingBox();
+await page.mouse.click(box.x + box.width * 0.45, box.y + box.height * 0.5);
+await page.waitForFunction(() => document.querySelector('#score').textContent !== '–' || !document.querySelector('#alert').hidden, null, { timeout: 60000 });
+console.log(await page.textContent('#status'), await page.textContent('#time'), await page.textContent('#alert'));
+await page.screenshot({ path: process.argv[6] ?? '/tmp/shots/first.png', fullPage: true });
+console.log(await page.textContent('#speed'), await page.textContent('#speed-note'));
+await browser.close();
