@@ -25,12 +25,21 @@ export class App {
     /** @type {Choice} */
     this.choice = { recipe: '', accelerator: 'wasm' };
     this.title = 'photo';
-    /** Whether prompts can be answered now. */
-    this.isReady = false;
+    this.ready = false;
     /** Changes with every photo, so that what was asked of an earlier one is not shown. */
     this.photoNumber = 0;
     /** @type {Answer | null} */
     this.answer = null;
+  }
+
+  /** Whether prompts can be answered now. */
+  get isReady() {
+    return this.ready;
+  }
+
+  set isReady(ready) {
+    this.ready = ready;
+    part('frame').ariaBusy = String(!ready);
   }
 
   /** Tells everybody what happened. @param {string} text */

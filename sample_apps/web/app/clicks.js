@@ -49,14 +49,12 @@ export class Clicks {
 
   /** @param {PromptPoint} point */
   point(point) {
-    if (!this.app.isReady) return;
     this.app.history.addPoint(point);
     this.answer();
   }
 
   /** @param {PromptBox} box */
   box(box) {
-    if (!this.app.isReady) return;
     this.app.history.setBox(box);
     this.answer();
   }
@@ -81,10 +79,11 @@ export class Clicks {
       if (!step) return this.empty();
       const before = app.history.before;
       const refines = input('refine').checked && before && step.points.length > 1 ? before.step : null;
-      this.isBusy = true;
       this.hovering.drop();
-      // The prompt shows at once; its mask follows.
+      // The prompt shows at once; its mask follows, when the photo is encoded.
       app.stage.lay(app.stage.picture, { points: step.points, box: step.box });
+      if (!app.isReady) return;
+      this.isBusy = true;
       try {
         await this.show(this.request(step.points, step.box, step.step, refines));
       } finally {

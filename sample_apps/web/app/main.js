@@ -33,6 +33,8 @@ async function start() {
   new CheckCard(app);
   await photos.example();
   document.documentElement.dataset.ready = 'yes';
+  // For the console, and for the test that drives the page.
+  Object.assign(globalThis, { tinysam: remote });
 }
 
 /**
