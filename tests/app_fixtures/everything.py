@@ -255,7 +255,7 @@ def case_of(
     recording: Recording,
     result: EverythingResult,
 ) -> Case:
-    """The case as it is written, with files named after `tensors`; scenes of one `picture` share its logits."""
+    """The case as it is written, its files named `tensors`; scenes of one `picture` share its logits."""
     config = EverythingConfig(mode="exact", **scene.settings)
     return {
         "name": name,

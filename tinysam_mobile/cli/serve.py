@@ -66,7 +66,9 @@ class Options:
     show_default=True,
     help="Port; 0 takes a free one.",
 )
-@click.option("--https", is_flag=True, help="Serve HTTPS with a certificate made now, for WebGPU and threads.")
+@click.option(
+    "--https", is_flag=True, help="With a certificate made now: phones give WebGPU and threads then."
+)
 @click.option(
     "--fixtures", type=click.Path(path_type=Path), help="What a phone replays; written now by default."
 )
@@ -80,7 +82,7 @@ class Options:
     "host_runtimes",
     multiple=True,
     metavar="RUNTIME",
-    help="A runtime of this machine that answers the same clicks: torch, tflite, executorch, coreml. Repeatable.",
+    help="Answers the same clicks here: torch, tflite, executorch or coreml. Repeatable.",
 )
 @click.option("--checkpoint", help="The float model that BUNDLE was made from; the shipped one by default.")
 @click.option(
@@ -170,7 +172,9 @@ def _require_tornado() -> None:
     try:
         import tornado  # noqa: F401
     except ImportError as error:
-        raise RuntimeUnavailableError("serve needs tornado; run: pip install 'tinysam-mobile[serve]'") from error
+        raise RuntimeUnavailableError(
+            "serve needs tornado; run: pip install 'tinysam-mobile[serve]'"
+        ) from error
 
 
 def _tls(options: Options, stack: ExitStack) -> ssl.SSLContext | None:

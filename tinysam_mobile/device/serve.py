@@ -1,4 +1,4 @@
-"""`tinysam-mobile serve`, put together: the page, a bundle, its fixtures, checks of phones, masks of the host."""
+"""`tinysam-mobile serve`, put together: the page, a bundle, its fixtures, checks of phones, host masks."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def make_page(
 ) -> Page:
     """Return what the server serves; call it in the running event loop.
 
-    `openers` maps runtimes of the host that answer clicks too to what opens them.  Fixtures are written, dumps
-    judged and masks computed in `worker`, a pool of one thread.  Raises `UsageError` for a bundle without
-    TFLite artifacts.
+    `openers` maps runtimes of the host that answer clicks too to what opens them.  Fixtures are written,
+    dumps judged and masks computed in `worker`, a pool of one thread.  Raises `UsageError` for a bundle
+    without TFLite artifacts.
     """
     files = page_files(page_folder()) | bundle_files(bundle)
     files |= {litert.urls[name]: path for name, path in litert.local.items()}

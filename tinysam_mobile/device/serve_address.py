@@ -1,4 +1,4 @@
-"""The address of the page: for this machine only, or for the phones in the room; its QR code and certificate."""
+"""The address of the page, for this machine or for the phones in the room; its QR code and certificate."""
 
 from __future__ import annotations
 
@@ -12,8 +12,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 from tinysam_mobile.errors import RuntimeUnavailableError
+
+if TYPE_CHECKING:
+    from cryptography.x509 import GeneralName
 
 __all__ = ["Address", "lan_address", "qr_code", "self_signed"]
 
@@ -49,7 +53,7 @@ class Address:
         return f"/{self.token}" if self.token else ""
 
     def url(self, port: int) -> str:
-        """What to open, on a phone too: a host that means 'all interfaces' is shown as this machine's address."""
+        """What to open, on a phone too: 'all interfaces' is shown as this machine's address."""
         name = lan_address() if self.host in ("0.0.0.0", "::") else self.host
         shown = f"[{name}]" if ":" in name else name
         return f"{'https' if self.is_https else 'http'}://{shown}:{port}{self.prefix}/"
@@ -84,10 +88,10 @@ def qr_code(text: str) -> str:
 
 @contextmanager
 def self_signed(names: list[str]) -> Iterator[ssl.SSLContext]:
-    """Give a TLS context with a new certificate for `names` (hosts or IP addresses), made by nobody's authority.
+    """Give a TLS context with a new certificate for `names`, hosts or IP addresses, that nobody vouches for.
 
-    Browsers warn once, and then count the page as a secure context.  The key is on disk, readable to this user
-    only, while the context is made.  Raises `RuntimeUnavailableError` without the package `cryptography`.
+    Browsers warn once, and then count the page as a secure context.  The key is on disk, readable to this
+    user only, while the context is made.  Raises `RuntimeUnavailableError` without `cryptography`.
     """
     with TemporaryDirectory(prefix="tinysam-tls-") as folder:
         path = Path(folder) / "page.pem"
@@ -110,13 +114,13 @@ def _certificate(names: list[str]) -> bytes:
             "--https needs cryptography; run: pip install 'tinysam-mobile[serve]'"
         ) from error
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "tinysam-mobile serve")])
+    issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "tinysam-mobile serve")])
     now = datetime.now(UTC)
     certificate = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        x509.CertificateBuilder(issuer, issuer, key.public_key(), x509.random_serial_number())
         .not_valid_before(now - timedelta(hours=1))
         .not_valid_after(now + timedelta(days=CERTIFICATE_DAYS))
-        .add_extension(x509.SubjectAlternativeName([_alternative(x509, n) for n in names]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([_alternative(name) for name in names]), critical=False)
         .sign(key, hashes.SHA256())
     )
     secret = key.private_bytes(
@@ -125,8 +129,10 @@ def _certificate(names: list[str]) -> bytes:
     return secret + certificate.public_bytes(serialization.Encoding.PEM)
 
 
-def _alternative(x509: object, name: str) -> object:
+def _alternative(name: str) -> GeneralName:
+    from cryptography.x509 import DNSName, IPAddress
+
     try:
-        return x509.IPAddress(ipaddress.ip_address(name))  # type: ignore[attr-defined]
+        return IPAddress(ipaddress.ip_address(name))
     except ValueError:
-        return x509.DNSName(name)  # type: ignore[attr-defined]
+        return DNSName(name)

@@ -15,7 +15,16 @@ from tinysam_mobile.device.layout import FIXTURES_INDEX
 from tinysam_mobile.device.serve_litert import LiteRtSource
 from tinysam_mobile.errors import UsageError
 
-__all__ = ["BUNDLE", "FIXTURES", "TFLITE", "bundle_files", "config", "fixture_files", "page_files", "page_folder"]
+__all__ = [
+    "BUNDLE",
+    "FIXTURES",
+    "TFLITE",
+    "bundle_files",
+    "config",
+    "fixture_files",
+    "page_files",
+    "page_folder",
+]
 
 TFLITE = "tflite"
 """The runtime that a browser has."""
@@ -67,7 +76,11 @@ def fixture_files(folder: Path) -> Files:
 
 def _members(folder: Path) -> Iterator[tuple[str, Path]]:
     for path in sorted(folder.rglob("*")):
-        if path.is_file() and not path.is_symlink() and (path.suffix == ".bin" or path.name == FIXTURES_INDEX):
+        if (
+            path.is_file()
+            and not path.is_symlink()
+            and (path.suffix == ".bin" or path.name == FIXTURES_INDEX)
+        ):
             yield path.relative_to(folder).as_posix(), path
 
 

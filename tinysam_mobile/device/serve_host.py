@@ -46,7 +46,9 @@ class HostMasks:
         """`POST host/RUNTIME/photos?height=H&width=W` takes uint8 RGB; `POST host/RUNTIME/masks` a prompt."""
         known = "|".join(self._openers)
         return [
-            Call(pattern=f"host/({known})/photos", answer=self._photo, max_bytes=lambda: 3 * MAX_PHOTO_PIXELS),
+            Call(
+                pattern=f"host/({known})/photos", answer=self._photo, max_bytes=lambda: 3 * MAX_PHOTO_PIXELS
+            ),
             Call(pattern=f"host/({known})/masks", answer=self._mask, max_bytes=lambda: MAX_PROMPT_BYTES),
         ]
 

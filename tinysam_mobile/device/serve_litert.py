@@ -43,9 +43,7 @@ class LiteRtSource:
 
     def to_json(self) -> dict[str, object]:
         """What the page's config.json says of it."""
-        files = {
-            name: {"url": url, "integrity": self.integrity.get(name)} for name, url in self.urls.items()
-        }
+        files = {name: {"url": url, "integrity": self.integrity.get(name)} for name, url in self.urls.items()}
         return {"version": self.version, "files": files}
 
 
@@ -55,7 +53,7 @@ def pinned_version(page: Path) -> str:
 
 
 def find_litert(page: Path, given: Path | None = None) -> LiteRtSource:
-    """Return `given` (`--litert-js`), else a node_modules near the page or the working directory, else the CDN.
+    """Return `given` (`--litert-js`), else a node_modules near the page or the working folder, else the CDN.
 
     Raises `UsageError` if `given` does not hold the package.
     """
@@ -63,7 +61,7 @@ def find_litert(page: Path, given: Path | None = None) -> LiteRtSource:
         scope = next((folder for folder in _scopes(given) if _is_whole(folder, page)), None)
         if scope is None:
             raise UsageError(
-                f"--litert-js {given}: holds no LiteRT.js (core/ and wasm-utils/ with their dist/ and wasm/); "
+                f"--litert-js {given}: holds no LiteRT.js (core/ and wasm-utils/, whole); "
                 f"run: npm install @litertjs/core@{pinned_version(page)}, and pass its node_modules folder"
             )
         return _local(scope, page)

@@ -1,8 +1,8 @@
 """The page's server: files of a table, and a few calls below `api/`.
 
 Everybody in the network may talk to it, so nothing is believed: without the token there is nothing; other
-sites cannot post; bodies have a limit that is known before they are read, and a time; what is received goes to
-a temporary file or to memory, never to a path that a client names.
+sites cannot post; bodies have a limit that is known before they are read, and a time; what is received goes
+to a temporary file or to memory, never to a path that a client names.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Call:
 
 @dataclass(kw_only=True)
 class Page:
-    """What is served: `files` by address, `config` for the page, `calls`; `origin` of a CDN if one is used."""
+    """What is served: `files` by address, `config` for the page, `calls`; `origin` of a CDN, if any."""
 
     files: dict[str, Path]
     config: Mapping[str, Any]
@@ -127,7 +127,8 @@ class Server:
 def _application(page: Page, address: Address) -> Application:
     shared = {"page": page, "address": address}
     calls: list[Any] = [
-        (f"{address.prefix}/api/{call.pattern}", _CallHandler, {**shared, "call": call}) for call in page.calls
+        (f"{address.prefix}/api/{call.pattern}", _CallHandler, {**shared, "call": call})
+        for call in page.calls
     ]
     files = [
         (f"{address.prefix}/config\\.json", _ConfigHandler, shared),
@@ -156,9 +157,9 @@ class _Guard(RequestHandler):
         origin = self.request.headers.get("Origin")
         if self.request.method not in ("GET", "HEAD") and origin is not None and not self._is_own(origin):
             raise HTTPError(403, reason="Posts from other sites are refused")
-        if self.request.headers.get("Sec-Fetch-Site", "same-origin") == "cross-site":
-            if self.request.headers.get("Sec-Fetch-Mode") != "navigate":
-                raise HTTPError(403, reason="Requests from other sites are refused")
+        is_foreign = self.request.headers.get("Sec-Fetch-Site") == "cross-site"
+        if is_foreign and self.request.headers.get("Sec-Fetch-Mode") != "navigate":
+            raise HTTPError(403, reason="Requests from other sites are refused")
 
     def _is_own(self, origin: str) -> bool:
         parts = urlsplit(origin)
@@ -178,7 +179,7 @@ class _Guard(RequestHandler):
             "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
         )
 
-    def write_error(self, status_code: int, **_: Any) -> None:
+    def write_error(self, status_code: int, **_: Any) -> None:  # noqa: ARG002 (tornado's signature)
         """One line of text; never a traceback."""
         self.set_header("Content-Type", "application/json; charset=utf-8")
         self.finish(json.dumps({"error": self._reason}) + "\n")
@@ -210,7 +211,7 @@ class _ConfigHandler(_Guard):
 class _FileHandler(_Guard, StaticFileHandler):
     """Ranges, ETags and HEAD are tornado's; which files there are is the table's."""
 
-    def initialize(self, page: Page, address: Address, path: str) -> None:
+    def initialize(self, page: Page, address: Address, path: str) -> None:  # type: ignore[override]
         self.page, self.address = page, address
         StaticFileHandler.initialize(self, path)
         self.set_default_headers()
@@ -279,7 +280,10 @@ class _CallHandler(_Guard):
         await self._answer(rest)
 
     async def _answer(self, rest: tuple[str, ...]) -> None:
-        query = {name: values[-1].decode("utf-8", "replace") for name, values in self.request.arguments.items()}
+        query = {
+            name: values[-1].decode("utf-8", "replace")
+            for name, values in self.request.query_arguments.items()
+        }
         reply = await self.call.answer(rest, query, bytes(self.body))
         self.set_status(reply.status)
         self.set_header("Content-Type", "application/json; charset=utf-8")
