@@ -31,7 +31,7 @@ COMMANDS = {
     ),
     "bundle-for-app": (
         "tinysam_mobile.cli.bundle_for_app",
-        "Put a bundle where the iOS or Android sample app expects it.",
+        "Put a bundle where a sample app expects it, or make a web page of it.",
     ),
     "serve": (
         "tinysam_mobile.cli.serve",

@@ -24,6 +24,7 @@ from tinysam_mobile.device.serve_address import LOOPBACK_NAMES, Address
 
 __all__ = ["Call", "Limits", "Page", "Reply", "Server"]
 
+METHOD_NOT_ALLOWED = 405
 YEAR_SECONDS = 365 * 24 * 3600
 MIME_TYPES = {
     ".js": "text/javascript; charset=utf-8",
@@ -147,6 +148,7 @@ class _Guard(RequestHandler):
 
     page: Page
     address: Address
+    methods = "GET, HEAD"
 
     def prepare(self) -> None:
         """Refuse other sites, and names of this machine that another site made up (DNS rebinding)."""
@@ -179,8 +181,10 @@ class _Guard(RequestHandler):
             "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
         )
 
-    def write_error(self, status_code: int, **_: Any) -> None:  # noqa: ARG002 (tornado's signature)
+    def write_error(self, status_code: int, **_: Any) -> None:
         """One line of text; never a traceback."""
+        if status_code == METHOD_NOT_ALLOWED:
+            self.set_header("Allow", self.methods)
         self.set_header("Content-Type", "application/json; charset=utf-8")
         self.finish(json.dumps({"error": self._reason}) + "\n")
 
@@ -259,10 +263,9 @@ class _CallHandler(_Guard):
 
     def prepare(self) -> None:
         super().prepare()
-        method = "GET" if self.call.max_bytes is None else "POST"
-        if self.request.method != method:
-            self.set_header("Allow", method)
-            raise HTTPError(405)
+        self.methods = "GET" if self.call.max_bytes is None else "POST"
+        if self.request.method != self.methods:
+            raise HTTPError(METHOD_NOT_ALLOWED)
         most = self.call.max_bytes() if self.call.max_bytes else 0
         length = self.request.headers.get("Content-Length", "0")
         if not length.isdecimal() or int(length) > most:

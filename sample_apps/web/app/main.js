@@ -34,7 +34,7 @@ async function start() {
   await photos.example();
   document.documentElement.dataset.ready = 'yes';
   // For the console, and for the test that drives the page.
-  Object.assign(globalThis, { tinysam: remote });
+  Object.assign(globalThis, { tinysam: { remote, prompt: () => app.history.current } });
 }
 
 /**

@@ -43,6 +43,12 @@ async function tap(page, x, y, button = 'left') {
   await page.mouse.click(place.x, place.y, { button });
 }
 
+/** What the page asked, in pixels of the photo: a tap is where the screen's pixel is. @param {Page} page */
+async function promptOf(page) {
+  const { points, box } = await page.evaluate(() => /** @type {any} */ (globalThis).tinysam.prompt());
+  return { points: points.flatMap((/** @type {any} */ { x, y }) => [x, y]), box: box && [box.x0, box.y0, box.x1, box.y1] };
+}
+
 /** A new answer to a prompt, as the status line tells it. @param {Page} page @param {() => Promise<void>} act */
 async function answer(page, act) {
   await page.evaluate(() => (/** @type {HTMLElement} */ (document.querySelector('#status')).textContent = ''));
@@ -91,7 +97,7 @@ const STEPS = {
     const first = await answer(page, () => tap(page, 0.4, 0.5));
     const rle = await saved(page, 'rle', 'tap.json');
     const time = await textOf(page, 'time');
-    return { ...first, ...rle, time };
+    return { ...first, ...rle, time, prompt: await promptOf(page) };
   },
   refine: async (page) => {
     const refined = await answer(page, () => tap(page, 0.6, 0.6, 'right'));
@@ -108,7 +114,7 @@ const STEPS = {
       await page.mouse.move(to.x, to.y, { steps: 4 });
       await page.mouse.up();
     });
-    return { ...found, ...(await saved(page, 'rle', 'box.json')) };
+    return { ...found, ...(await saved(page, 'rle', 'box.json')), prompt: await promptOf(page) };
   },
   cutOut: (page) => saved(page, 'cut-out', 'cut_out.png'),
   keyboard: async (page) => {
@@ -174,7 +180,7 @@ const STEPS = {
   },
   /** A hundred taps: what the runtime holds must not grow. */
   memory: async (page) => {
-    const bytes = () => page.evaluate(() => /** @type {any} */ (globalThis).tinysam.call('memory'));
+    const bytes = () => page.evaluate(() => /** @type {any} */ (globalThis).tinysam.remote.call('memory'));
     await answer(page, () => tap(page, 0.3, 0.3));
     const before = (await bytes()).bytes;
     for (let i = 0; i < 100; i++) {
