@@ -105,9 +105,11 @@ class Serving:
 
 
 def _until_closed(raw: socket.socket) -> bytes:
+    """A server that closes before it read everything resets the connection: that is a refusal too."""
     received = b""
-    while chunk := raw.recv(65536):
-        received += chunk
+    with suppress(ConnectionResetError):
+        while chunk := raw.recv(65536):
+            received += chunk
     return received
 
 

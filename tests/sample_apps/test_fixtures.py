@@ -223,9 +223,18 @@ def recording_of(case: Case) -> Recording:
 
 @cases("everything")
 def test_everything(case: Case) -> None:
+    everything(case, "exact")
+
+
+@cases("everything_fast")
+def test_everything_fast(case: Case) -> None:
+    everything(case, "fast")
+
+
+def everything(case: Case, mode: str) -> None:
     contract = Manifest.from_json(json.loads((GOLDEN / "manifest.json").read_text("utf-8"))).contract
     size = (case["height"], case["width"])
-    result, engine = replay(recording_of(case), size, case["settings"], contract)
+    result, engine = replay(recording_of(case), size, case["settings"], contract, mode=mode)
     assert flat(result.points) == case["visited"]
     assert (result.decoder_calls, result.stopped_early) == (case["decoder_calls"], case["stopped_early"])
     # Nothing is recorded that the host does not ask for, so an app that asks for more meets an error.
@@ -242,6 +251,13 @@ def test_everything(case: Case) -> None:
         for o in result.objects
     ]
     assert found == case["objects"]
+
+
+def test_the_fast_mode_asks_for_less() -> None:
+    exact, fast = ({c["name"]: c for c in read_cases(t)} for t in ("everything", "everything_fast"))
+    assert exact.keys() == fast.keys()
+    saved = [name for name in exact if len(fast[name]["visited"]) < len(exact[name]["visited"])]
+    assert len(saved) >= 5, "the chessboard of the second round shows in no case"
 
 
 def test_the_everything_cases_tell_mistakes_apart() -> None:

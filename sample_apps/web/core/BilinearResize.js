@@ -1,11 +1,10 @@
 import { PIXEL_CENTRE } from './Geometry.js';
-import { RGB_CHANNELS, RgbImage } from './RgbImage.js';
+import { BRIGHTEST, RGB_CHANNELS, RgbImage } from './RgbImage.js';
 
 /** Leaves room in a 32-bit integer for 8 bits of the pixel and for the sum of a few weights above one. */
 const PRECISION_BITS = 22;
 const ROUNDING = 1 << (PRECISION_BITS - 1);
 const ONE = 1 << PRECISION_BITS;
-const BRIGHTEST = 0xff;
 
 /**
  * Resizes a photo to `height` x `width` as Pillow's `Image.resize(..., BILINEAR)` does, bit for bit.

@@ -1,4 +1,5 @@
 import { byFallingScore, intersectionOverUnion } from './Box.js';
+import { PIXEL_CENTRE } from './Geometry.js';
 import { Coverage, emptyRuns, promising } from './Candidates.js';
 import { countAbove, markAbove } from './MaskUpscaler.js';
 import { RunLengthBuilder } from './RunLengths.js';
@@ -20,7 +21,6 @@ const BOX_MARGIN = 0.2;
  * square root of the mask's area in cells: it is wrong by cells along the outline.
  */
 const STABILITY_MARGIN_CELLS = 1;
-const CENTRE = 0.5;
 const f = Math.fround;
 
 /**
@@ -180,7 +180,7 @@ export class FastJudge {
   pixels(profile, pixels, cells) {
     const [low, high] = extent(profile, this.threshold);
     const scale = pixels / cells;
-    return [Math.ceil(low * scale - CENTRE), Math.ceil(high * scale - CENTRE) - 1].map((place) =>
+    return [Math.ceil(low * scale - PIXEL_CENTRE), Math.ceil(high * scale - PIXEL_CENTRE) - 1].map((place) =>
       Math.min(Math.max(place, 0), pixels - 1),
     );
   }
@@ -202,10 +202,10 @@ function extent(profile, cut) {
   let low = 0;
   let high = profile.length;
   if (first > 0) {
-    low = f(f(first + CENTRE) - f(profile[first] / f(profile[first] - profile[first - 1])));
+    low = f(f(first + PIXEL_CENTRE) - f(profile[first] / f(profile[first] - profile[first - 1])));
   }
   if (last < profile.length - 1) {
-    high = f(f(last + CENTRE) + f(profile[last] / f(profile[last] - profile[last + 1])));
+    high = f(f(last + PIXEL_CENTRE) + f(profile[last] / f(profile[last] - profile[last + 1])));
   }
   return [low, high];
 }
@@ -214,6 +214,7 @@ function extent(profile, cut) {
 function roundHalfEven(value) {
   const whole = Math.floor(value);
   const rest = value - whole;
-  if (rest === CENTRE) return whole % 2 === 0 ? whole : whole + 1;
-  return rest > CENTRE ? whole + 1 : whole;
+  const half = 1 / 2;
+  if (rest === half) return whole % 2 === 0 ? whole : whole + 1;
+  return rest > half ? whole + 1 : whole;
 }

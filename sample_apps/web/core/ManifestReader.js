@@ -1,7 +1,7 @@
 import { ManifestError } from './Errors.js';
 import { JsonFields } from './JsonFields.js';
 import { Contract, Manifest } from './Manifest.js';
-import { RGB_CHANNELS } from './RgbImage.js';
+import { BRIGHTEST, RGB_CHANNELS } from './RgbImage.js';
 
 /** @import { Artifact, EntryPoint, EverythingSearch, EverythingThresholds, ModelSizes, PromptLabels, TensorSpec } from './Manifest.js' */
 
@@ -9,7 +9,6 @@ import { RGB_CHANNELS } from './RgbImage.js';
 const SCHEMA_VERSION = 1;
 
 const SHA256 = /^[0-9a-f]{64}$/;
-const BRIGHTEST = 0xff;
 const MAX_SIDE = 1 << 14;
 
 

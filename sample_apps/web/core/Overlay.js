@@ -1,4 +1,4 @@
-import { RGB_CHANNELS } from './RgbImage.js';
+import { BRIGHTEST, RGB_CHANNELS } from './RgbImage.js';
 
 /** @import { LabelMap } from './LabelMap.js' */
 
@@ -14,7 +14,6 @@ const RINGS = [
 
 const PERCENT = 100;
 const SEXTANTS = 6;
-const BRIGHTEST = 0xff;
 
 /**
  * The colour of object `index`, [R, G, B]: neighbours in the list look different, and each call gives the same.

@@ -3,6 +3,8 @@ import { ImageError } from './Errors.js';
 /** Channels of RGB, and of what a canvas gives. */
 export const RGB_CHANNELS = 3;
 const RGBA_CHANNELS = 4;
+/** The largest sample. */
+export const BRIGHTEST = 0xff;
 
 /** A photo in memory: `samples` uint8 (height, width, 3), RGB.  Throws `ImageError` for another length. */
 export class RgbImage {
