@@ -28,7 +28,8 @@ from tests.device.test_device_loop import call
 from tinysam_mobile.bundle.folder import Bundle, hash_path, write_manifest
 from tinysam_mobile.bundle.manifest import Manifest
 from tinysam_mobile.device.drawn_photos import drawn_photos
-from tinysam_mobile.segment.predictor import Predictor
+from tinysam_mobile.imaging.preprocess import upscale_logits
+from tinysam_mobile.segment.predictor import Prediction, Predictor
 from tinysam_mobile.simulator.registry import open_bundle
 
 WEB = Path(__file__).parents[2] / "sample_apps" / "web"
@@ -42,6 +43,8 @@ SCREEN_PX = 3.0
 """A mouse is at whole pixels of the screen: a tap is off by less than this many pixels of the photo."""
 
 pytestmark = [
+    # Of pycocotools with numpy 2.
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
     pytest.mark.slow,
     pytest.mark.skipif(CHROMIUM is None or NODE is None, reason="NOT RUN: needs chromium and node"),
     pytest.mark.skipif(
@@ -127,9 +130,17 @@ def predictor(bundle: Path, photo: Path) -> Predictor:
     return found
 
 
-def agreement(first: np.ndarray, second: np.ndarray) -> float:
-    either = (first | second).sum()
-    return float((first & second).sum() / either) if either else 1.0
+LOGIT_ROUNDING = 1e-3
+"""The two LiteRTs add up in another order (SIMD of 128 and of 512 bits): their logits, of some tens,
+differ by a few 1e-5. A mask may differ where the host's logit is nearer to the threshold, and nowhere else."""
+
+
+def same_mask(mask: np.ndarray, predictor: Predictor, prediction: Prediction) -> None:
+    """On the shipped checkpoint masks are equal bit for bit; the stand-in's noise has logits near 0."""
+    chosen = prediction.low_res_logits[prediction.best][None]
+    logits = upscale_logits(chosen, predictor.image.geometry)[0]
+    differs = mask != prediction.best_mask
+    assert np.abs(logits[differs]).max(initial=0) < LOGIT_ROUNDING, f"{differs.sum()} pixels differ"
 
 
 def test_a_tap_gives_the_mask_of_the_host(visit: Any, predictor: Predictor) -> None:
@@ -139,16 +150,14 @@ def test_a_tap_gives_the_mask_of_the_host(visit: Any, predictor: Predictor) -> N
     height, width = mask.shape
     assert np.abs(np.array(prompt["points"]) - (TAP[0] * width, TAP[1] * height)).max() < SCREEN_PX
     expected = predictor.predict([prompt["points"]], [1])
-    # The two LiteRTs add up in another order (SIMD of 128 and of 512 bits), so a pixel may differ where the
-    # logit is within rounding of the threshold; on the shipped checkpoint none does.
-    assert agreement(mask, expected.best_mask) > 0.999
+    same_mask(mask, predictor, expected)
     assert seen["tap"]["score"] == f"{expected.scores[expected.best]:.2f}"
 
 
 def test_a_box_gives_the_mask_of_the_host(visit: Any, predictor: Predictor) -> None:
     folder, seen = visit
     expected = predictor.predict(box=seen["box"]["prompt"]["box"])
-    assert agreement(mask_of(folder / "box.json"), expected.best_mask) > 0.999
+    same_mask(mask_of(folder / "box.json"), predictor, expected)
 
 
 def test_the_host_sees_the_same_mask_beside_the_browsers(visit: Any) -> None:

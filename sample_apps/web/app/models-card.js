@@ -77,7 +77,8 @@ export class ModelsCard {
     const step = app.history.current;
     const other = select('compare').value;
     const isSame = other === app.choice.recipe;
-    part('compare-result').hidden = !step || !other || isSame;
+    // What is there belongs to an earlier prompt.
+    part('compare-result').hidden = true;
     if (!step || !other || isSame) return;
     const refines = app.history.before && step.points.length > 1;
     const { source, ms } = await this.answerOf(other, step.step);
@@ -117,6 +118,7 @@ export class ModelsCard {
       key('only-second', `only ${name}`),
       document.createTextNode(`${duration(ms)}${withoutRefining ? ', the host does not refine' : ''}`),
     );
+    legend.hidden = false;
     this.app.say(`${figures} between ${this.app.choice.recipe} and ${name}.`);
   }
 }

@@ -150,7 +150,7 @@ const STEPS = {
     await page.keyboard.press('Escape');
     await answer(page, () => tap(page, 0.4, 0.5));
     await page.selectOption('#compare', recipes[1]);
-    await wait(page, 'the difference', () => /IoU/.test(document.querySelector('#compare-result')?.textContent ?? ''));
+    await page.waitForSelector('#compare-result', { timeout: PATIENCE_MS });
     const difference = await textOf(page, 'compare-result');
     await shot(page, 'compare');
     await page.selectOption('#compare', '');
@@ -165,7 +165,7 @@ const STEPS = {
   },
   host: async (page) => {
     await page.selectOption('#compare', 'host tflite');
-    await wait(page, 'the host', () => /IoU/.test(document.querySelector('#compare-result')?.textContent ?? ''));
+    await page.waitForSelector('#compare-result', { timeout: PATIENCE_MS });
     const difference = await textOf(page, 'compare-result');
     await page.selectOption('#compare', '');
     return difference;
