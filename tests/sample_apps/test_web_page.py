@@ -131,8 +131,8 @@ def predictor(bundle: Path, photo: Path) -> Predictor:
 
 
 LOGIT_ROUNDING = 1e-3
-"""The two LiteRTs add up in another order (SIMD of 128 and of 512 bits): their logits, of some tens,
-differ by a few 1e-5. A mask may differ where the host's logit is nearer to the threshold, and nowhere else."""
+"""The two LiteRTs add up in another order (SIMD of 128, of 512 bits): their logits, of some tens, differ by
+a few 1e-5.  A mask may differ where the host's logit is nearer to the threshold than this."""
 
 
 def same_mask(mask: np.ndarray, predictor: Predictor, prediction: Prediction) -> None:

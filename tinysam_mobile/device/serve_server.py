@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import mimetypes
+import socket
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -17,7 +18,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tornado.httpserver import HTTPServer
-from tornado.netutil import bind_sockets
 from tornado.web import Application, HTTPError, RequestHandler, StaticFileHandler, stream_request_body
 
 from tinysam_mobile.device.serve_address import LOOPBACK_NAMES, Address
@@ -25,6 +25,8 @@ from tinysam_mobile.device.serve_address import LOOPBACK_NAMES, Address
 __all__ = ["Call", "Limits", "Page", "Reply", "Server"]
 
 METHOD_NOT_ALLOWED = 405
+BACKLOG = 256
+"""Connections that wait while the server is busy."""
 YEAR_SECONDS = 365 * 24 * 3600
 MIME_TYPES = {
     ".js": "text/javascript; charset=utf-8",
@@ -98,8 +100,10 @@ class Server:
     ) -> None:
         self.address = address
         self.limits = limits or Limits()
-        self._sockets = bind_sockets(port, address.host)
-        self.port: int = self._sockets[0].getsockname()[1]
+        family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+        self._socket = socket.create_server((address.host, port), family=family, backlog=BACKLOG)
+        self._socket.setblocking(False)
+        self.port: int = self._socket.getsockname()[1]
         self._http = HTTPServer(
             _application(page, address),
             ssl_options=tls,
@@ -117,7 +121,7 @@ class Server:
 
     def start(self) -> None:
         """Accept connections from now on."""
-        self._http.add_sockets(self._sockets)
+        self._http.add_socket(self._socket)
 
     async def stop(self) -> None:
         """Close what is open."""
