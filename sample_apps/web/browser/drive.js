@@ -4,7 +4,7 @@
  *
  *   node browser/drive.js ADDRESS PHOTO FOLDER STEP…
  */
-import { writeFileSync } from 'node:fs';
+import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join, parse } from 'node:path';
 import { chromium } from 'playwright-core';
 
@@ -68,6 +68,57 @@ async function saved(page, id, name) {
 /** @param {Page} page @param {string} name */
 async function shot(page, name) {
   await page.screenshot({ path: join(folder, `${name}.png`), fullPage: true });
+}
+
+const ROUNDS = 8;
+const HOVERS = 40;
+const TICK_MS = 10;
+
+/** In the page: opens a photo, encodes it and answers one tap. @param {string} data in base 64 */
+async function firstMask(data) {
+  const { remote } = /** @type {any} */ (globalThis).tinysam;
+  const blob = new Blob([Uint8Array.from(atob(data), (character) => character.charCodeAt(0))]);
+  const choice = { recipe: /** @type {HTMLSelectElement} */ (document.querySelector('#recipe')).value, accelerator: 'wasm' };
+  const start = performance.now();
+  const { height, width } = await remote.call('open', blob);
+  const encoded = await remote.call('encode', choice);
+  const points = [{ x: width / 2, y: height / 2, isOnObject: true }];
+  const request = { points, box: null, step: 1, refines: null, maskIndex: null, shown: { height, width } };
+  const { ms } = await remote.call('predict', choice, request);
+  return { total: performance.now() - start, ...encoded, ...ms };
+}
+
+/** In the page: the masks that a moving pointer asks for. @param {number} count */
+async function hoverMasks(count) {
+  const { remote } = /** @type {any} */ (globalThis).tinysam;
+  const choice = { recipe: /** @type {HTMLSelectElement} */ (document.querySelector('#recipe')).value, accelerator: 'wasm' };
+  const shown = { height: 600, width: 900 };
+  const start = performance.now();
+  for (let i = 0; i < count; i++) {
+    const points = [{ x: 10 + i, y: 20 + i, isOnObject: true }];
+    await remote.call('predict', choice, { points, box: null, step: 0, refines: null, maskIndex: null, shown });
+  }
+  return { total: performance.now() - start };
+}
+
+/** Milliseconds of processor time that Chromium's processes have used; Linux only. */
+function processorMs() {
+  /** @type {Map<number, {parent: number, ms: number}>} */
+  const found = new Map();
+  for (const name of readdirSync('/proc').filter((entry) => /^\d+$/.test(entry))) {
+    try {
+      const stat = readFileSync(`/proc/${name}/stat`, 'utf8');
+      const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+      found.set(Number(name), { parent: Number(fields[1]), ms: (Number(fields[11]) + Number(fields[12])) * TICK_MS });
+    } catch {
+      // It ended meanwhile.
+    }
+  }
+  const isOurs = (/** @type {number} */ pid) => {
+    for (let at = found.get(pid); at; at = found.get(at.parent)) if (at.parent === process.pid) return true;
+    return false;
+  };
+  return [...found].filter(([pid]) => isOurs(pid)).reduce((sum, [, { ms }]) => sum + ms, 0);
 }
 
 /** @type {Record<string, (page: Page) => Promise<unknown>>} */
@@ -188,6 +239,42 @@ const STEPS = {
       await answer(page, () => tap(page, 0.2 + (i % 10) / 20, 0.3 + i / 250));
     }
     return { before, after: (await bytes()).bytes };
+  },
+  /** The pictures of the documentation: the example with a box around the saucer. */
+  pictures: async (page) => {
+    const box = async () => {
+      const [from, to] = [await placeOf(page, 0.15, 0.06), await placeOf(page, 0.82, 0.97)];
+      await answer(page, async () => {
+        await page.mouse.move(from.x, from.y);
+        await page.mouse.down();
+        await page.mouse.move(to.x, to.y, { steps: 6 });
+        await page.mouse.up();
+      });
+      await page.mouse.move(1, 1);
+    };
+    for (const [name, viewport, colorScheme] of /** @type {const} */ ([
+      ['docs_desk', DESK, 'light'], ['docs_phone', PHONE, 'light'], ['docs_phone_dark', PHONE, 'dark'],
+    ])) {
+      await page.setViewportSize(viewport);
+      await page.emulateMedia({ colorScheme });
+      await page.reload();
+      await ready(page);
+      await box();
+      await page.screenshot({ path: join(folder, `${name}.png`) });
+    }
+  },
+  /** First masks of the photo and hovering, by the page's own calls; processor time is of all of Chromium. */
+  bench: async (page) => {
+    const data = readFileSync(photo).toString('base64');
+    const first = [];
+    for (let round = 0; round < ROUNDS; round++) {
+      const before = processorMs();
+      const ms = await page.evaluate(firstMask, data);
+      first.push({ ...ms, processor: processorMs() - before });
+    }
+    const before = processorMs();
+    const hover = await page.evaluate(hoverMasks, HOVERS);
+    return { first, hover: { ...hover, masks: HOVERS, processor: processorMs() - before } };
   },
   reload: async (page) => {
     await page.reload();
