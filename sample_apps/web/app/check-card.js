@@ -18,7 +18,8 @@ export class CheckCard {
     part('check-card').hidden = !fixtures;
     button('check').onclick = () => (this.isRunning ? app.remote.stop() : this.run());
     if (!this.api && fixtures) {
-      part('check-text').textContent = 'Replays recorded prompts here and saves what came out, for compare-dump on the host.';
+      part('check-text').textContent =
+        'Replays recorded prompts here and saves what came out, for compare-dump on the host.';
       button('check').disabled = false;
     }
     if (this.api) this.wait(this.api).catch((error) => this.refused(error));
@@ -84,10 +85,14 @@ export class CheckCard {
     }
   }
 
-  /** @param {{verdict: string, answer: string, stage: string | null, advice: string | null, report: string}} state */
+  /**
+   * @param {{verdict: string, answer: string, stage: string | null, advice: string | null, report: string}} state
+   */
   tell({ verdict, answer, stage, advice, report }) {
     const passed = verdict === 'PASSED';
-    const text = passed ? 'PASSED: every stage is within its bounds.' : [answer, advice].filter(Boolean).join('. ');
+    const text = passed
+      ? 'PASSED: every stage is within its bounds.'
+      : [answer, advice].filter(Boolean).join('. ');
     this.show(text, passed ? 'passed' : 'failed');
     part('verdict').dataset.verdict = verdict;
     part('verdict').dataset.stage = stage ?? '';

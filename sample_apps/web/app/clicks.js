@@ -15,7 +15,10 @@ export class Clicks {
     this.hovering = new Latest((/** @type {{x: number, y: number}} */ point) => this.preview(point));
     this.isBusy = false;
     this.isMasked = false;
-    /** Called with each new answer to a prompt, null when the stage is empty. @type {(() => Promise<void>)[]} */
+    /**
+     * Called with each new answer to a prompt, null when the stage is empty. @type {(() =>
+     * Promise<void>)[]}
+     */
     this.onAnswer = [];
     button('undo').onclick = () => this.undo();
     button('clear').onclick = () => this.clear();
@@ -42,9 +45,15 @@ export class Clicks {
     const request = this.request([{ x, y, isOnObject: true }], null, 0, null);
     const answer = await app.remote.call('predict', app.choice, request);
     app.speed.add({ decode: answer.ms.decode });
-    if (app.history.current || photoNumber !== app.photoNumber || !this.hovering.isRunning || this.isMasked) return;
-    app.stage.lay(paintMask(answer.mask, app.stage.shown, COLOURS.hover, [0, 0, 0, 0]), { points: [], box: null });
-    document.documentElement.dataset.previews = String(Number(document.documentElement.dataset.previews ?? 0) + 1);
+    if (app.history.current || photoNumber !== app.photoNumber || !this.hovering.isRunning || this.isMasked)
+      return;
+    app.stage.lay(paintMask(answer.mask, app.stage.shown, COLOURS.hover, [0, 0, 0, 0]), {
+      points: [],
+      box: null,
+    });
+    document.documentElement.dataset.previews = String(
+      Number(document.documentElement.dataset.previews ?? 0) + 1,
+    );
   }
 
   /** @param {PromptPoint} point */
@@ -107,7 +116,9 @@ export class Clicks {
     part('time').textContent = duration(app.answer.ms);
     button('cut-out').disabled = button('rle').disabled = false;
     const where = whereabouts(found.mask, app.stage.shown);
-    app.say(`Mask over ${percent(found.share)} of the photo, ${where}; predicted IoU ${twoDigits(found.scores[index])}.`);
+    app.say(
+      `Mask over ${percent(found.share)} of the photo, ${where}; predicted IoU ${twoDigits(found.scores[index])}.`,
+    );
     for (const told of this.onAnswer) await told();
   }
 
@@ -121,10 +132,20 @@ export class Clicks {
     for (const told of this.onAnswer) told();
   }
 
-  /** @param {PromptPoint[]} points @param {PromptBox | null} box @param {number} step @param {number | null} refines @returns {PromptRequest} */
+  /**
+   * @param {PromptPoint[]} points @param {PromptBox | null} box @param {number} step
+   * @param {number | null} refines @returns {PromptRequest}
+   */
   request(points, box, step, refines) {
     const chosen = part('masks').querySelector('input:checked');
     const value = step > 0 && chosen instanceof HTMLInputElement ? chosen.value : 'best';
-    return { points, box, step, refines, maskIndex: value === 'best' ? null : Number(value), shown: this.app.stage.shown };
+    return {
+      points,
+      box,
+      step,
+      refines,
+      maskIndex: value === 'best' ? null : Number(value),
+      shown: this.app.stage.shown,
+    };
   }
 }

@@ -14,7 +14,10 @@ export const select = (id) => element(id, HTMLSelectElement);
 /** @param {string} id */
 export const part = (id) => element(id, HTMLElement);
 
-/** Fills a select with values and the words for them. @param {HTMLSelectElement} list @param {[string, string][]} options */
+/**
+ * Fills a select with values and the words for them.
+ * @param {HTMLSelectElement} list @param {[string, string][]} options
+ */
 export function fill(list, options) {
   list.replaceChildren(...options.map(([value, words]) => new Option(words, value)));
 }

@@ -68,7 +68,7 @@ export class EverythingCard {
     app.remote.onProgress = ({ everything }) => {
       if (!everything) return;
       // The second round is most of the work.
-      this.progress.value = ((everything.round - 1) + everything.decoded / Math.max(1, everything.total)) / 2;
+      this.progress.value = (everything.round - 1 + everything.decoded / Math.max(1, everything.total)) / 2;
       part('everything-result').textContent = `${everything.found} candidates`;
       part('everything-result').hidden = false;
     };
@@ -97,7 +97,10 @@ export class EverythingCard {
     this.draw();
   }
 
-  /** Keeps the object at a point of the photo; false if there is none. @param {{x: number, y: number}} point */
+  /**
+   * Keeps the object at a point of the photo; false if there is none.
+   * @param {{x: number, y: number}} point
+   */
   pick(point) {
     const label = this.labelAt(point);
     if (!label) return false;
@@ -105,7 +108,10 @@ export class EverythingCard {
       const { app } = this;
       const { mask } = await app.remote.call('pick', app.choice, label - 1, app.stage.shown);
       const { score, share } = /** @type {Found} */ (this.found).objects[label - 1];
-      app.stage.lay(paintMask(mask, app.stage.shown, COLOURS.mask, COLOURS.dimmed), { points: [], box: null });
+      app.stage.lay(paintMask(mask, app.stage.shown, COLOURS.mask, COLOURS.dimmed), {
+        points: [],
+        box: null,
+      });
       part('score').textContent = twoDigits(score);
       part('share').textContent = percent(share);
       part('time').textContent = '–';

@@ -1,7 +1,10 @@
 /** The prompt that is being built, step by step; every step can be undone. */
 
 /** @import { PromptBox, PromptPoint } from '../core/Prompts.js' */
-/** @typedef {{step: number, points: PromptPoint[], box: PromptBox | null}} Step `step` is 1 or more, and never used twice */
+/**
+ * @typedef {{step: number, points: PromptPoint[], box: PromptBox | null}} Step
+ * `step` is 1 or more, and never used twice
+ */
 
 export class History {
   constructor() {

@@ -39,7 +39,9 @@ export class Host {
 
   /** @param {string} path @param {BodyInit | Uint8Array} body */
   async post(path, body) {
-    return answerOf(await fetch(new URL(path, this.api), { method: 'POST', body: /** @type {BodyInit} */ (body) }));
+    return answerOf(
+      await fetch(new URL(path, this.api), { method: 'POST', body: /** @type {BodyInit} */ (body) }),
+    );
   }
 }
 

@@ -18,7 +18,11 @@ async function start() {
   const config = /** @type {Config} */ (await response.json());
   const remote = new Remote(new Worker(new URL('worker.js', import.meta.url), { type: 'module' }));
   const facts = await remote.call('start', config, document.baseURI);
-  const app = new App(remote, config, eventsOf(() => ({ clicks, everything })));
+  const app = new App(
+    remote,
+    config,
+    eventsOf(() => ({ clicks, everything })),
+  );
   const clicks = new Clicks(app);
   const everything = new EverythingCard(app, clicks);
   const photos = new PhotoCard(app, clicks);
@@ -27,7 +31,8 @@ async function start() {
   photos.onPhoto.push(() => everything.forget());
   chooseTools(app);
   part('model-name').textContent = `${facts.name}, ${facts.imageSize} px`;
-  if (facts.isStandIn) app.fail('These are stand-in weights: every mask is noise. Convert a trained checkpoint.');
+  if (facts.isStandIn)
+    app.fail('These are stand-in weights: every mask is noise. Convert a trained checkpoint.');
   app.choice = { recipe: facts.recipes[0], accelerator: 'wasm' };
   await models.load();
   new CheckCard(app);

@@ -31,7 +31,12 @@ export class MaskCard {
 /** @param {string} value */
 function choiceOf(value) {
   const label = document.createElement('label');
-  const radio = Object.assign(document.createElement('input'), { type: 'radio', name: 'mask', value, checked: value === 'best' });
+  const radio = Object.assign(document.createElement('input'), {
+    type: 'radio',
+    name: 'mask',
+    value,
+    checked: value === 'best',
+  });
   const words = document.createElement('span');
   words.textContent = value === 'best' ? 'Best' : String(Number(value) + 1);
   radio.setAttribute('aria-label', value === 'best' ? 'The best mask' : `Mask ${words.textContent}`);

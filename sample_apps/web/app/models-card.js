@@ -19,8 +19,12 @@ export class ModelsCard {
     this.clicks = clicks;
     this.photos = photos;
     this.host = app.config.api ? new Host(new URL(app.config.api, document.baseURI), app.remote) : null;
-    const words = recipes.map((recipe) => /** @type {[string, string]} */ ([recipe, `${recipe}, ${megabytes[recipe].toFixed(1)} MB`]));
-    const hosts = Object.entries(app.config.host_runtimes).map(([name, line]) => /** @type {[string, string]} */ ([HOST + name, line]));
+    const words = recipes.map(
+      (recipe) => /** @type {[string, string]} */ ([recipe, `${recipe}, ${megabytes[recipe].toFixed(1)} MB`]),
+    );
+    const hosts = Object.entries(app.config.host_runtimes).map(
+      ([name, line]) => /** @type {[string, string]} */ ([HOST + name, line]),
+    );
     fill(select('recipe'), words);
     fill(select('compare'), [['', 'nothing'], ...words, ...hosts]);
     select('recipe').disabled = select('compare').disabled = false;
@@ -63,7 +67,8 @@ export class ModelsCard {
     try {
       const { loadMs, threads } = await app.remote.call('load', app.choice);
       app.speed.add({ load: loadMs });
-      part('speed-note').textContent = `${app.choice.accelerator === 'wasm' ? 'WebAssembly' : 'WebGPU'}, ${threads} thread${threads > 1 ? 's' : ''}`;
+      part('speed-note').textContent =
+        `${app.choice.accelerator === 'wasm' ? 'WebAssembly' : 'WebGPU'}, ${threads} thread${threads > 1 ? 's' : ''}`;
     } finally {
       app.remote.onProgress = () => {};
     }
@@ -83,12 +88,20 @@ export class ModelsCard {
     const refines = app.history.before && step.points.length > 1;
     const { source, ms } = await this.answerOf(other, step.step);
     if (app.history.current?.step !== step.step) return;
-    const { classes, iou, pixels } = await app.remote.call('difference', keyOf(app.choice), source, app.stage.shown);
+    const { classes, iou, pixels } = await app.remote.call(
+      'difference',
+      keyOf(app.choice),
+      source,
+      app.stage.shown,
+    );
     app.stage.lay(paintDifference(classes, app.stage.shown));
     this.tell(other, iou, pixels, ms, Boolean(refines) && other.startsWith(HOST));
   }
 
-  /** @param {string} other @param {number} number of the step @returns {Promise<{source: string, ms: number}>} */
+  /**
+   * @param {string} other @param {number} number of the step
+   * @returns {Promise<{source: string, ms: number}>}
+   */
   async answerOf(other, number) {
     const { app } = this;
     const step = /** @type {import('./history.js').Step} */ (app.history.current);
@@ -106,7 +119,10 @@ export class ModelsCard {
     return { source: keyOf(choice), ms: ms.decode + ms.postprocess };
   }
 
-  /** @param {string} other @param {number} iou @param {number} pixels @param {number} ms @param {boolean} withoutRefining */
+  /**
+   * @param {string} other @param {number} iou @param {number} pixels @param {number} ms
+   * @param {boolean} withoutRefining
+   */
   tell(other, iou, pixels, ms, withoutRefining) {
     const name = other.startsWith(HOST) ? this.app.config.host_runtimes[other.slice(HOST.length)] : other;
     const figures = `IoU ${iou.toFixed(4)}, ${pixels} pixels differ`;

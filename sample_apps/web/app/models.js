@@ -26,7 +26,10 @@ export const RUNTIME = 'tflite';
  */
 
 export class Models {
-  /** @param {Config} config @param {URL} base @param {(progress: {loading: string, share: number}) => void} tell */
+  /**
+   * @param {Config} config @param {URL} base
+   * @param {(progress: {loading: string, share: number}) => void} tell
+   */
   constructor(config, base, tell) {
     this.config = config;
     this.base = base;
@@ -54,7 +57,10 @@ export class Models {
     const artifacts = manifest.artifactsOf(RUNTIME, recipe);
     const start = performance.now();
     const { litert } = (this.runtime ??= await this.loadRuntime());
-    const files = { encoder: await this.download(artifacts.encoder), decoder: await this.download(artifacts.decoder) };
+    const files = {
+      encoder: await this.download(artifacts.encoder),
+      decoder: await this.download(artifacts.decoder),
+    };
     const engine = await LiteRtEngine.open(litert, manifest, artifacts, files, accelerator);
     const model = {
       predictor: new Predictor(engine, manifest),
@@ -71,7 +77,10 @@ export class Models {
     return loadLiteRt(this.config.litert, this.base, globalThis.crossOriginIsolated === true);
   }
 
-  /** Fetches an artifact and tells how much is there; the hash in the address lets the browser keep it. @param {Artifact} artifact */
+  /**
+   * Fetches an artifact and tells how much is there; the hash in the address lets the browser keep it.
+   * @param {Artifact} artifact
+   */
   async download(artifact) {
     const url = new URL(`${this.config.bundle}${artifact.path}?sha256=${artifact.sha256}`, this.base);
     const response = await fetch(url);
@@ -86,7 +95,8 @@ export class Models {
       done += chunk.length;
       this.tell({ loading: artifact.path, share: done / data.length });
     }
-    if (done !== data.length) throw new EngineError(`${artifact.path} is not what the manifest says: load the page again`);
+    if (done !== data.length)
+      throw new EngineError(`${artifact.path} is not what the manifest says: load the page again`);
     return data;
   }
 }

@@ -1,4 +1,6 @@
-/** What the page lays over the photo, as pixels: RGBA uint8 (height, width, 4).  Nothing here needs a page. */
+/**
+ * What the page lays over the photo, as pixels: RGBA uint8 (height, width, 4). Nothing here needs a page.
+ */
 import { objectColour } from '../core/Overlay.js';
 
 /** @import { Size } from './session.js' */
@@ -55,7 +57,11 @@ export function paintLabels(labels, size, chosen) {
   });
 }
 
-/** Whether the pixel to the right or below, or two away, has another value. @param {Uint8Array | Uint16Array} values @param {number} place @param {number} x @param {number} y @param {Size} size */
+/**
+ * Whether the pixel to the right or below, or two away, has another value.
+ * @param {Uint8Array | Uint16Array} values @param {number} place @param {number} x @param {number} y
+ * @param {Size} size
+ */
 function isBorder(values, place, x, y, { height, width }) {
   const value = values[place];
   if (!value) return false;

@@ -29,7 +29,10 @@ export class PhotoCard {
       event.preventDefault();
       frame.classList.add('dropping');
     });
-    document.addEventListener('dragleave', (event) => event.relatedTarget ?? frame.classList.remove('dropping'));
+    document.addEventListener(
+      'dragleave',
+      (event) => event.relatedTarget ?? frame.classList.remove('dropping'),
+    );
     document.addEventListener('drop', (event) => {
       event.preventDefault();
       frame.classList.remove('dropping');
@@ -62,7 +65,10 @@ export class PhotoCard {
       app.works();
       this.clicks.clear();
       await app.stage.show(blob, size);
-      part('frame').setAttribute('aria-label', `${app.title}, ${size.width} by ${size.height} pixels: choose an object`);
+      part('frame').setAttribute(
+        'aria-label',
+        `${app.title}, ${size.width} by ${size.height} pixels: choose an object`,
+      );
       for (const told of this.onPhoto) told();
       await this.encode(photoNumber);
     });

@@ -114,9 +114,15 @@ export class Session {
   async predict(choice, request) {
     const { model, photo } = await this.encodedBy(choice);
     const start = performance.now();
-    const input = request.refines === null ? null : (this.logits.get(`${keyOf(choice)} ${request.refines}`) ?? null);
+    const input =
+      request.refines === null ? null : (this.logits.get(`${keyOf(choice)} ${request.refines}`) ?? null);
     const prompt = new Prompt(request.points, request.box);
-    const prediction = await model.predictor.predict(photo, prompt, input, this.upscalerAt(model, photo, request.shown));
+    const prediction = await model.predictor.predict(
+      photo,
+      prompt,
+      input,
+      this.upscalerAt(model, photo, request.shown),
+    );
     const decoded = performance.now();
     const index = request.maskIndex ?? prediction.best;
     const mask = prediction.mask(index);
@@ -130,18 +136,27 @@ export class Session {
     };
   }
 
-  /** The mask that another machine answered, as COCO run lengths. @param {string} source @param {{size: number[], counts: string}} coco */
+  /**
+   * The mask that another machine answered, as COCO run lengths.
+   * @param {string} source @param {{size: number[], counts: string}} coco
+   */
   foreign(source, { size: [height, width], counts }) {
     const photo = this.openPhoto();
     if (height !== photo.height || width !== photo.width) {
-      throw new PromptError('mask_input', `${source} answered a mask of ${height} x ${width}: open the photo again`);
+      throw new PromptError(
+        'mask_input',
+        `${source} answered a mask of ${height} x ${width}: open the photo again`,
+      );
     }
     const mask = RunLengths.fromCoco(height, width, counts).decode();
     this.masks.set(source, mask);
     this.makers.set(source, () => mask);
   }
 
-  /** Where two answers agree (1), and where only the first (2) or the second (3) sees the object. @param {string} first @param {string} second @param {Size} shown */
+  /**
+   * Where two answers agree (1), and where only the first (2) or the second (3) sees the object.
+   * @param {string} first @param {string} second @param {Size} shown
+   */
   difference(first, second, shown) {
     const [a, b] = [this.maskOf(first), this.maskOf(second)];
     let both = 0;
@@ -151,7 +166,12 @@ export class Session {
       either += a.pixels[place] | b.pixels[place];
     }
     const kinds = [0, 2, 3, 1];
-    const classes = sampled(a, shown, new Uint8Array(shown.height * shown.width), (place) => kinds[a.pixels[place] + 2 * b.pixels[place]]);
+    const classes = sampled(
+      a,
+      shown,
+      new Uint8Array(shown.height * shown.width),
+      (place) => kinds[a.pixels[place] + 2 * b.pixels[place]],
+    );
     return { classes, iou: either ? both / either : 1, pixels: either - both };
   }
 
@@ -171,12 +191,24 @@ export class Session {
     const map = LabelMap.of(result.objects, height, width);
     return {
       labels: sampled(map, shown, new Uint16Array(shown.height * shown.width), (place) => map.labels[place]),
-      objects: result.objects.map(({ score, runs, box }) => ({ score, share: runs.area / (height * width), box })),
-      ...{ end: result.end, calls: result.decoderCalls, points: result.visited.length, ms: performance.now() - start },
+      objects: result.objects.map(({ score, runs, box }) => ({
+        score,
+        share: runs.area / (height * width),
+        box,
+      })),
+      ...{
+        end: result.end,
+        calls: result.decoderCalls,
+        points: result.visited.length,
+        ms: performance.now() - start,
+      },
     };
   }
 
-  /** Makes an object of everything mode the mask of `choice`. @param {Choice} choice @param {number} index @param {Size} shown */
+  /**
+   * Makes an object of everything mode the mask of `choice`.
+   * @param {Choice} choice @param {number} index @param {Size} shown
+   */
   pick(choice, index, shown) {
     const object = this.everythingFound?.objects[index];
     if (!object) throw new RangeError(`there is no object ${index}`);
@@ -200,7 +232,13 @@ export class Session {
   /** All objects of everything mode as annotations of COCO. */
   everythingCoco() {
     return (this.everythingFound?.objects ?? []).map(({ runs, box, score, stability, point }, i) => ({
-      ...{ id: i + 1, segmentation: runs.toCoco(), area: runs.area, bbox: cocoBox(box, runs.area), iscrowd: 0 },
+      ...{
+        id: i + 1,
+        segmentation: runs.toCoco(),
+        area: runs.area,
+        bbox: cocoBox(box, runs.area),
+        iscrowd: 0,
+      },
       ...{ predicted_iou: score, stability_score: stability, point_coords: [[point.x, point.y]] },
     }));
   }
@@ -211,7 +249,10 @@ export class Session {
     return { height, width, samples: samples.slice() };
   }
 
-  /** Replays the fixtures; the dump for `compare-dump`, and what each call took. @param {Choice} choice @param {DeviceDescription} device */
+  /**
+   * Replays the fixtures; the dump for `compare-dump`, and what each call took.
+   * @param {Choice} choice @param {DeviceDescription} device
+   */
   async check(choice, device) {
     this.stopped = false;
     const { config, base, runtime } = this.opened();
@@ -229,7 +270,13 @@ export class Session {
       fixtures.id,
       device,
       {
-        ...{ runtime: RUNTIME, recipe: choice.recipe, artifactSha256: model.sha256, threads, loadMs: model.loadMs },
+        ...{
+          runtime: RUNTIME,
+          recipe: choice.recipe,
+          artifactSha256: model.sha256,
+          threads,
+          loadMs: model.loadMs,
+        },
         computeUnit: choice.accelerator === 'wasm' ? 'WebAssembly' : 'WebGPU',
         peakMemoryBytes: runtime?.memoryBytes() ?? null,
       },
@@ -310,7 +357,9 @@ export function keyOf({ recipe, accelerator }) {
  * @param {(place: number) => number} value @returns {T}
  */
 function sampled(sheet, shown, result, value) {
-  const columns = Int32Array.from({ length: shown.width }, (_, x) => Math.floor(((x + 0.5) * sheet.width) / shown.width));
+  const columns = Int32Array.from({ length: shown.width }, (_, x) =>
+    Math.floor(((x + 0.5) * sheet.width) / shown.width),
+  );
   for (let y = 0, target = 0; y < shown.height; y++) {
     const row = Math.floor(((y + 0.5) * sheet.height) / shown.height) * sheet.width;
     for (let x = 0; x < shown.width; x++) result[target++] = value(row + columns[x]);

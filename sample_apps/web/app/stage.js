@@ -50,8 +50,14 @@ export class Stage {
     const bitmap = await bitmapOf(blob);
     this.size = size;
     this.frame.style.aspectRatio = `${size.width} / ${size.height}`;
-    const scale = Math.min(this.frame.clientWidth * devicePixelRatio / size.width, Math.sqrt(MAX_SHOWN / (size.width * size.height)));
-    this.shown = { height: Math.max(1, Math.round(size.height * scale)), width: Math.max(1, Math.round(size.width * scale)) };
+    const scale = Math.min(
+      (this.frame.clientWidth * devicePixelRatio) / size.width,
+      Math.sqrt(MAX_SHOWN / (size.width * size.height)),
+    );
+    this.shown = {
+      height: Math.max(1, Math.round(size.height * scale)),
+      width: Math.max(1, Math.round(size.width * scale)),
+    };
     for (const canvas of [this.photoCanvas, this.overlay]) Object.assign(canvas, this.shown);
     contextOf(this.photoCanvas).drawImage(bitmap, 0, 0, this.shown.width, this.shown.height);
     bitmap.close();
@@ -68,7 +74,10 @@ export class Stage {
     this.frame.style.width = most ? `min(100%, ${Math.round(most * ratio)}px)` : '100%';
   }
 
-  /** @param {Uint8ClampedArray | null} picture RGBA of the shown size @param {{points: PromptPoint[], box: PromptBox | null}} [marks] */
+  /**
+   * @param {Uint8ClampedArray | null} picture RGBA of the shown size
+   * @param {{points: PromptPoint[], box: PromptBox | null}} [marks]
+   */
   lay(picture, marks = this.marks) {
     this.picture = picture;
     this.marks = marks;
@@ -79,7 +88,8 @@ export class Stage {
     const context = contextOf(this.overlay);
     const { width, height } = this.shown;
     context.clearRect(0, 0, width, height);
-    if (this.picture) context.putImageData(new ImageData(/** @type {any} */ (this.picture), width, height), 0, 0);
+    if (this.picture)
+      context.putImageData(new ImageData(/** @type {any} */ (this.picture), width, height), 0, 0);
     const box = this.drawn ?? this.marks.box;
     if (box) this.drawBox(context, box);
     for (const point of this.marks.points) this.drawPoint(context, point);
@@ -111,7 +121,10 @@ export class Stage {
   drawBox(context, { x0, y0, x1, y1 }) {
     const [left, top] = this.onCanvas(x0, y0);
     const [right, bottom] = this.onCanvas(x1, y1);
-    for (const [colour, width] of /** @type {const} */ ([['rgb(0 0 0 / .55)', 4], ['white', 2]])) {
+    for (const [colour, width] of /** @type {const} */ ([
+      ['rgb(0 0 0 / .55)', 4],
+      ['white', 2],
+    ])) {
       context.strokeStyle = colour;
       context.lineWidth = this.px(width);
       context.strokeRect(left, top, right - left, bottom - top);
@@ -122,7 +135,10 @@ export class Stage {
   drawCross(context, { x, y }) {
     const [left, top] = this.onCanvas(x, y);
     const arm = this.px(14);
-    for (const [colour, width] of /** @type {const} */ ([['rgb(0 0 0 / .7)', 4], ['white', 2]])) {
+    for (const [colour, width] of /** @type {const} */ ([
+      ['rgb(0 0 0 / .7)', 4],
+      ['white', 2],
+    ])) {
       context.strokeStyle = colour;
       context.lineWidth = this.px(width);
       context.beginPath();
@@ -148,7 +164,10 @@ export class Stage {
   onPhoto({ clientX, clientY }) {
     const { left, top, width, height } = this.overlay.getBoundingClientRect();
     const inside = (/** @type {number} */ share) => Math.min(Math.max(share, 0), 1);
-    return { x: inside((clientX - left) / width) * this.size.width, y: inside((clientY - top) / height) * this.size.height };
+    return {
+      x: inside((clientX - left) / width) * this.size.width,
+      y: inside((clientY - top) / height) * this.size.height,
+    };
   }
 
   listen() {
@@ -184,7 +203,10 @@ export class Stage {
     if (drag.id !== event.pointerId || (event.pointerType === 'touch' && this.tool !== 'box')) return;
     drag.isBox ||= Math.hypot(event.clientX - drag.from.x, event.clientY - drag.from.y) > DRAG_PIXELS;
     if (!drag.isBox) return;
-    this.drawn = this.boxBetween(this.onPhoto({ clientX: drag.from.x, clientY: drag.from.y }), this.onPhoto(event));
+    this.drawn = this.boxBetween(
+      this.onPhoto({ clientX: drag.from.x, clientY: drag.from.y }),
+      this.onPhoto(event),
+    );
     this.events.hover(null);
     this.draw();
   }
@@ -195,7 +217,10 @@ export class Stage {
     if (!drag || drag.id !== event.pointerId) return;
     this.endDrag();
     if (drawn) this.events.box(drawn);
-    else if (this.tool !== 'box' && Math.hypot(event.clientX - drag.from.x, event.clientY - drag.from.y) <= DRAG_PIXELS) {
+    else if (
+      this.tool !== 'box' &&
+      Math.hypot(event.clientX - drag.from.x, event.clientY - drag.from.y) <= DRAG_PIXELS
+    ) {
       const leaves = this.tool === 'leave' || event.button === 2 || event.shiftKey;
       this.events.point({ ...this.onPhoto(event), isOnObject: !leaves });
     }
@@ -219,7 +244,10 @@ export class Stage {
     event.preventDefault();
   }
 
-  /** Does what a key asks; false for a key that is none of ours. @param {string} key @param {boolean} shift */
+  /**
+   * Does what a key asks; false for a key that is none of ours.
+   * @param {string} key @param {boolean} shift
+   */
   act(key, shift) {
     /** @type {Record<string, [number, number]>} */
     const arrows = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
@@ -237,7 +265,8 @@ export class Stage {
   /** @param {[number, number]} direction @param {number} step */
   moveCross([dx, dy], step) {
     const from = this.middle();
-    const bound = (/** @type {number} */ place, /** @type {number} */ most) => Math.min(Math.max(place, 0), most);
+    const bound = (/** @type {number} */ place, /** @type {number} */ most) =>
+      Math.min(Math.max(place, 0), most);
     this.cross = {
       x: bound(from.x + dx * step * this.size.width, this.size.width),
       y: bound(from.y + dy * step * this.size.height, this.size.height),

@@ -19,7 +19,9 @@ scope.onmessage = ({ data }) => {
 async function answer({ id, method, args }) {
   try {
     const result = await /** @type {any} */ (session)[method](...args);
-    const buffers = Object.values(result ?? {}).filter(ArrayBuffer.isView).map(({ buffer }) => buffer);
+    const buffers = Object.values(result ?? {})
+      .filter(ArrayBuffer.isView)
+      .map(({ buffer }) => buffer);
     scope.postMessage({ id, result }, [...new Set(buffers)]);
   } catch (error) {
     scope.postMessage({ id, error: messageOf(error) });

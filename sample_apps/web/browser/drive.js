@@ -23,14 +23,22 @@ const DESK = { width: 1440, height: 900 };
 /** @param {Page} page @param {string} id */
 const textOf = async (page, id) => ((await page.textContent(`#${id}`)) ?? '').trim();
 
-/** Waits for the page to say something; fails with the page's own alert. @param {Page} page @param {string} what @param {(...args: any[]) => boolean} seen @param {any} [argument] */
+/**
+ * Waits for the page to say something; fails with the page's own alert.
+ * @param {Page} page @param {string} what @param {(...args: any[]) => boolean} seen @param {any} [argument]
+ */
 async function wait(page, what, seen, argument) {
   await page.waitForFunction(seen, argument, { timeout: PATIENCE_MS }).catch(async (error) => {
-    throw new Error(`${what}: ${await textOf(page, 'alert')} / ${await textOf(page, 'status')} (${error.message})`);
+    throw new Error(
+      `${what}: ${await textOf(page, 'alert')} / ${await textOf(page, 'status')} (${error.message})`,
+    );
   });
 }
 
-/** Where a point of the photo, in shares of its sides, is on the screen. @param {Page} page @param {number} x @param {number} y */
+/**
+ * Where a point of the photo, in shares of its sides, is on the screen.
+ * @param {Page} page @param {number} x @param {number} y
+ */
 async function placeOf(page, x, y) {
   const box = await page.locator('#overlay').boundingBox();
   if (!box) throw new Error('the photo is not on the page');
@@ -46,12 +54,24 @@ async function tap(page, x, y, button = 'left') {
 /** What the page asked, in pixels of the photo: a tap is where the screen's pixel is. @param {Page} page */
 async function promptOf(page) {
   const { points, box } = await page.evaluate(() => /** @type {any} */ (globalThis).tinysam.prompt());
-  return { points: points.flatMap((/** @type {any} */ { x, y }) => [x, y]), box: box && [box.x0, box.y0, box.x1, box.y1] };
+  return {
+    points: points.flatMap((/** @type {any} */ { x, y }) => [x, y]),
+    box: box && [box.x0, box.y0, box.x1, box.y1],
+  };
 }
 
-/** A new answer to a prompt, as the status line tells it. @param {Page} page @param {() => Promise<void>} act */
+/** In the page: forgets what the status line says, so that the next words are new. */
+function silence() {
+  const status = document.querySelector('#status');
+  if (status) status.textContent = '';
+}
+
+/**
+ * A new answer to a prompt, as the status line tells it.
+ * @param {Page} page @param {() => Promise<void>} act
+ */
 async function answer(page, act) {
-  await page.evaluate(() => (/** @type {HTMLElement} */ (document.querySelector('#status')).textContent = ''));
+  await page.evaluate(silence);
   await act();
   await wait(page, 'a mask', () => /^Mask over/.test(document.querySelector('#status')?.textContent ?? ''));
   return { score: await textOf(page, 'score'), share: await textOf(page, 'share') };
@@ -78,7 +98,10 @@ const TICK_MS = 10;
 async function firstMask(data) {
   const { remote } = /** @type {any} */ (globalThis).tinysam;
   const blob = new Blob([Uint8Array.from(atob(data), (character) => character.charCodeAt(0))]);
-  const choice = { recipe: /** @type {HTMLSelectElement} */ (document.querySelector('#recipe')).value, accelerator: 'wasm' };
+  const choice = {
+    recipe: /** @type {HTMLSelectElement} */ (document.querySelector('#recipe')).value,
+    accelerator: 'wasm',
+  };
   const start = performance.now();
   const { height, width } = await remote.call('open', blob);
   const encoded = await remote.call('encode', choice);
@@ -91,12 +114,22 @@ async function firstMask(data) {
 /** In the page: the masks that a moving pointer asks for. @param {number} count */
 async function hoverMasks(count) {
   const { remote } = /** @type {any} */ (globalThis).tinysam;
-  const choice = { recipe: /** @type {HTMLSelectElement} */ (document.querySelector('#recipe')).value, accelerator: 'wasm' };
+  const choice = {
+    recipe: /** @type {HTMLSelectElement} */ (document.querySelector('#recipe')).value,
+    accelerator: 'wasm',
+  };
   const shown = { height: 600, width: 900 };
   const start = performance.now();
   for (let i = 0; i < count; i++) {
     const points = [{ x: 10 + i, y: 20 + i, isOnObject: true }];
-    await remote.call('predict', choice, { points, box: null, step: 0, refines: null, maskIndex: null, shown });
+    await remote.call('predict', choice, {
+      points,
+      box: null,
+      step: 0,
+      refines: null,
+      maskIndex: null,
+      shown,
+    });
   }
   return { total: performance.now() - start };
 }
@@ -109,7 +142,10 @@ function processorMs() {
     try {
       const stat = readFileSync(`/proc/${name}/stat`, 'utf8');
       const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-      found.set(Number(name), { parent: Number(fields[1]), ms: (Number(fields[11]) + Number(fields[12])) * TICK_MS });
+      found.set(Number(name), {
+        parent: Number(fields[1]),
+        ms: (Number(fields[11]) + Number(fields[12])) * TICK_MS,
+      });
     } catch {
       // It ended meanwhile.
     }
@@ -126,10 +162,15 @@ const STEPS = {
   /** A photo of one's own in place of the example. */
   photo: async (page) => {
     await page.setInputFiles('#open', photo);
-    await wait(page, 'the photo', (name) => {
-      const frame = document.querySelector('#frame');
-      return frame?.ariaBusy === 'false' && frame.ariaLabel?.startsWith(name) === true;
-    }, parse(photo).name);
+    await wait(
+      page,
+      'the photo',
+      (name) => {
+        const frame = document.querySelector('#frame');
+        return frame?.ariaBusy === 'false' && frame.ariaLabel?.startsWith(name) === true;
+      },
+      parse(photo).name,
+    );
     return page.getAttribute('#frame', 'aria-label');
   },
   hover: async (page) => {
@@ -181,10 +222,14 @@ const STEPS = {
   },
   everything: async (page) => {
     await page.click('#everything');
-    await wait(page, 'everything', () => /objects in/.test(document.querySelector('#everything-result')?.textContent ?? ''));
+    await wait(page, 'everything', () =>
+      /objects in/.test(document.querySelector('#everything-result')?.textContent ?? ''),
+    );
     const text = await textOf(page, 'everything-result');
     await shot(page, 'everything');
-    const file = await page.isVisible('#everything-save') ? await saved(page, 'everything-save', 'everything.json') : null;
+    const file = (await page.isVisible('#everything-save'))
+      ? await saved(page, 'everything-save', 'everything.json')
+      : null;
     return { text, file };
   },
   stop: async (page) => {
@@ -196,7 +241,9 @@ const STEPS = {
     return textOf(page, 'everything-result');
   },
   recipes: async (page) => {
-    const recipes = await page.$$eval('#recipe option', (options) => options.map((option) => /** @type {HTMLOptionElement} */ (option).value));
+    const recipes = await page.$$eval('#recipe option', (options) =>
+      options.map((option) => /** @type {HTMLOptionElement} */ (option).value),
+    );
     await page.focus('#frame');
     await page.keyboard.press('Escape');
     await answer(page, () => tap(page, 0.4, 0.5));
@@ -205,13 +252,17 @@ const STEPS = {
     const difference = await textOf(page, 'compare-result');
     await shot(page, 'compare');
     await page.selectOption('#compare', '');
-    await page.evaluate(() => (/** @type {HTMLElement} */ (document.querySelector('#status')).textContent = ''));
+    await page.evaluate(silence);
     await page.selectOption('#recipe', recipes[1]);
-    await wait(page, 'the other recipe', () => /^Mask over/.test(document.querySelector('#status')?.textContent ?? ''));
+    await wait(page, 'the other recipe', () =>
+      /^Mask over/.test(document.querySelector('#status')?.textContent ?? ''),
+    );
     const other = await saved(page, 'rle', 'recipe.json');
-    await page.evaluate(() => (/** @type {HTMLElement} */ (document.querySelector('#status')).textContent = ''));
+    await page.evaluate(silence);
     await page.selectOption('#recipe', recipes[0]);
-    await wait(page, 'the first recipe', () => /^Mask over/.test(document.querySelector('#status')?.textContent ?? ''));
+    await wait(page, 'the first recipe', () =>
+      /^Mask over/.test(document.querySelector('#status')?.textContent ?? ''),
+    );
     return { recipes, difference, other };
   },
   host: async (page) => {
@@ -222,10 +273,20 @@ const STEPS = {
     return difference;
   },
   check: async (page) => {
-    await wait(page, 'fixtures', () => !(/** @type {HTMLButtonElement} */ (document.querySelector('#check')).disabled));
+    await wait(
+      page,
+      'fixtures',
+      () => !(/** @type {HTMLButtonElement} */ (document.querySelector('#check')).disabled),
+    );
     await page.click('#check');
-    await wait(page, 'a verdict', () => !(/** @type {HTMLElement} */ (document.querySelector('#verdict')).hidden));
-    const { verdict, stage } = await page.evaluate(() => ({ .../** @type {HTMLElement} */ (document.querySelector('#verdict')).dataset }));
+    await wait(
+      page,
+      'a verdict',
+      () => !(/** @type {HTMLElement} */ (document.querySelector('#verdict')).hidden),
+    );
+    const { verdict, stage } = await page.evaluate(() => ({
+      .../** @type {HTMLElement} */ (document.querySelector('#verdict')).dataset,
+    }));
     await shot(page, 'check');
     return { verdict, stage, text: await textOf(page, 'verdict') };
   },
@@ -253,7 +314,9 @@ const STEPS = {
       await page.mouse.move(1, 1);
     };
     for (const [name, viewport, colorScheme] of /** @type {const} */ ([
-      ['docs_desk', DESK, 'light'], ['docs_phone', PHONE, 'light'], ['docs_phone_dark', PHONE, 'dark'],
+      ['docs_desk', DESK, 'light'],
+      ['docs_phone', PHONE, 'light'],
+      ['docs_phone_dark', PHONE, 'dark'],
     ])) {
       await page.setViewportSize(viewport);
       await page.emulateMedia({ colorScheme });

@@ -21,7 +21,8 @@ export function suppressOverlaps(boxes, scores, iouThreshold) {
   /** @type {number[]} */
   const kept = [];
   for (const candidate of byFallingScore(scores)) {
-    if (!kept.some((other) => intersectionOverUnion(boxes, other, candidate) > threshold)) kept.push(candidate);
+    if (!kept.some((other) => intersectionOverUnion(boxes, other, candidate) > threshold))
+      kept.push(candidate);
   }
   return kept;
 }

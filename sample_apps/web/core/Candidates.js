@@ -34,9 +34,11 @@ import { ratio, stabilityCuts } from './Stability.js';
  */
 export function promising(answer, row, threshold) {
   const floor = Math.fround(threshold);
-  return Array.from(answer.scores(row), (score, index) => ({ index, score, logits: answer.logits(row, index) })).filter(
-    ({ score }) => score > floor,
-  );
+  return Array.from(answer.scores(row), (score, index) => ({
+    index,
+    score,
+    logits: answer.logits(row, index),
+  })).filter(({ score }) => score > floor);
 }
 
 /** Remembers which watched points survivors cover. */
@@ -141,4 +143,3 @@ export class ExactJudge {
 export function emptyRuns(height, width) {
   return new RunLengths(height, width, Int32Array.of(height * width));
 }
-

@@ -18,7 +18,7 @@ export function compressCounts(counts) {
   let text = '';
   counts.forEach((count, i) => {
     let value = i > 2 ? count - counts[i - 2] : count;
-    for (let more = true; more; ) {
+    for (let more = true; more;) {
       const chunk = value & (CHUNK_VALUES - 1);
       value >>= CHUNK_BITS;
       // The last chunk's top bit is the sign of the number.

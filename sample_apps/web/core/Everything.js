@@ -89,7 +89,9 @@ class Search {
     const first = await this.decode(judge, coarse, 1);
     const open = judge.uncovered().map((i) => fine[i]);
     const second =
-      mode === 'fast' ? await this.refine(judge, coarse, first, open) : (await this.decode(judge, open, 2)).candidates;
+      mode === 'fast'
+        ? await this.refine(judge, coarse, first, open)
+        : (await this.decode(judge, open, 2)).candidates;
     return finish(judge, [...second, ...first.candidates], boxNmsThresh);
   }
 
@@ -145,7 +147,12 @@ class Search {
         bestScores[start + row] = Math.max(...answer.scores(row));
       });
       const decoded = Math.min(start + batch, points.length);
-      await this.generator.progress({ round, decoded, total: points.length, found: this.found + candidates.length });
+      await this.generator.progress({
+        round,
+        decoded,
+        total: points.length,
+        found: this.found + candidates.length,
+      });
     }
     this.found += candidates.length;
     return { candidates, bestScores };
@@ -160,7 +167,10 @@ class Search {
   }
 }
 
-/** A judge finishes the candidates that it made itself. @param {AnyJudge} judge @param {any[]} found @param {number} iou */
+/**
+ * A judge finishes the candidates that it made itself.
+ * @param {AnyJudge} judge @param {any[]} found @param {number} iou
+ */
 function finish(judge, found, iou) {
   return judge.finished(found, iou);
 }

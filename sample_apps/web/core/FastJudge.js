@@ -72,7 +72,15 @@ export class FastJudge {
       if (!(stability >= f(this.settings.stabilityScoreThresh))) continue;
       this.coverage.add(logits);
       const window = LogitWindow.of(logits, this.upscaler.maskSize, this.threshold);
-      found.push({ box: this.roughBox(logits), score, stability, point, maskIndex: index, logits: window, runs: null });
+      found.push({
+        box: this.roughBox(logits),
+        score,
+        stability,
+        point,
+        maskIndex: index,
+        logits: window,
+        runs: null,
+      });
     }
     return found;
   }

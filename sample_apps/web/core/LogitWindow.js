@@ -22,7 +22,10 @@ export class LogitWindow {
     this.threshold = threshold;
   }
 
-  /** Cuts the window out of a mask (side, side). @param {Float32Array} mask @param {number} side @param {number} threshold */
+  /**
+   * Cuts the window out of a mask (side, side).
+   * @param {Float32Array} mask @param {number} side @param {number} threshold
+   */
   static of(mask, side, threshold) {
     const rows = new Uint8Array(side);
     const columns = new Uint8Array(side);

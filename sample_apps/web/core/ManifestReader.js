@@ -11,7 +11,6 @@ const SCHEMA_VERSION = 1;
 const SHA256 = /^[0-9a-f]{64}$/;
 const MAX_SIDE = 1 << 14;
 
-
 /**
  * Reads `manifest.json`; throws `ManifestError` that names the field at fault.
  *
@@ -24,7 +23,8 @@ export function parseManifest(text) {
   const version = root.integer('schema_version');
   if (version !== SCHEMA_VERSION) {
     throw new ManifestError(
-      `manifest.json has schema version ${version}, this library reads ${SCHEMA_VERSION}: convert again or update the app`,
+      `manifest.json has schema version ${version}, this library reads ${SCHEMA_VERSION}: ` +
+        'convert again or update the app',
     );
   }
   const sizes = readSizes(root.fields('sizes'));
@@ -74,7 +74,10 @@ function readEntryPoints(fields, sizes) {
     if (!isSame(inputs, expected)) entry.wrong('inputs', `what 'sizes' says: ${JSON.stringify(expected)}`);
     found[name] = { inputs, outputs: entry.objects('outputs').map(readTensor) };
   }
-  for (const [name, prompts] of /** @type {const} */ ([[Contract.DECODE, 1], [Contract.DECODE_BATCH, sizes.batch]])) {
+  for (const [name, prompts] of /** @type {const} */ ([
+    [Contract.DECODE, 1],
+    [Contract.DECODE_BATCH, sizes.batch],
+  ])) {
     const { outputs } = found[name];
     const masks = outputs[0]?.shape[1] ?? 0;
     if (masks < 1 || !isSame(outputs, answers(prompts, masks, sizes.maskSize))) {
@@ -88,7 +91,10 @@ function readEntryPoints(fields, sizes) {
 function expectedInputs({ imageSize, gridSize, maskSize, channels, slots, batch }) {
   const embeddings = float(Contract.IMAGE_EMBEDDINGS, 1, channels, gridSize, gridSize);
   return {
-    [Contract.ENCODE]: [float(Contract.IMAGE, 1, RGB_CHANNELS, imageSize, imageSize), int(Contract.VALID_SIZE, 2)],
+    [Contract.ENCODE]: [
+      float(Contract.IMAGE, 1, RGB_CHANNELS, imageSize, imageSize),
+      int(Contract.VALID_SIZE, 2),
+    ],
     [Contract.DECODE]: [
       embeddings,
       float(Contract.POINT_COORDS, 1, slots, 2),

@@ -1,6 +1,8 @@
 import { ImageError } from './Errors.js';
 
-/** A mask: `pixels` uint8 (height, width), 1 inside and 0 outside.  Throws `ImageError` for another length. */
+/**
+ * A mask: `pixels` uint8 (height, width), 1 inside and 0 outside. Throws `ImageError` for another length.
+ */
 export class Mask {
   static OUTSIDE = 0;
   static INSIDE = 1;

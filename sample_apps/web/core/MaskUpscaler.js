@@ -26,7 +26,10 @@ export class MaskUpscaler {
     this.columnAxis = MaskAxis.of(maskSize, imageSize, validWidth, width);
   }
 
-  /** The mask in pixels of the photo: where the full-size logit is above the threshold. @param {Float32Array} lowRes */
+  /**
+   * The mask in pixels of the photo: where the full-size logit is above the threshold.
+   * @param {Float32Array} lowRes
+   */
   mask(lowRes) {
     const { height, width } = this.geometry;
     const pixels = new Uint8Array(height * width);

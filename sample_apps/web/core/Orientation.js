@@ -27,7 +27,8 @@ export function upright(photo, orientation) {
   for (let y = 0; y < height; y++) {
     let source = (start + y * stepY) * RGB_CHANNELS;
     for (let x = 0; x < width; x++) {
-      for (let channel = 0; channel < RGB_CHANNELS; channel++) result[target++] = photo.samples[source + channel];
+      for (let channel = 0; channel < RGB_CHANNELS; channel++)
+        result[target++] = photo.samples[source + channel];
       source += stepX * RGB_CHANNELS;
     }
   }

@@ -8,7 +8,10 @@ import { PIXEL_CENTRE } from './Geometry.js';
  * @typedef {PhotoPoint & {column: number, row: number}} LatticePoint
  */
 
-/** Where everything mode puts its points on a photo of `height` x `width`, in the order in which it visits them. */
+/**
+ * Where everything mode puts its points on a photo of `height` x `width`, in the order in which it visits
+ * them.
+ */
 export class PointLattice {
   /** @param {number} height @param {number} width */
   constructor(height, width) {

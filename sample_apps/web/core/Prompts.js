@@ -18,7 +18,10 @@ import { Geometry } from './Geometry.js';
 export class Prompt {
   /** @param {PromptPoint[]} points @param {PromptBox | null} [box] */
   constructor(points, box = null) {
-    const numbers = [...points.flatMap(({ x, y }) => [x, y]), ...(box ? [box.x0, box.y0, box.x1, box.y1] : [])];
+    const numbers = [
+      ...points.flatMap(({ x, y }) => [x, y]),
+      ...(box ? [box.x0, box.y0, box.x1, box.y1] : []),
+    ];
     if (!numbers.every(Number.isFinite)) {
       throw new PromptError('not_finite', `a prompt's coordinates must be finite, not ${numbers}`);
     }
@@ -102,7 +105,8 @@ export class PackedPrompts {
  * @param {number} batch
  */
 export function packPrompts(prompts, geometry, codes, slots, batch) {
-  if (prompts.length > batch) throw new RangeError(`${prompts.length} prompts do not fit into a batch of ${batch}`);
+  if (prompts.length > batch)
+    throw new RangeError(`${prompts.length} prompts do not fit into a batch of ${batch}`);
   const packed = new PackedPrompts(batch, slots, codes);
   prompts.forEach((prompt, row) => {
     requireFits(prompt, geometry, slots);

@@ -33,7 +33,11 @@ export class RgbImage {
   static ofRgba(height, width, pixels) {
     requireLength(height, width, pixels.length, RGBA_CHANNELS);
     const samples = new Uint8Array(height * width * RGB_CHANNELS);
-    for (let source = 0, target = 0; source < pixels.length; source += RGBA_CHANNELS, target += RGB_CHANNELS) {
+    for (
+      let source = 0, target = 0;
+      source < pixels.length;
+      source += RGBA_CHANNELS, target += RGB_CHANNELS
+    ) {
       samples[target] = pixels[source];
       samples[target + 1] = pixels[source + 1];
       samples[target + 2] = pixels[source + 2];

@@ -86,7 +86,10 @@ export class RunLengths {
     return new Mask(this.height, this.width, pixels);
   }
 
-  /** Calls `action` with y · width + x of every pixel inside, down the columns. @param {(place: number) => void} action */
+  /**
+   * Calls `action` with y · width + x of every pixel inside, down the columns.
+   * @param {(place: number) => void} action
+   */
   forEachPixel(action) {
     const { height, width } = this;
     this.forEachRun((start, end) => {

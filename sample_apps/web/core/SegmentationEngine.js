@@ -26,7 +26,10 @@
  * predicts for each of a prompt's M masks.
  */
 export class DecoderAnswer {
-  /** @param {Float32Array} logits @param {Float32Array} scores @param {number} masksPerPrompt @param {number} maskSize */
+  /**
+   * @param {Float32Array} logits @param {Float32Array} scores @param {number} masksPerPrompt
+   * @param {number} maskSize
+   */
   constructor(logits, scores, masksPerPrompt, maskSize) {
     this.allLogits = logits;
     this.allScores = scores;

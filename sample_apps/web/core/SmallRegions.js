@@ -50,7 +50,10 @@ function rowRuns(mask, wanted) {
   return runs;
 }
 
-/** For each run the first run of its 8-connected region: union-find over runs that touch. @param {RowRun[]} runs */
+/**
+ * For each run the first run of its 8-connected region: union-find over runs that touch.
+ * @param {RowRun[]} runs
+ */
 function connectedRegions(runs) {
   const parents = Int32Array.from(runs, (_, i) => i);
   /** @param {number} run */

@@ -11,12 +11,18 @@ export function stabilityScore(logits, threshold, offset) {
   return ratio(countAbove(logits, inner), countAbove(logits, outer));
 }
 
-/** The two cuts, float32 as the logits that are compared with them. @param {number} threshold @param {number} offset */
+/**
+ * The two cuts, float32 as the logits that are compared with them.
+ * @param {number} threshold @param {number} offset
+ */
 export function stabilityCuts(threshold, offset) {
   return { inner: Math.fround(threshold + offset), outer: Math.fround(threshold - offset) };
 }
 
-/** The score of a mask of which `inner` and `outer` pixels are above the two cuts. @param {number} inner @param {number} outer */
+/**
+ * The score of a mask of which `inner` and `outer` pixels are above the two cuts.
+ * @param {number} inner @param {number} outer
+ */
 export function ratio(inner, outer) {
   return Math.fround(Math.fround(inner) / Math.fround(Math.max(outer, 1)));
 }

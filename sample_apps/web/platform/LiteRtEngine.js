@@ -21,7 +21,8 @@ import { DecoderAnswer } from '../core/SegmentationEngine.js';
 export class LiteRtEngine {
   /**
    * @param {LiteRt} litert @param {Manifest} manifest
-   * @param {{encoder: Artifact, decoder: Artifact}} artifacts @param {{encoder: CompiledModel, decoder: CompiledModel}} models
+   * @param {{encoder: Artifact, decoder: Artifact}} artifacts
+   * @param {{encoder: CompiledModel, decoder: CompiledModel}} models
    */
   constructor(litert, manifest, artifacts, models) {
     this.litert = litert;
@@ -42,7 +43,9 @@ export class LiteRtEngine {
   static async open(litert, manifest, artifacts, files, accelerator) {
     const compile = (/** @type {'encoder' | 'decoder'} */ component) =>
       litert.loadAndCompile(files[component], { accelerator }).catch((/** @type {Error} */ error) => {
-        throw new EngineError(`${artifacts[component].path} does not load on ${accelerator}: ${error.message}`);
+        throw new EngineError(
+          `${artifacts[component].path} does not load on ${accelerator}: ${error.message}`,
+        );
       });
     const encoder = await compile('encoder');
     const decoder = await compile('decoder');
@@ -59,7 +62,10 @@ export class LiteRtEngine {
     /** @type {ImageFeatures} */
     const features = { values: outputs };
     const specs = this.manifest.entryPoints[Contract.ENCODE].outputs;
-    this.kept.set(features, Object.fromEntries(specs.map((spec) => [spec.name, this.tensor(outputs[spec.name], spec)])));
+    this.kept.set(
+      features,
+      Object.fromEntries(specs.map((spec) => [spec.name, this.tensor(outputs[spec.name], spec)])),
+    );
     return features;
   }
 
@@ -93,7 +99,10 @@ export class LiteRtEngine {
     this.models.decoder.delete();
   }
 
-  /** @param {string} name @param {ImageFeatures} features @param {Record<string, Float32Array | Int32Array>} prompts */
+  /**
+   * @param {string} name @param {ImageFeatures} features
+   * @param {Record<string, Float32Array | Int32Array>} prompts
+   */
   async answer(name, features, prompts) {
     const kept = this.kept.get(features);
     if (!kept) throw new EngineError('this photo was released: encode it again');
@@ -111,8 +120,12 @@ export class LiteRtEngine {
    */
   async run(component, name, values, kept) {
     const { inputs, outputs } = this.manifest.entryPoints[name];
-    const given = inputs.filter((spec) => values[spec.name]).map((spec) => this.tensor(values[spec.name], spec));
-    const named = Object.fromEntries(inputs.filter((spec) => values[spec.name]).map((spec, i) => [spec.name, given[i]]));
+    const given = inputs
+      .filter((spec) => values[spec.name])
+      .map((spec) => this.tensor(values[spec.name], spec));
+    const named = Object.fromEntries(
+      inputs.filter((spec) => values[spec.name]).map((spec, i) => [spec.name, given[i]]),
+    );
     const signature = entryPointOf(this.artifacts[component], name);
     try {
       const answers = await this.models[component].run(signature, { ...kept, ...named });
@@ -126,7 +139,10 @@ export class LiteRtEngine {
     }
   }
 
-  /** Copies the outputs out of the runtime and frees them. @param {Record<string, Tensor>} answers @param {TensorSpec[]} specs @param {string} name */
+  /**
+   * Copies the outputs out of the runtime and frees them.
+   * @param {Record<string, Tensor>} answers @param {TensorSpec[]} specs @param {string} name
+   */
   async take(answers, specs, name) {
     /** @type {Record<string, Float32Array>} */
     const found = {};
@@ -134,7 +150,9 @@ export class LiteRtEngine {
       const data = await answers[spec.name]?.data();
       const count = spec.shape.reduce((product, side) => product * side, 1);
       if (!(data instanceof Float32Array) || data.length !== count) {
-        throw new EngineError(`${name} answered ${spec.name} with ${data?.length ?? 'no'} numbers instead of ${count}`);
+        throw new EngineError(
+          `${name} answered ${spec.name} with ${data?.length ?? 'no'} numbers instead of ${count}`,
+        );
       }
       found[spec.name] = data;
     }

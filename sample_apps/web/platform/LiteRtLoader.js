@@ -24,7 +24,9 @@ const JAVASCRIPT = { type: 'text/javascript' };
  */
 export async function loadLiteRt(source, base, threads) {
   const fetched = (/** @type {string} */ name) => fetchFile(source, name, base);
-  const [core, utils] = await Promise.all([fetched(CORE), fetched(UTILS)].map(async (part) => (await part).text()));
+  const [core, utils] = await Promise.all(
+    [fetched(CORE), fetched(UTILS)].map(async (part) => (await part).text()),
+  );
   const litert = await import(scriptUrl(core.replaceAll(UTILS_IMPORT, `"${scriptUrl(utils)}"`)));
   const build = threads ? 'threaded_' : (await hasRelaxedSimd()) ? '' : 'compat_';
   const name = `core/wasm/litert_wasm_${build}internal`;
@@ -35,7 +37,12 @@ export async function loadLiteRt(source, base, threads) {
   const globals = /** @type {any} */ (globalThis);
   globals.importScripts = () => {};
   globals.ModuleFactory = (await import(scriptUrl(`${script}\nexport default ModuleFactory;`))).default;
-  globals.Module = { wasmBinary, mainScriptUrlOrBlob: scriptUrl(script), print: () => {}, printErr: () => {} };
+  globals.Module = {
+    wasmBinary,
+    mainScriptUrlOrBlob: scriptUrl(script),
+    print: () => {},
+    printErr: () => {},
+  };
   const loaded = await litert.loadLiteRt(`${name}.js`).catch((/** @type {Error} */ error) => {
     throw new EngineError(`LiteRT.js ${source.version} does not start in this browser: ${error.message}`);
   });

@@ -61,11 +61,14 @@ for (const [name, damage, message] of DAMAGES) {
   test(`refused: ${name}`, () => {
     const file = raw();
     damage(file);
-    assert.throws(() => parseManifest(JSON.stringify(file)), (error) => {
-      assert.ok(error instanceof ManifestError);
-      assert.match(error.message, message);
-      return true;
-    });
+    assert.throws(
+      () => parseManifest(JSON.stringify(file)),
+      (error) => {
+        assert.ok(error instanceof ManifestError);
+        assert.match(error.message, message);
+        return true;
+      },
+    );
   });
 }
 

@@ -22,7 +22,11 @@ testCases('postprocess', (item) => {
   const [masks, side] = item.low_res.shape;
   const logits = float32(item.low_res);
   const expected = uint8(item.masks);
-  const upscaler = new MaskUpscaler(Geometry.of(item.height, item.width, item.image_size), side, maskThreshold);
+  const upscaler = new MaskUpscaler(
+    Geometry.of(item.height, item.width, item.image_size),
+    side,
+    maskThreshold,
+  );
   assert.equal(bestOf(Float32Array.from(item.scores)), item.best);
   const area = item.height * item.width;
   for (let i = 0; i < masks; i++) {
@@ -30,13 +34,17 @@ testCases('postprocess', (item) => {
     const { pixels } = upscaler.mask(lowRes);
     for (let place = 0; place < area; place++) {
       const wanted = expected[i * area + place];
-      if (wanted !== DECLARED_TIE && wanted !== pixels[place]) assert.fail(`mask ${i} differs at pixel ${place}`);
+      if (wanted !== DECLARED_TIE && wanted !== pixels[place])
+        assert.fail(`mask ${i} differs at pixel ${place}`);
     }
     sameLogitsOneByOne(upscaler, lowRes, item);
   }
 });
 
-/** `logitAt` is the row's value to the bit. @param {MaskUpscaler} upscaler @param {Float32Array} lowRes @param {any} item */
+/**
+ * `logitAt` is the row's value to the bit.
+ * @param {MaskUpscaler} upscaler @param {Float32Array} lowRes @param {any} item
+ */
 function sameLogitsOneByOne(upscaler, lowRes, item) {
   const window = { rows: { start: 0, end: item.height }, columns: { start: 0, end: item.width } };
   const step = Math.max(1, Math.floor(item.width / 7));
@@ -72,13 +80,21 @@ testCases('stability', (item) => {
 
 testCases('small_regions', (item) => {
   const [height, width] = item.mask.shape;
-  const { mask, changed } = removeSmallRegions(new Mask(height, width, uint8(item.mask)), item.area, item.mode);
+  const { mask, changed } = removeSmallRegions(
+    new Mask(height, width, uint8(item.mask)),
+    item.area,
+    item.mode,
+  );
   assert.deepEqual(mask.pixels, uint8(item.cleaned));
   assert.equal(changed, item.changed);
 });
 
 testCases('nms', (item) => {
-  const kept = suppressOverlaps(Float32Array.from(item.boxes), Float32Array.from(item.scores), item.iou_threshold);
+  const kept = suppressOverlaps(
+    Float32Array.from(item.boxes),
+    Float32Array.from(item.scores),
+    item.iou_threshold,
+  );
   assert.deepEqual(kept, item.kept);
 });
 

@@ -1,4 +1,7 @@
-/** Parts of the page that need no page: history, live requests, words, pixels, what a browser says of itself. */
+/**
+ * Parts of the page that need no page: history, live requests, words, pixels, what a browser says of
+ * itself.
+ */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
@@ -68,8 +71,15 @@ test('words', () => {
 test('where a mask lies is said in words', () => {
   const size = { height: 3, width: 3 };
   /** @param {number[]} places */
-  const at = (...places) => whereabouts(Uint8Array.from({ length: 9 }, (_, i) => Number(places.includes(i))), size);
-  assert.deepEqual([at(0), at(4), at(8), at(1), at(3)], ['top left', 'middle', 'bottom right', 'top', 'left']);
+  const at = (...places) =>
+    whereabouts(
+      Uint8Array.from({ length: 9 }, (_, i) => Number(places.includes(i))),
+      size,
+    );
+  assert.deepEqual(
+    [at(0), at(4), at(8), at(1), at(3)],
+    ['top left', 'middle', 'bottom right', 'top', 'left'],
+  );
   assert.equal(at(), 'nowhere');
   assert.equal(at(0, 2), 'top');
 });
@@ -89,7 +99,10 @@ test('a mask is tinted inside, white at its border, and dims the rest', () => {
 
 test('a difference has a colour for each side', () => {
   const pixels = paintDifference(Uint8Array.of(0, 1, 2, 3), { height: 1, width: 4 });
-  assert.deepEqual([0, 1, 2, 3].map((i) => colourAt(pixels, i)), DIFFERENCE);
+  assert.deepEqual(
+    [0, 1, 2, 3].map((i) => colourAt(pixels, i)),
+    DIFFERENCE,
+  );
 });
 
 test('the object under the pointer is stronger than the others', () => {
@@ -101,8 +114,18 @@ test('the object under the pointer is stronger than the others', () => {
 
 /** @type {[string, string, RegExp, RegExp][]} */
 const BROWSERS = [
-  ['an iPhone', 'Mozilla/5.0 (iPhone; CPU iPhone OS 18_2 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.2 Mobile/15E148 Safari/604.1', /^iPhone, Safari 18\.2$/, /^iOS 18\.2$/],
-  ['a Pixel with Firefox', 'Mozilla/5.0 (Android 15; Mobile; rv:132.0) Gecko/132.0 Firefox/132.0', /^Android, Firefox 132\.0$/, /^Android 15$/],
+  [
+    'an iPhone',
+    'Mozilla/5.0 (iPhone; CPU iPhone OS 18_2 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.2 Mobile/15E148 Safari/604.1',
+    /^iPhone, Safari 18\.2$/,
+    /^iOS 18\.2$/,
+  ],
+  [
+    'a Pixel with Firefox',
+    'Mozilla/5.0 (Android 15; Mobile; rv:132.0) Gecko/132.0 Firefox/132.0',
+    /^Android, Firefox 132\.0$/,
+    /^Android 15$/,
+  ],
   ['something else', 'Lynx', /^unknown device, unknown browser$/, /^unknown system$/],
 ];
 for (const [name, userAgent, model, os] of BROWSERS) {
@@ -116,8 +139,13 @@ for (const [name, userAgent, model, os] of BROWSERS) {
 test('a browser that says more is believed', async () => {
   const userAgentData = {
     getHighEntropyValues: async () => ({
-      model: 'Pixel 9', platform: 'Android', platformVersion: '15.0.0',
-      fullVersionList: [{ brand: 'Not.A/Brand', version: '8.0' }, { brand: 'Google Chrome', version: '131.0.1' }],
+      model: 'Pixel 9',
+      platform: 'Android',
+      platformVersion: '15.0.0',
+      fullVersionList: [
+        { brand: 'Not.A/Brand', version: '8.0' },
+        { brand: 'Google Chrome', version: '131.0.1' },
+      ],
     }),
   };
   const device = await describeDevice({ userAgent: 'Mozilla/5.0 (Linux; Android 10; K)', userAgentData });
@@ -129,7 +157,11 @@ test('a remote pairs answers with calls, and a dead worker ends them all', async
   const sent = [];
   const worker = /** @type {any} */ ({ postMessage: (/** @type {any} */ message) => sent.push(message) });
   const remote = new Remote(worker);
-  const [first, second, third] = [remote.call('memory'), remote.call('coco', /** @type {any} */ ({})), remote.call('memory')];
+  const [first, second, third] = [
+    remote.call('memory'),
+    remote.call('coco', /** @type {any} */ ({})),
+    remote.call('memory'),
+  ];
   worker.onmessage({ data: { id: sent[1].id, error: 'no mask' } });
   worker.onmessage({ data: { id: sent[0].id, result: { bytes: 1 } } });
   assert.deepEqual(await first, { bytes: 1 });

@@ -23,7 +23,9 @@ testCases('geometry', (item) => {
 /** @param {import('./fixtures.js').TensorFile} tensor */
 function photoOf(tensor) {
   const [height, width, channels] = tensor.shape;
-  return channels ? new RgbImage(height, width, uint8(tensor)) : RgbImage.ofGrey(height, width, uint8(tensor));
+  return channels
+    ? new RgbImage(height, width, uint8(tensor))
+    : RgbImage.ofGrey(height, width, uint8(tensor));
 }
 
 testCases('resize', (item) => {

@@ -95,7 +95,10 @@ test('nothing at all is no prompt', async () => {
 
 test('clicks fill a batch, and what is left over is unused', async () => {
   const { engine, predictor, photo } = await world();
-  await predictor.decodeClicks(photo, [{ x: 0, y: 0 }, { x: 80, y: 60 }]);
+  await predictor.decodeClicks(photo, [
+    { x: 0, y: 0 },
+    { x: 80, y: 60 },
+  ]);
   const { packed } = engine.asked[1];
   assert.equal(packed.prompts, batch);
   const { foreground, pad, unused } = rules.labels;

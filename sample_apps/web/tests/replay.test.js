@@ -40,7 +40,10 @@ async function world() {
   const files = new Map();
   const index = { layout_version: 1, id: 'f'.repeat(64), sizes: SIZES, photos: [PHOTO] };
   files.set('fixtures.json', new TextEncoder().encode(JSON.stringify(index)));
-  files.set('photo_0/pixels.bin', Uint8Array.from({ length: 7 * 10 * 3 }, (_, i) => (i * 37) % 256));
+  files.set(
+    'photo_0/pixels.bin',
+    Uint8Array.from({ length: 7 * 10 * 3 }, (_, i) => (i * 37) % 256),
+  );
   files.set('photo_0/prompt_1/mask_input.bin', bytes(noise(maskSize ** 2, 99)));
   const set = await FixtureSet.read(treeOf(files), rules.labels);
   const { image, geometry } = preprocess(await set.pixels(set.photos[0]), rules);
@@ -48,7 +51,9 @@ async function world() {
   files.set('photo_0/embedding.bin', bytes(noise(channels * gridSize ** 2, 5)));
   set.photos[0].prompts.forEach(({ name, prompt, spareXy }, i) => {
     const packed = packPrompts([prompt], geometry, rules.labels, slots, 1);
-    packed.labels.forEach((label, slot) => label === rules.labels.unused && packed.set(slot, spareXy, spareXy, label));
+    packed.labels.forEach(
+      (label, slot) => label === rules.labels.unused && packed.set(slot, spareXy, spareXy, label),
+    );
     files.set(`${name}/packed_prompt.bin`, bytes(slotRows(packed, 0)));
     files.set(`${name}/low_res_logits.bin`, bytes(noise(3 * maskSize ** 2, i)));
     files.set(`${name}/predicted_iou.bin`, bytes(Float32Array.of(0.2, 0.3 + i / 10, 0.1)));
@@ -75,13 +80,20 @@ test('a replay answers every prompt through both entry points and keeps every st
   /** @type {number[][]} */
   const told = [];
   await replay.run((done, total) => void told.push([done, total]));
-  assert.deepEqual(told, [[1, 3], [2, 3], [3, 3]]);
+  assert.deepEqual(told, [
+    [1, 3],
+    [2, 3],
+    [3, 3],
+  ]);
   const names = dump.tensors.map(({ name }) => name).sort();
   const steps = ['chosen_mask', 'full_size_mask', 'low_res_logits', 'packed_prompt', 'predicted_iou'];
   const expected = [0, 1, 2].flatMap((i) => steps.map((step) => `photo_0/prompt_${i}/${step}`));
   assert.deepEqual(names, ['photo_0/embedding', 'photo_0/preprocessed_image', ...expected].sort());
   const { encode, decode, decode_batch: batched, postprocess, preprocess: first } = replay.latencies.byStep;
-  assert.deepEqual([encode, decode, batched, postprocess, first].map(({ length }) => length), [1, 2, 1, 3, 1]);
+  assert.deepEqual(
+    [encode, decode, batched, postprocess, first].map(({ length }) => length),
+    [1, 2, 1, 3, 1],
+  );
 });
 
 test('fixtures of another model are refused before anything is replayed', async () => {
@@ -141,7 +153,15 @@ test('a zip has its directory at the end and says how long it is', async () => {
 test('a dump names the device in plain text and keeps what is not known as null', async () => {
   const dump = new DumpWriter();
   dump.writeInteger('photo_0/prompt_0/chosen_mask', 2);
-  const run = { runtime: 'tflite', recipe: 'fp32', computeUnit: 'x'.repeat(300), artifactSha256: {}, threads: null, loadMs: null, peakMemoryBytes: null };
+  const run = {
+    runtime: 'tflite',
+    recipe: 'fp32',
+    computeUnit: 'x'.repeat(300),
+    artifactSha256: {},
+    threads: null,
+    loadMs: null,
+    peakMemoryBytes: null,
+  };
   const latencies = new Latencies();
   await latencies.measure('encode', () => 1);
   const blob = dump.finish('id', { model: 'Ä phone\n', os: '', appVersion: '1' }, run, latencies);

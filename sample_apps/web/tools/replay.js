@@ -40,7 +40,14 @@ async function replay(folder, manifestPath, target) {
     fixtures.id,
     { model: `Node ${arch()}`, os: `${platform()} ${release()}`, appVersion: APP_VERSION },
     {
-      ...{ runtime: 'tflite', recipe, computeUnit: 'recording', threads: 1, loadMs: null, peakMemoryBytes: null },
+      ...{
+        runtime: 'tflite',
+        recipe,
+        computeUnit: 'recording',
+        threads: 1,
+        loadMs: null,
+        peakMemoryBytes: null,
+      },
       artifactSha256: { encoder: encoder.sha256, decoder: decoder.sha256 },
     },
     run.latencies,

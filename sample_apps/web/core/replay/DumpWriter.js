@@ -68,7 +68,10 @@ export class DumpWriter {
     return this.zip.finish();
   }
 
-  /** @param {string} name @param {string} dtype @param {number[]} shape @param {Float32Array | Int32Array | Uint8Array} values */
+  /**
+   * @param {string} name @param {string} dtype @param {number[]} shape
+   * @param {Float32Array | Int32Array | Uint8Array} values
+   */
   write(name, dtype, shape, values) {
     const { buffer, byteOffset, byteLength } = values.slice();
     this.zip.add(`${name}.bin`, new Uint8Array(buffer, byteOffset, byteLength));
@@ -88,7 +91,10 @@ export class Latencies {
     this.byStep = {};
   }
 
-  /** Runs `call` and notes how long it took. @template T @param {string} step @param {() => T | Promise<T>} call */
+  /**
+   * Runs `call` and notes how long it took.
+   * @template T @param {string} step @param {() => T | Promise<T>} call
+   */
   async measure(step, call) {
     const start = performance.now();
     const result = await call();

@@ -13,7 +13,8 @@ export function filesAt(base) {
     const response = await fetch(url).catch((error) => {
       throw new RecordingError(`${path} cannot be fetched: ${error.message}`);
     });
-    if (!response.ok) throw new RecordingError(`${path} cannot be fetched: the server answered ${response.status}`);
+    if (!response.ok)
+      throw new RecordingError(`${path} cannot be fetched: the server answered ${response.status}`);
     return new Uint8Array(await response.arrayBuffer());
   };
 }

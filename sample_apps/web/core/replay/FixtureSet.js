@@ -45,7 +45,9 @@ export class FixtureSet {
     const index = JsonFields.parse(await readText(files, INDEX), INDEX, RecordingError);
     const version = index.integer('layout_version');
     if (version !== LAYOUT_VERSION) {
-      throw new RecordingError(`${INDEX} has layout version ${version}, this library reads ${LAYOUT_VERSION}`);
+      throw new RecordingError(
+        `${INDEX} has layout version ${version}, this library reads ${LAYOUT_VERSION}`,
+      );
     }
     const photos = index.objects('photos').map((photo, i) => readPhoto(`photo_${i}`, photo, labels));
     return new FixtureSet(files, index.text('id'), readSizes(index.fields('sizes')), photos);

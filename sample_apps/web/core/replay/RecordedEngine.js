@@ -10,7 +10,6 @@ import { SLOT_NUMBERS, slotRows } from './Replay.js';
 /** @import { ImageFeatures } from '../SegmentationEngine.js' */
 /** @import { FixturePhoto, FixtureSet } from './FixtureSet.js' */
 
-
 /**
  * An engine without a model: it answers what the fixtures' float model answered.
  *
@@ -30,7 +29,11 @@ export class RecordedEngine {
   async encode({ image }) {
     const { imageSize, channels, gridSize } = this.manifest.sizes;
     for (const photo of this.fixtures.photos) {
-      const expected = await this.fixtures.expected(photo.name, 'preprocessed_image', RGB_CHANNELS * imageSize ** 2);
+      const expected = await this.fixtures.expected(
+        photo.name,
+        'preprocessed_image',
+        RGB_CHANNELS * imageSize ** 2,
+      );
       if (!isSame(expected, image)) continue;
       const values = await this.fixtures.expected(photo.name, 'embedding', channels * gridSize ** 2);
       const features = { values: { [Contract.IMAGE_EMBEDDINGS]: values } };
@@ -40,7 +43,9 @@ export class RecordedEngine {
     throw new RecordingError('the recording has no photo with these preprocessed pixels');
   }
 
-  /** @param {ImageFeatures} features @param {PackedPrompts} prompts @param {Float32Array | null} [maskInput] */
+  /**
+   * @param {ImageFeatures} features @param {PackedPrompts} prompts @param {Float32Array | null} [maskInput]
+   */
   async decode(features, prompts, maskInput = null) {
     const photo = this.encoded.get(features);
     if (!photo) throw new RecordingError('the recording has no such embedding');

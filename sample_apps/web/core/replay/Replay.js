@@ -15,7 +15,6 @@ import { Latencies } from './DumpWriter.js';
 /** x, y and label of a slot. */
 export const SLOT_NUMBERS = 3;
 
-
 /**
  * Replays fixtures with the code that the app uses for its users, and keeps what every step gave.
  *
@@ -76,7 +75,9 @@ export class Replay {
     for (const prompt of single) {
       const packed = this.pack(prompt, encoded);
       const mask = await this.fixtures.maskInput(prompt);
-      const answer = await this.latencies.measure('decode', () => this.engine.decode(encoded.features, packed, mask));
+      const answer = await this.latencies.measure('decode', () =>
+        this.engine.decode(encoded.features, packed, mask),
+      );
       await this.record(prompt, packed, answer, 0, upscaler);
       await progress(1);
     }
@@ -84,8 +85,11 @@ export class Replay {
       const prompts = batched.slice(start, start + this.sizes.batch);
       const packed = prompts.map((prompt) => this.pack(prompt, encoded));
       const batch = this.batchOf(packed);
-      const answer = await this.latencies.measure('decode_batch', () => this.engine.decodeBatch(encoded.features, batch));
-      for (const [row, prompt] of prompts.entries()) await this.record(prompt, packed[row], answer, row, upscaler);
+      const answer = await this.latencies.measure('decode_batch', () =>
+        this.engine.decodeBatch(encoded.features, batch),
+      );
+      for (const [row, prompt] of prompts.entries())
+        await this.record(prompt, packed[row], answer, row, upscaler);
       await progress(prompts.length);
     }
     this.engine.release(encoded.features);
@@ -96,7 +100,11 @@ export class Replay {
     const { imageSize, channels, gridSize } = this.sizes;
     const pixels = await this.fixtures.pixels(photo);
     const image = await this.latencies.measure('preprocess', () => preprocess(pixels, this.manifest));
-    this.dump.writeFloats(`${photo.name}/preprocessed_image`, [RGB_CHANNELS, imageSize, imageSize], image.image);
+    this.dump.writeFloats(
+      `${photo.name}/preprocessed_image`,
+      [RGB_CHANNELS, imageSize, imageSize],
+      image.image,
+    );
     const encoded = await this.latencies.measure('encode', () => this.predictor.encodePreprocessed(image));
     const values = encoded.features.values[Contract.IMAGE_EMBEDDINGS];
     this.dump.writeFloats(`${photo.name}/embedding`, [channels, gridSize, gridSize], values);
@@ -132,7 +140,10 @@ export class Replay {
     return packed;
   }
 
-  /** Packed prompts in the rows of one batch; the rows that are left over are unused slots. @param {PackedPrompts[]} rows */
+  /**
+   * Packed prompts in the rows of one batch; the rows that are left over are unused slots.
+   * @param {PackedPrompts[]} rows
+   */
   batchOf(rows) {
     const { batch, slots } = this.sizes;
     const packed = new PackedPrompts(batch, slots, this.manifest.labels);
@@ -150,7 +161,10 @@ function throughBothEntryPoints(prompts) {
   return { single: prompts.filter((prompt) => !batched.includes(prompt)), batched };
 }
 
-/** The slots of one packed prompt as float32 (N, 3), flat: x, y in the S frame and label. @param {PackedPrompts} packed @param {number} row */
+/**
+ * The slots of one packed prompt as float32 (N, 3), flat: x, y in the S frame and label.
+ * @param {PackedPrompts} packed @param {number} row
+ */
 export function slotRows({ slots, coords, labels }, row) {
   const rows = new Float32Array(slots * SLOT_NUMBERS);
   for (let i = 0; i < slots; i++) {

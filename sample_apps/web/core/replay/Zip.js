@@ -16,11 +16,27 @@ export class ZipWriter {
   add(name, data) {
     const encoded = new TextEncoder().encode(name);
     const common = [
-      [2, VERSION], [2, UTF8_NAMES], [2, STORED], [4, EARLIEST_DATE],
-      [4, crc32(data)], [4, data.length], [4, data.length], [2, encoded.length], [2, 0],
+      [2, VERSION],
+      [2, UTF8_NAMES],
+      [2, STORED],
+      [4, EARLIEST_DATE],
+      [4, crc32(data)],
+      [4, data.length],
+      [4, data.length],
+      [2, encoded.length],
+      [2, 0],
     ];
     this.directory.push(
-      record([[4, DIRECTORY_SIGNATURE], [2, VERSION], ...common, [2, 0], [2, 0], [2, 0], [4, 0], [4, this.offset]]),
+      record([
+        [4, DIRECTORY_SIGNATURE],
+        [2, VERSION],
+        ...common,
+        [2, 0],
+        [2, 0],
+        [2, 0],
+        [4, 0],
+        [4, this.offset],
+      ]),
       encoded,
     );
     for (const part of [record([[4, FILE_SIGNATURE], ...common]), encoded, data]) {
@@ -33,8 +49,19 @@ export class ZipWriter {
   finish() {
     const size = this.directory.reduce((sum, part) => sum + part.length, 0);
     const files = this.directory.length / 2;
-    const end = record([[4, END_SIGNATURE], [2, 0], [2, 0], [2, files], [2, files], [4, size], [4, this.offset], [2, 0]]);
-    return new Blob(/** @type {BlobPart[]} */ ([...this.parts, ...this.directory, end]), { type: 'application/zip' });
+    const end = record([
+      [4, END_SIGNATURE],
+      [2, 0],
+      [2, 0],
+      [2, files],
+      [2, files],
+      [4, size],
+      [4, this.offset],
+      [2, 0],
+    ]);
+    return new Blob(/** @type {BlobPart[]} */ ([...this.parts, ...this.directory, end]), {
+      type: 'application/zip',
+    });
   }
 }
 
