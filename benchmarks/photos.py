@@ -26,7 +26,8 @@ from torch.nn.functional import interpolate
 from benchmarks.record import save
 from tinysam_mobile.imaging.images import load_image
 from tinysam_mobile.imaging.masks import RunLengths
-from tinysam_mobile.imaging.preprocess import Geometry, preprocess, upscale_masks
+from tinysam_mobile.imaging.preprocess import Geometry, preprocess
+from tinysam_mobile.imaging.upscale import upscale_masks
 
 SIZES = ((534, 800), (3000, 4000), (20_000, 30), (1000, 20_000))
 S, LOW = 1024, 256

@@ -23,12 +23,13 @@ import numpy as np
 from benchmarks.quantization_table import drops, line, markdown
 from benchmarks.record import save
 from benchmarks.timing import fastest_ms
-from tinysam_mobile.artifacts.integer_macs import count_macs
+from tinysam_mobile.artifacts.integer_macs import count_integer_macs
 from tinysam_mobile.bundle.folder import Bundle
-from tinysam_mobile.cli.evaluate_inputs import DataChoice, PlanChoice
+from tinysam_mobile.cli.evaluate_inputs import PlanChoice
 from tinysam_mobile.contract.backend import Backend
-from tinysam_mobile.converters.pipeline import CONVERTERS, ConversionOptions, convert_checkpoint
+from tinysam_mobile.converters.pipeline import FORMATS, ConversionOptions, convert_checkpoint
 from tinysam_mobile.evaluation.coco import CocoDataset
+from tinysam_mobile.evaluation.data_choice import DataChoice
 from tinysam_mobile.evaluation.models import ModelUnderTest, bundle_models, checkpoint_model
 from tinysam_mobile.evaluation.results import open_results
 from tinysam_mobile.evaluation.run import figures, measure_photos, plain
@@ -36,7 +37,7 @@ from tinysam_mobile.imaging.images import load_image
 from tinysam_mobile.modeling.checkpoint import Checkpoint, load_checkpoint
 from tinysam_mobile.parity.compare import compare_backends, probe_inputs
 from tinysam_mobile.parity.everything_parity import compare_everything
-from tinysam_mobile.quant.capability import CAPABILITIES
+from tinysam_mobile.quant.calibration import CalibrationSet
 from tinysam_mobile.quant.recipe import RECIPES
 from tinysam_mobile.segment.everything import EverythingConfig
 from tinysam_mobile.simulator.registry import open_bundle, open_model
@@ -98,7 +99,9 @@ def bundle_of(settings: Settings, target: str, recipe: str) -> Bundle:
     options = ConversionOptions(
         targets=(target,),
         recipes=(recipe,),
-        calibration=settings.calibration if RECIPES[recipe].needs_calibration else None,
+        calibration=(
+            CalibrationSet.from_folder(settings.calibration) if RECIPES[recipe].needs_calibration else None
+        ),
     )
     return convert_checkpoint(
         settings.checkpoint, folder, options, progress=lambda text: click.echo(text, err=True)
@@ -133,11 +136,11 @@ def integer_shares(bundle: Bundle, target: str, recipe: str) -> dict[str, float]
             from tinysam_mobile.artifacts.tflite_graph import read_graph
 
             graph = read_graph(path)
-            shares |= {n: count_macs(graph.subgraph_of(n)).integer_share for n in graph.signatures}
+            shares |= {n: count_integer_macs(graph.subgraph_of(n)).integer_share for n in graph.signatures}
         elif target == "executorch":
             from tinysam_mobile.artifacts.executorch_facts import read_facts
 
-            shares |= {n: count_macs(g).integer_share for n, g in read_facts(path).graphs.items()}
+            shares |= {n: count_integer_macs(g).integer_share for n, g in read_facts(path).graphs.items()}
     return {name: share for name, share in shares.items() if name in artifact_entry_points(bundle)}
 
 
@@ -151,9 +154,9 @@ def latencies(settings: Settings, target: str, backend: Backend) -> dict[str, di
     base = bundle_of(settings, target, FLOAT)
     other = open_bundle(base, target, recipe=FLOAT, num_threads=settings.threads)
     contract = base.manifest.contract
-    grid = (1, contract.channels, contract.grid_size, contract.grid_size)
-    embeddings = np.random.default_rng(0).normal(0, 1, grid).astype(np.float32)
-    inputs = probe_inputs(contract, embeddings)
+    rng = np.random.default_rng(0)
+    features = {o.name: rng.normal(0, 1, o.shape).astype(np.float32) for o in contract.encoder_outputs}
+    inputs = probe_inputs(contract, features)
     return {
         name: fastest_ms(
             {"row": lambda: backend.run(name, inputs[name]), "fp32": lambda: other.run(name, inputs[name])},  # noqa: B023
@@ -180,7 +183,7 @@ def row_names(targets: tuple[str, ...], recipes: tuple[str, ...]) -> list[tuple[
         (target, recipe)
         for target in targets or ("tflite", "executorch", "coreml")
         for recipe in recipes or tuple(RECIPES)
-        if CAPABILITIES[target][recipe].nearest is None
+        if FORMATS[target].recipes[recipe].nearest is None
     ]
 
 
@@ -211,7 +214,7 @@ def save_table(settings: Settings, report: Path | None) -> list[str]:
 @click.option("--dataset", type=click.Path(path_type=Path), required=True, help="COCO-style folder.")
 @click.option("--photos", type=int, default=100, show_default=True, help="From its start.")
 @click.option("--slow-photos", type=int, default=100, show_default=True, help="The same for slow rows.")
-@click.option("--target", "targets", multiple=True, type=click.Choice(list(CONVERTERS)))
+@click.option("--target", "targets", multiple=True, type=click.Choice(list(FORMATS)))
 @click.option("--recipe", "recipes", multiple=True, type=click.Choice(list(RECIPES)))
 @click.option("--everything-photos", type=int, default=5, show_default=True)
 @click.option("--points-per-side", type=int, default=16, show_default=True, help="Of everything mode.")

@@ -22,11 +22,11 @@ import torch
 
 from benchmarks.record import save
 from benchmarks.timing import fastest_ms
-from tinysam_mobile.artifacts.integer_macs import count_macs
+from tinysam_mobile.artifacts.formats import FORMATS
+from tinysam_mobile.artifacts.integer_macs import count_integer_macs
 from tinysam_mobile.contract.backend import Session
 from tinysam_mobile.contract.spec import Contract
 from tinysam_mobile.converters.base import ConversionRequest, ConvertedFile
-from tinysam_mobile.converters.pipeline import CONVERTERS
 from tinysam_mobile.evaluation.speed import peak_memory_bytes
 from tinysam_mobile.modeling.checkpoint import load_checkpoint
 from tinysam_mobile.modeling.entry_points import EntryPoint, contract_of, entry_points
@@ -66,7 +66,7 @@ def convert(
         entry_points=encoder, recipe=RECIPES[recipe], contract={}, folder=place, plan=plan
     )
     click.echo(f"converting to {target} {recipe}", err=True)
-    (file,) = import_module(CONVERTERS[target][0]).convert(request)
+    (file,) = import_module(FORMATS[target].converter).convert(request)
     found: ConvertedFile = file
     return found
 
@@ -87,10 +87,10 @@ def integer_share(target: str, path: Path) -> float:
     if target == "tflite":
         from tinysam_mobile.artifacts.tflite_graph import read_graph
 
-        return count_macs(read_graph(path).subgraph_of("encode")).integer_share
+        return count_integer_macs(read_graph(path).subgraph_of("encode")).integer_share
     from tinysam_mobile.artifacts.executorch_facts import read_facts
 
-    return count_macs(read_facts(path).graphs["encode"]).integer_share
+    return count_integer_macs(read_facts(path).graphs["encode"]).integer_share
 
 
 def compare(

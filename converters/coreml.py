@@ -9,11 +9,9 @@ Sources: coremltools' guide, "Unified Conversion API", "Typed Execution" and "Mu
 from __future__ import annotations
 
 import gc
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +19,16 @@ import numpy as np
 import torch
 
 from tinysam_mobile.artifacts.coreml_sdk import import_coremltools, quiet
+from tinysam_mobile.artifacts.formats import DEPLOYMENT_TARGETS
 from tinysam_mobile.contract.spec import Component, TensorSpec
-from tinysam_mobile.converters.base import ConversionRequest, ConvertedFile
+from tinysam_mobile.converters.base import ConversionRequest, ConvertedFile, sdk_errors, write_components
 from tinysam_mobile.converters.coreml_metadata import describe, take_image
 from tinysam_mobile.converters.coreml_quantize import compress_weights, quantized_module
-from tinysam_mobile.converters.options import DEPLOYMENT_TARGETS
-from tinysam_mobile.errors import ConversionError, TinySAMError, UnknownNameError
+from tinysam_mobile.errors import UnknownNameError
 from tinysam_mobile.modeling.entry_points import EntryPoint, example_inputs
 from tinysam_mobile.quant.capability import check_recipe
 
-__all__ = ["FUNCTIONS", "convert"]
+__all__ = ["convert"]
 
 MULTIFUNCTION_TARGETS = ("iOS18",)
 PHASE_OPS = ("sin", "cos")
@@ -70,39 +68,25 @@ def convert(request: ConversionRequest) -> list[ConvertedFile]:
         raise UnknownNameError("deployment target", request.deployment_target, DEPLOYMENT_TARGETS)
     check_recipe("coreml", request.recipe.id, deployment_target=request.deployment_target)
     import_coremltools()
-    _check_free(request)
-    with _staging(request.folder) as staging:
-        packages = _convert_functions(request, staging)
-        if request.deployment_target in MULTIFUNCTION_TARGETS:
-            files = [_merged(request, staging, packages, component) for component in Component]
-        else:
-            files = [_single(request, function, packages[function.name]) for function in FUNCTIONS]
-        return [replace(file, path=file.path.rename(request.folder / file.path.name)) for file in files]
+    return write_components(request, _write_component, suffix=".mlpackage")
 
 
-def _check_free(request: ConversionRequest) -> None:
-    for function in FUNCTIONS:
-        path = request.folder / f"{function.stem}.mlpackage"
-        if path.exists():
-            raise ConversionError(f"{path} exists already; convert into an empty folder")
+def _write_component(request: ConversionRequest, component: Component, staging: Path) -> list[ConvertedFile]:
+    functions = [f for f in FUNCTIONS if f.entry_point in request.entry_points_of(component)]
+    packages = _convert_functions(request, functions, staging)
+    if request.deployment_target in MULTIFUNCTION_TARGETS:
+        return [_merged(request, functions, staging, packages)]
+    return [_single(request, function, packages[function.name]) for function in functions]
 
 
-@contextmanager
-def _staging(folder: Path) -> Iterator[Path]:
-    """A folder inside `folder`, so that moving out of it is a rename; gone at the end."""
-    staging = Path(tempfile.mkdtemp(prefix=".coreml-", dir=folder))
-    try:
-        yield staging
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
-
-
-def _convert_functions(request: ConversionRequest, staging: Path) -> dict[str, Path]:
+def _convert_functions(
+    request: ConversionRequest, functions: Sequence[Function], staging: Path
+) -> dict[str, Path]:
     """Make each function a package of its own: name → path."""
     packages: dict[str, Path] = {}
-    for function in FUNCTIONS:
+    for function in functions:
         path = staging / f"{function.stem}.mlpackage"
-        with _reported(f"{function.name} ({request.deployment_target}, {request.recipe.id})"):
+        with _reported(request, function.name):
             if function.image_input:
                 take_image(packages[function.entry_point], path)
             else:
@@ -126,20 +110,14 @@ def _convert_function(request: ConversionRequest, function: Function, path: Path
         gc.collect()
 
 
-@contextmanager
-def _reported(what: str) -> Iterator[None]:
-    """Turn whatever an SDK raises into a `ConversionError` that names the function."""
-    try:
-        yield
-    except TinySAMError:
-        raise
-    # The frontends raise every kind of exception, AssertionError among them.
-    except Exception as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ConversionError(
-            f"Core ML could not express {what}: {reason}; try another --deployment-target, and compare "
-            "the versions that `tinysam-mobile doctor` prints with those that it wants"
-        ) from error
+def _reported(request: ConversionRequest, what: str) -> AbstractContextManager[None]:
+    return sdk_errors(
+        "Core ML",
+        f"{what} ({request.deployment_target}, {request.recipe.id})",
+        extra="coreml",
+        advice="try another --deployment-target, and compare the versions that `tinysam-mobile doctor` "
+        "prints with those that it wants",
+    )
 
 
 def _convert_program(
@@ -231,15 +209,15 @@ def _normalises_pixels(op: Any) -> bool:
 
 
 def _merged(
-    request: ConversionRequest, staging: Path, packages: Mapping[str, Path], component: Component
+    request: ConversionRequest, functions: Sequence[Function], staging: Path, packages: Mapping[str, Path]
 ) -> ConvertedFile:
     """Merge a component's functions into one package, in which equal weights are stored once."""
     ct = import_coremltools()
-    functions = [function for function in FUNCTIONS if function.component is component]
+    component = functions[0].component
     path = staging / "merged" / f"{component.value}.mlpackage"
     path.parent.mkdir(exist_ok=True)
     request.progress(f"merging {' and '.join(function.name for function in functions)}")
-    with _reported(f"{path.name} ({request.deployment_target}, {request.recipe.id})"), quiet():
+    with _reported(request, path.name), quiet():
         merge = ct.utils.MultiFunctionDescriptor()
         for function in functions:
             merge.add_function(str(packages[function.name]), "main", function.name)

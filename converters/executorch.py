@@ -16,7 +16,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import Any
 
@@ -28,10 +27,10 @@ from tinysam_mobile.artifacts.coreml_sdk import import_coremltools
 from tinysam_mobile.artifacts.executorch_graph import CONTRACT_METHOD, read_graphs
 from tinysam_mobile.artifacts.executorch_sdk import quiet
 from tinysam_mobile.contract.spec import Component
-from tinysam_mobile.converters.base import ConversionRequest, ConvertedFile
+from tinysam_mobile.converters.base import ConversionRequest, ConvertedFile, sdk_errors, write_components
 from tinysam_mobile.converters.executorch_rewrite import GraphRewriter
 from tinysam_mobile.converters.executorch_rules import XNNPACK_RULES
-from tinysam_mobile.errors import ConversionError, RuntimeUnavailableError, TinySAMError, UnknownNameError
+from tinysam_mobile.errors import ConversionError, UnknownNameError
 from tinysam_mobile.modeling.entry_points import EntryPoint, example_inputs
 from tinysam_mobile.quant.capability import check_recipe
 from tinysam_mobile.quant.graph import trace_layers
@@ -61,39 +60,32 @@ def convert(request: ConversionRequest) -> list[ConvertedFile]:
             f"recipe {request.recipe.id} is for --executorch-backend xnnpack; for "
             f"{request.executorch_backend} take fp16"
         )
-    with quiet(), TemporaryDirectory(dir=request.folder, prefix=".executorch-") as temporary:
-        files = [_convert_component(request, component, Path(temporary)) for component in request.components]
-        return [_moved(file, request.folder) for file in files]
+    with quiet():
+        return write_components(request, _write_component, suffix=".pte")
 
 
-def _convert_component(request: ConversionRequest, component: Component, folder: Path) -> ConvertedFile:
-    path = folder / f"{component.value}.pte"
-    entries = {n: e for n, e in request.entry_points.items() if e.signature.component is component}
-    try:
+def _write_component(request: ConversionRequest, component: Component, staging: Path) -> list[ConvertedFile]:
+    path = staging / f"{component.value}.pte"
+    entries = request.entry_points_of(component)
+    with sdk_errors(
+        f"ExecuTorch ({request.executorch_backend})",
+        path.name,
+        extra="all",
+        advice="try another --executorch-backend or recipe",
+    ):
         programs = {name: _program(request, entry) for name, entry in entries.items()}
-        request.progress(f"lowering {component.value}.pte to {request.executorch_backend}")
+        request.progress(f"lowering {path.name} to {request.executorch_backend}")
         start = perf_counter()
         _lower(request, programs, path)
         lowering_seconds = round(perf_counter() - start, 1)
-    except TinySAMError:
-        raise
-    except ImportError as error:
-        raise RuntimeUnavailableError(
-            f"converting to ExecuTorch ({request.executorch_backend}) needs a package that is not installed "
-            f"({error}); pip install 'tinysam-mobile[all]'"
-        ) from error
-    except Exception as error:  # the SDK raises whatever its passes raise; none of it is ours to tell apart
-        raise ConversionError(
-            f"ExecuTorch ({request.executorch_backend}) cannot express {component.value}.pte: "
-            f"{type(error).__name__}: {error}; try another --executorch-backend or recipe"
-        ) from error
-    return ConvertedFile(
+    file = ConvertedFile(
         path=path,
         component=component,
         entry_points={name: name for name in entries},
         notes=_notes(request, path, entries),
         details={**_details(request, path), "lowering_seconds": lowering_seconds},
     )
+    return [file]
 
 
 def _program(request: ConversionRequest, entry: EntryPoint) -> ExportedProgram:
@@ -180,15 +172,3 @@ def _notes(request: ConversionRequest, path: Path, entries: Mapping[str, EntryPo
 def _details(request: ConversionRequest, path: Path) -> dict[str, Any]:
     methods = {name: graph.to_dict() for name, graph in read_graphs(path).items()}
     return {"backend": request.executorch_backend, "methods": methods}
-
-
-def _moved(file: ConvertedFile, folder: Path) -> ConvertedFile:
-    target = folder / file.path.name
-    file.path.replace(target)
-    return ConvertedFile(
-        path=target,
-        component=file.component,
-        entry_points=file.entry_points,
-        notes=file.notes,
-        details=file.details,
-    )

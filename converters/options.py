@@ -4,26 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import metadata
-from pathlib import Path
 
+from tinysam_mobile.artifacts.formats import DEPLOYMENT_TARGETS, FORMATS
 from tinysam_mobile.errors import RuntimeUnavailableError, UnknownNameError, UsageError
-from tinysam_mobile.quant.calibration import MIN_PHOTOS
+from tinysam_mobile.quant.calibration import MIN_PHOTOS, CalibrationSet
 from tinysam_mobile.quant.capability import check_recipe
 from tinysam_mobile.quant.observers import DEFAULT_METHOD, RANGE_METHODS
 from tinysam_mobile.quant.recipe import recipe_named
+from tinysam_mobile.version import package_version
 
-__all__ = ["CONVERTERS", "DEPLOYMENT_TARGETS", "EXECUTORCH_BACKENDS", "ConversionOptions"]
+__all__ = ["EXECUTORCH_BACKENDS", "ConversionOptions"]
 
-CONVERTERS = {
-    "coreml": ("tinysam_mobile.converters.coreml", "coremltools"),
-    "tflite": ("tinysam_mobile.converters.tflite", "litert-torch"),
-    "executorch": ("tinysam_mobile.converters.executorch", "executorch"),
-}
-"""Target → the module whose `convert` makes it, and the PyPI package that the module needs."""
-
-DEPLOYMENT_TARGETS = ("iOS16", "iOS17", "iOS18")
-"""Lowest systems that a Core ML package may be made for."""
 EXECUTORCH_BACKENDS = ("xnnpack", "coreml", "vulkan")
 """Delegates that a .pte may be made for; the first runs here."""
 
@@ -37,13 +28,13 @@ class ConversionOptions:
     with the float model's masks reaches it on the calibration photos.
     """
 
-    targets: Sequence[str] = tuple(CONVERTERS)
+    targets: Sequence[str] = tuple(FORMATS)
     recipes: Sequence[str] = ("fp32",)
     slots: int = 8
     batch: int = 16
     deployment_target: str = "iOS18"
     executorch_backend: str = "xnnpack"
-    calibration: Path | None = None
+    calibration: CalibrationSet | None = None
     ranges: str = DEFAULT_METHOD
     min_mask_iou: float | None = None
     overwrite: bool = False
@@ -52,7 +43,7 @@ class ConversionOptions:
         """Raise `UsageError` for an unknown name, `RuntimeUnavailableError` for an SDK that is missing and
         `ConversionError` for a recipe that a target cannot express."""
         for kind, names, known in (
-            ("target", self.targets, CONVERTERS),
+            ("target", self.targets, FORMATS),
             ("deployment target", (self.deployment_target,), DEPLOYMENT_TARGETS),
             ("ExecuTorch backend", (self.executorch_backend,), EXECUTORCH_BACKENDS),
             ("way to choose ranges", (self.ranges,), RANGE_METHODS),
@@ -80,10 +71,9 @@ class ConversionOptions:
 
 
 def _require_sdk(target: str) -> None:
-    distribution = CONVERTERS[target][1]
-    try:
-        metadata.version(distribution)
-    except metadata.PackageNotFoundError as error:
+    fmt = FORMATS[target]
+    converter = fmt.distributions[0]
+    if package_version(converter) is None:
         raise RuntimeUnavailableError(
-            f"target {target} needs {distribution}; run: pip install 'tinysam-mobile[{target}]'"
-        ) from error
+            f"target {target} needs {converter}; run: pip install 'tinysam-mobile[{fmt.extra}]'"
+        )

@@ -9,20 +9,35 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from tinysam_mobile.artifacts.formats import FORMATS
 from tinysam_mobile.bundle.folder import Bundle, hash_path, new_bundle, size_of, write_manifest
 from tinysam_mobile.bundle.manifest import Artifact, Manifest, contract_data
 from tinysam_mobile.contract.spec import Contract
 from tinysam_mobile.converters.base import ConversionRequest, Convert, ConvertedFile
-from tinysam_mobile.converters.options import CONVERTERS, ConversionOptions
-from tinysam_mobile.modeling.checkpoint import Checkpoint
+from tinysam_mobile.converters.options import ConversionOptions
+from tinysam_mobile.modeling.checkpoint import Checkpoint, load_checkpoint
 from tinysam_mobile.modeling.entry_points import EntryPoint, contract_of, entry_points
-from tinysam_mobile.quant.calibration import CalibrationSet
 from tinysam_mobile.quant.plan import QuantPlan
 from tinysam_mobile.quant.planning import make_plan, trace_all
 from tinysam_mobile.quant.recipe import QuantRecipe, recipe_named
 from tinysam_mobile.quant.sensitivity import auto_mixed
 
-__all__ = ["convert_checkpoint"]
+__all__ = ["convert", "convert_checkpoint"]
+
+
+def convert(
+    source: str | Path | None = None,
+    out: str | Path = "bundle",
+    options: ConversionOptions | None = None,
+    *,
+    image_size: int | None = None,
+) -> Bundle:
+    """Convert the checkpoint `source` (the shipped one if None) into the bundle `out`; see `load_checkpoint`.
+
+    `options` are all formats in float32 by default.  Raises as `load_checkpoint` and `convert_checkpoint`.
+    """
+    loaded = load_checkpoint(source, image_size=image_size)
+    return convert_checkpoint(loaded, Path(out), options or ConversionOptions())
 
 
 def convert_checkpoint(
@@ -43,11 +58,11 @@ def convert_checkpoint(
     modules = entry_points(checkpoint.model, contract)
     plans = _plans(modules, recipes, contract, options, progress)
     if plans and options.calibration:
-        data["calibration"] = CalibrationSet.from_folder(options.calibration).to_json()
+        data["calibration"] = options.calibration.to_json()
     artifacts: list[Artifact] = []
     with new_bundle(out, overwrite=options.overwrite) as folder:
         for target in dict.fromkeys(options.targets):
-            convert: Convert = import_module(CONVERTERS[target][0]).convert
+            convert: Convert = import_module(FORMATS[target].converter).convert
             for recipe in recipes:
                 place = folder / target / recipe.id
                 place.mkdir(parents=True)
@@ -85,7 +100,7 @@ def _plans(
     needy = [recipe for recipe in recipes if recipe.needs_calibration]
     if not needy or options.calibration is None:
         return {}
-    photos = CalibrationSet.from_folder(options.calibration)
+    photos = options.calibration
     graphs = trace_all(modules)
     plans = {}
     for recipe in needy:

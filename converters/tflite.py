@@ -15,17 +15,17 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from torch import Tensor, nn
 
-from tinysam_mobile.artifacts.integer_macs import count_macs
+from tinysam_mobile.artifacts.integer_macs import count_integer_macs
 from tinysam_mobile.artifacts.native_stderr import without_known_lines
 from tinysam_mobile.artifacts.tflite_graph import TfliteGraph, read_graph
 from tinysam_mobile.contract.spec import Component
-from tinysam_mobile.converters.base import ConversionRequest, ConvertedFile
+from tinysam_mobile.converters.base import ConversionRequest, ConvertedFile, sdk_errors, write_components
 from tinysam_mobile.converters.descriptions import AUTHOR, COMPONENTS
 from tinysam_mobile.errors import ConversionError, RuntimeUnavailableError
 from tinysam_mobile.modeling.entry_points import EntryPoint, example_inputs
@@ -66,27 +66,21 @@ def convert(request: ConversionRequest) -> list[ConvertedFile]:
     """
     check_recipe("tflite", request.recipe.id)
     sdk = _import_sdk()
-    files = []
-    with TemporaryDirectory(dir=request.folder, prefix=".tflite-") as temporary:
-        for component in request.components:
-            path = Path(temporary, f"{component.value}.tflite")
-            entries = {n: e for n, e in request.entry_points.items() if e.signature.component is component}
-            request.progress(f"converting the {component.value} ({', '.join(entries)})")
-            model = _lower(sdk, component, entries)
-            data, float_layers = _finish(model, component, entries, request)
-            path.write_bytes(data)
-            files.append(_checked(path, component, entries, float_layers))
-        for file in files:
-            file.path.replace(request.folder / file.path.name)
-    return [
-        ConvertedFile(
-            path=request.folder / file.path.name,
-            component=file.component,
-            entry_points=file.entry_points,
-            details=file.details,
-        )
-        for file in files
-    ]
+    return write_components(request, partial(_write_component, sdk), suffix=".tflite")
+
+
+def _write_component(
+    sdk: Any, request: ConversionRequest, component: Component, staging: Path
+) -> list[ConvertedFile]:
+    path = staging / f"{component.value}.tflite"
+    entries = request.entry_points_of(component)
+    request.progress(f"converting the {component.value} ({', '.join(entries)})")
+    advice = "check the versions with `tinysam-mobile doctor`"
+    with sdk_errors("TFLite", path.name, extra="tflite", advice=advice):
+        model = _lower(sdk, entries)
+    data, float_layers = _finish(model, component, entries, request)
+    path.write_bytes(data)
+    return [_checked(path, component, entries, float_layers)]
 
 
 def _import_sdk() -> Any:
@@ -126,22 +120,15 @@ def _quiet() -> Iterator[None]:
             os.environ[PROGRESS_VARIABLE] = before
 
 
-def _lower(sdk: Any, component: Component, entries: dict[str, EntryPoint]) -> bytes:
+def _lower(sdk: Any, entries: dict[str, EntryPoint]) -> bytes:
     """Return the flatbuffer with one signature per entry point, in their order."""
     converter: Any = sdk
-    try:
-        with _quiet():
-            for name, entry in entries.items():
-                names = [spec.name for spec in entry.signature.inputs]
-                example = dict(zip(names, example_inputs(entry.signature), strict=True))
-                converter = converter.signature(name, _Named(entry).eval(), sample_kwargs=example)
-            return bytes(converter.convert().model_content())
-    except Exception as error:
-        # The SDK raises whatever its passes raise; there is no narrower class.
-        raise ConversionError(
-            f"litert-torch could not convert the {component.value}: {type(error).__name__}: {error}; "
-            "check the versions with `tinysam-mobile doctor`"
-        ) from error
+    with _quiet():
+        for name, entry in entries.items():
+            names = [spec.name for spec in entry.signature.inputs]
+            example = dict(zip(names, example_inputs(entry.signature), strict=True))
+            converter = converter.signature(name, _Named(entry).eval(), sample_kwargs=example)
+        return bytes(converter.convert().model_content())
 
 
 def _finish(
@@ -210,5 +197,5 @@ def _details(graph: TfliteGraph) -> dict[str, Any]:
         },
         "constant_bytes": graph.constant_bytes,
         "max_rank": graph.max_rank,
-        "macs": {name: asdict(count_macs(graph.subgraph_of(name))) for name in graph.signatures},
+        "macs": {name: asdict(count_integer_macs(graph.subgraph_of(name))) for name in graph.signatures},
     }

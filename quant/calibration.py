@@ -16,16 +16,17 @@ from typing import Any
 import numpy as np
 
 from tinysam_mobile.contract.backend import Arrays
+from tinysam_mobile.contract.rules import PadPoint
 from tinysam_mobile.contract.spec import Contract, Label
-from tinysam_mobile.errors import UsageError
+from tinysam_mobile.files import file_sha256
 from tinysam_mobile.imaging.images import load_image
+from tinysam_mobile.imaging.photo_files import photos_in
 from tinysam_mobile.imaging.preprocess import preprocess
 from tinysam_mobile.segment.point_lattice import grid_points
 from tinysam_mobile.segment.prompts import Prompt, make_prompt, pack_prompts
 
 __all__ = ["MIN_PHOTOS", "CalibrationSet", "Sample"]
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
 MIN_PHOTOS = 8
 """The paper's number; fewer leave ranges to chance."""
 GRID_SIDE = 4
@@ -52,13 +53,8 @@ class CalibrationSet:
 
     @classmethod
     def from_folder(cls, folder: Path, *, seed: int = 0) -> CalibrationSet:
-        """List the photos in `folder`, not below it; raises `UsageError` if there is none."""
-        if not folder.is_dir():
-            raise UsageError(f"--calibration {folder}: is not a folder; name one that holds photos")
-        photos = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
-        if not photos:
-            raise UsageError(f"--calibration {folder}: holds no photo ({', '.join(sorted(SUFFIXES))})")
-        return cls(photos=tuple(photos), seed=seed)
+        """List the photos in `folder`, not below it; raises `ImageError` if there is none."""
+        return cls(photos=tuple(photos_in(folder)), seed=seed)
 
     @property
     def warning(self) -> str | None:
@@ -74,7 +70,7 @@ class CalibrationSet:
         """Yield the inputs that each photo gives, one photo in memory at a time; raises `ImageError`."""
         rng = np.random.default_rng(self.seed)
         for path in self.photos:
-            photo = preprocess(load_image(path), contract.image_size)
+            photo = preprocess(load_image(path), contract.image_size, contract.rules)
             prompts = _prompts(photo.geometry.original_size, contract, rng)
             batch = pack_prompts(prompts, photo.geometry, slots=contract.slots, batch=contract.batch)
             one = pack_prompts(prompts[:1], photo.geometry, slots=contract.slots, batch=1)
@@ -96,7 +92,7 @@ class CalibrationSet:
     def _sha256(self) -> str:
         digest = hashlib.sha256()
         for path in self.photos:
-            digest.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+            digest.update(path.name.encode() + b"\0" + bytes.fromhex(file_sha256(path)))
         return digest.hexdigest()
 
 
@@ -112,6 +108,8 @@ def _points(size: tuple[int, int], contract: Contract, rng: np.random.Generator)
     count = int(rng.integers(1, min(contract.slots - 1, 3) + 1))
     labels = rng.integers(0, 2, count)
     labels[0] = Label.FOREGROUND
+    if not contract.rules.negative_points:
+        labels[:] = Label.FOREGROUND
     return make_prompt(rng.uniform(0, 1, (count, 2)) * size[::-1], labels)
 
 
@@ -123,7 +121,7 @@ def _box(size: tuple[int, int], contract: Contract, rng: np.random.Generator) ->
 
 def _points_and_box(size: tuple[int, int], contract: Contract, rng: np.random.Generator) -> Prompt:
     box = _box(size, contract, rng).box
-    if contract.slots < 3 or box is None:
+    if contract.slots < 4 - (contract.rules.pad_point is not PadPoint.ALWAYS) or box is None:
         return make_prompt(box=box)
     inside = rng.uniform(box[:2], box[2:])
     return make_prompt([inside], [Label.FOREGROUND], box)

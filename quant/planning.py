@@ -13,12 +13,12 @@ from tinysam_mobile.modeling.entry_points import EntryPoint
 from tinysam_mobile.quant.calibration import CalibrationSet, Sample
 from tinysam_mobile.quant.graph import Layer, LayerGraph, LayerKind, Visit, trace_layers
 from tinysam_mobile.quant.numerics import symmetric_grid
-from tinysam_mobile.quant.observers import DEFAULT_METHOD, SEARCH, Observer, method_named
+from tinysam_mobile.quant.observers import DEFAULT_METHOD, SEARCH, RangeObserver, method_named
 from tinysam_mobile.quant.plan import LayerGrids, QuantPlan
 from tinysam_mobile.quant.recipe import QuantRecipe
 from tinysam_mobile.quant.search import collect_rows, search_layer, with_two_scales
 
-__all__ = ["LayerObservers", "make_plan", "observe", "run_sample", "trace_all"]
+__all__ = ["LayerObservers", "make_plan", "observe", "trace_all"]
 
 SEARCH_TWO_SCALES = "search_two_scales"
 START = "minmax"
@@ -29,8 +29,8 @@ START = "minmax"
 class LayerObservers:
     """What is watched of one layer: its activations in argument order, and its output."""
 
-    inputs: dict[int, Observer] = field(default_factory=dict)
-    output: Observer = field(default_factory=Observer)
+    inputs: dict[int, RangeObserver] = field(default_factory=dict)
+    output: RangeObserver = field(default_factory=RangeObserver)
 
 
 def trace_all(entries: Mapping[str, EntryPoint]) -> dict[str, LayerGraph]:
@@ -46,15 +46,15 @@ def run_sample(
     `decode` gets the best mask of `decode_batch`'s first prompt as its mask prompt if `with_mask`.
     """
     tensors = {name: torch.from_numpy(array) for name, array in sample.encode.items()}
-    (embeddings,) = graphs["encode"].run((tensors["image"], tensors["valid_size"]), visit)
-    yield "encode", (embeddings,)
+    features = graphs["encode"].run((tensors["image"], tensors["valid_size"]), visit)
+    yield "encode", features
     batch = [torch.from_numpy(sample.decode_batch[name]) for name in ("point_coords", "point_labels")]
-    masks, iou = graphs["decode_batch"].run((embeddings, *batch), visit)
+    masks, iou = graphs["decode_batch"].run((*features, *batch), visit)
     yield "decode_batch", (masks, iou)
     best = masks[0, int(iou[0].argmax())].detach()[None, None]
     mask = best if with_mask else torch.zeros_like(best)
     one = [torch.from_numpy(sample.decode[name]) for name in ("point_coords", "point_labels")]
-    yield "decode", graphs["decode"].run((embeddings, *one, mask, torch.tensor([float(with_mask)])), visit)
+    yield "decode", graphs["decode"].run((*features, *one, mask, torch.tensor([float(with_mask)])), visit)
 
 
 @torch.no_grad()
@@ -71,7 +71,7 @@ def observe(
     def visit(layer: Layer, factors: tuple[Tensor, ...], multiply: Callable[..., Tensor]) -> Tensor:
         watched = seen.setdefault(layer.name, LayerObservers())
         for position in layer.activations:
-            watched.inputs.setdefault(position, Observer()).see(factors[position])
+            watched.inputs.setdefault(position, RangeObserver()).see(factors[position])
         out = multiply(*factors)
         watched.output.see(torch.relu(out) if layer.output is not layer.node else out)
         return out

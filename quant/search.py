@@ -39,7 +39,6 @@ ROUNDS = 3
 IMPORTANCE_FLOOR = 0.01
 """Weight of the plain squared error beside g²/mean(g²): channels that the drawn photos never ask, whose
 gradient is 0, would otherwise take any scale."""
-GRADIENT_ENTRY_POINTS = ("encode", "decode_batch")
 
 
 @dataclass(kw_only=True)
@@ -100,9 +99,9 @@ def collect_rows(
 
 def _answers(graphs: Mapping[str, LayerGraph], sample: Sample, visit: Visit) -> tuple[Tensor, Tensor]:
     image, valid = (torch.from_numpy(sample.encode[name]) for name in ("image", "valid_size"))
-    (embeddings,) = graphs["encode"].run((image, valid), visit)
+    features = graphs["encode"].run((image, valid), visit)
     prompts = [torch.from_numpy(sample.decode_batch[name]) for name in ("point_coords", "point_labels")]
-    masks, iou = graphs["decode_batch"].run((embeddings, *prompts), visit)
+    masks, iou = graphs["decode_batch"].run((*features, *prompts), visit)
     return masks, iou
 
 

@@ -46,7 +46,7 @@ class _Case:
     """A photo with its prompts and the float model's answer to them."""
 
     sample: Sample
-    embeddings: Tensor
+    features: tuple[Tensor, ...]
     masks: Tensor
     iou: Tensor
 
@@ -123,22 +123,21 @@ def _cases(graphs: Mapping[str, LayerGraph], calibration: CalibrationSet, contra
     visit = simulated({}, weight_bits=8)
     cases = []
     for sample in islice(calibration.samples(contract), PHOTOS):
-        embeddings = _embeddings(graphs, sample, visit)
-        masks, iou = _answers(graphs, sample, embeddings, visit)
-        cases.append(_Case(sample=sample, embeddings=embeddings, masks=masks, iou=iou))
+        features = _features(graphs, sample, visit)
+        masks, iou = _answers(graphs, sample, features, visit)
+        cases.append(_Case(sample=sample, features=features, masks=masks, iou=iou))
     return cases
 
 
-def _embeddings(graphs: Mapping[str, LayerGraph], sample: Sample, visit: Visit) -> Tensor:
-    (embeddings,) = graphs["encode"].run(_tensors(sample.encode, "image", "valid_size"), visit)
-    return embeddings
+def _features(graphs: Mapping[str, LayerGraph], sample: Sample, visit: Visit) -> tuple[Tensor, ...]:
+    return graphs["encode"].run(_tensors(sample.encode, "image", "valid_size"), visit)
 
 
 def _answers(
-    graphs: Mapping[str, LayerGraph], sample: Sample, embeddings: Tensor, visit: Visit
+    graphs: Mapping[str, LayerGraph], sample: Sample, features: tuple[Tensor, ...], visit: Visit
 ) -> tuple[Tensor, Tensor]:
     prompts = _tensors(sample.decode_batch, "point_coords", "point_labels")
-    masks, iou = graphs["decode_batch"].run((embeddings, *prompts), visit)
+    masks, iou = graphs["decode_batch"].run((*features, *prompts), visit)
     return masks, iou
 
 
@@ -160,8 +159,8 @@ def _cost(
     # The encoder takes most of the time, and layers of the decoder alone leave it as it was.
     is_encoder_rounded = not layers.keys().isdisjoint(graphs["encode"].order)
     for case in cases:
-        embeddings = _embeddings(graphs, case.sample, visit) if is_encoder_rounded else case.embeddings
-        masks, _ = _answers(graphs, case.sample, embeddings, visit)
+        features = _features(graphs, case.sample, visit) if is_encoder_rounded else case.features
+        masks, _ = _answers(graphs, case.sample, features, visit)
         signal += float(case.masks.double().square().sum())
         noise += float((masks - case.masks).double().square().sum())
         best = case.iou.argmax(-1)

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinysam_mobile.contract.backend import Backend
-from tinysam_mobile.imaging.preprocess import preprocess, upscale_masks
+from tinysam_mobile.imaging.preprocess import preprocess
+from tinysam_mobile.imaging.upscale import upscale_masks
 from tinysam_mobile.segment.prompts import make_prompt, pack_prompts
 
 __all__ = ["FakeDevice", "zipped"]
@@ -84,7 +85,7 @@ class FakeDevice:
         return arrays
 
     def preprocess(self, pixels: NDArray[np.uint8]) -> tuple[Any, Any, Any]:
-        ready = preprocess(pixels, self.backend.contract.image_size)
+        ready = preprocess(pixels, self.backend.contract.image_size, self.backend.contract.rules)
         return ready.image, ready.valid_size, ready.geometry
 
     def encode(self, image: Any, valid: Any) -> Any:

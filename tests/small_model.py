@@ -17,7 +17,8 @@ from tinysam_mobile.bundle.folder import Bundle, hash_path
 from tinysam_mobile.contract.spec import Contract
 from tinysam_mobile.imaging.images import RGBImage
 from tinysam_mobile.modeling.checkpoint import Checkpoint
-from tinysam_mobile.modeling.config import DecoderConfig, TinySAMConfig, TinyViTConfig
+from tinysam_mobile.modeling.config import DecoderConfig, TinySAMConfig
+from tinysam_mobile.modeling.encoders.tiny_vit import TinyViTConfig
 from tinysam_mobile.modeling.entry_points import contract_of, entry_points
 from tinysam_mobile.modeling.stand_in import stand_in_model
 from tinysam_mobile.parity.prompt_sampling import make_case

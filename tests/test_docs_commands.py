@@ -52,7 +52,7 @@ SMALLER = (
     (r"(bundle-for-app android bundle.*)", r"\1 --overwrite --out app"),
     (r"-o fixtures$", "-o more_fixtures --overwrite"),
     (r"^(tinysam-mobile fixtures bundle --images.*)", r"\1 -o other_fixtures --overwrite"),
-    (r"^(tinysam-mobile validate bundle.*)", r"\1 --prompts 2 --everything 0 --threads 1"),
+    (r"^(tinysam-mobile validate bundle.*)", r"\1 --prompts 2 --everything-photos 0 --threads 1"),
     (
         r"^tinysam-mobile bench bundle.*",
         "tinysam-mobile bench bundle --runtime tflite --threads 1 --runs 1 --warm-up 0",
@@ -66,9 +66,7 @@ SMALLER = (
 """Pattern → what it is replaced by, in this order."""
 
 TRAINING = "trains, or reads what training wrote; tests/distill/test_train.py runs each verb"
-CONVERSION = (
-    "tests/conftest.py converts with this command to TFLite; test_coreml.py and test_executorch.py the rest"
-)
+CONVERSION = "tests/conftest.py converts with this command to TFLite; tests/converters to every format"
 PARSED_ONLY = {
     r"tinysam-mobile convert (?!--help)": CONVERSION,
     r"tinysam-mobile fetch (?!--list)": "needs the network; tests/modeling/test_fetch.py has a server",
@@ -80,9 +78,10 @@ PARSED_ONLY = {
     r"torchrun ": "tests/evaluation/test_run.py and distill/test_train.py start two processes",
     r"make ": "the target exists; CI runs make test, and tests/test_docs.py builds the site",
     r"python -m benchmarks\.": "minutes to hours; the options are parsed",
-    r"python -m tests\.(app_fixtures|conformance)": "writes golden files, or needs a log; tests of their own",
+    r"python -m tests\.(app_fixtures|conformance|mil)": "writes golden files, or takes long; own tests",
     r"python -m tinysam_mobile\.(quant\.capability|contract_page)": "writes docs/; a test compares the text",
-    r"python -m tinysam_mobile\.simulator\.mil MODEL": "tests/mil/test_model.py runs it on a package",
+    r"tinysam-mobile mil (run|show|diff|trace)\b": "tests/mil/test_commands.py runs each verb on a package",
+    r"python -m pytest -p ": "tests/mil/test_conformance.py runs a sample with the plugin",
 }
 """Beginning of a command → why it is not run here."""
 
@@ -214,7 +213,8 @@ def options_and_arguments_fit(command: click.Command, name: str, words: list[str
 
 @pytest.mark.parametrize("command", [command for command in FOUND if reason_not_run(command)])
 def test_command_parses(command: str) -> None:
-    words = shlex.split(command.replace("$(tinysam-mobile fetch tinysam)", "tinysam_42.3.pth"))
+    command = command.replace("$(tinysam-mobile fetch tinysam)", "tinysam_42.3.pth")
+    words = shlex.split(command.replace("$N", "nano.safetensors"))
     recipes = {"$R": "tinysam_mobile/distill/recipes"}
     for word in words:
         start, _, rest = word.partition("/")
@@ -246,7 +246,7 @@ def test_every_reason_is_needed() -> None:
     "wrong",
     [
         "tinysam-mobile segment photo.jpg --boxes 1,2,3,4",
-        "tinysam-mobile validate bundle",
+        "tinysam-mobile validate",
         "tinysam-mobile distill trian run.toml",
         "tinysam-mobile convert --target onnx",
     ],

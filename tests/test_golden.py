@@ -96,7 +96,7 @@ def test_state_dict_has_the_keys_and_shapes_of_the_published_files() -> None:
 
 def test_embedding(answered: Answered) -> None:
     golden, predictor = answered
-    embedding = predictor.image.embeddings
+    embedding = predictor.image.features["image_embeddings"]
     assert sqnr_db(golden["embedding_sub"], embedding[:, ::8, ::4, ::4]) >= EMBEDDING_SQNR_DB
     assert embedding.mean() == pytest.approx(float(golden["embedding_mean"]), abs=1e-4)
     assert embedding.std() == pytest.approx(float(golden["embedding_std"]), rel=1e-4)

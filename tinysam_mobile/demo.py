@@ -18,7 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from tinysam_mobile.cli.options import out_option
 from tinysam_mobile.cli.output import command_errors, print_table, progress
+from tinysam_mobile.cli.parameter_types import OutputFolder
 from tinysam_mobile.contract.backend import Backend
 from tinysam_mobile.converters.options import ConversionOptions
 from tinysam_mobile.converters.pipeline import convert_checkpoint
@@ -90,9 +92,7 @@ def run(checkpoint: Checkpoint, out: Path, say: Callable[[str], None]) -> list[S
 
 
 @click.command()
-@click.option(
-    "--out", type=click.Path(path_type=Path), default=Path("demo"), show_default=True, help="Folder to write."
-)
+@out_option(OutputFolder(), "Folder for the bundle and the picture.", default="demo")
 @command_errors
 def main(out: Path) -> None:
     """Convert the shipped checkpoint and segment a photo with every format."""

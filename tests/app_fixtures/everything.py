@@ -1,4 +1,4 @@
-"""Everything mode, exact or fast, on an engine that replays recorded answers."""
+"""Everything mode in exact mode, on an engine that replays recorded answers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from tinysam_mobile.contract.backend import Arrays
-from tinysam_mobile.contract.spec import NUM_MASKS, Contract, Label
+from tinysam_mobile.contract.rules import SAM_RULES
+from tinysam_mobile.contract.spec import Contract, Label
 from tinysam_mobile.imaging.preprocess import Geometry
 from tinysam_mobile.segment.everything import EverythingConfig, EverythingGenerator, EverythingResult
 from tinysam_mobile.segment.predictor import Predictor
@@ -59,8 +60,8 @@ class ReplayEngine:
             shape = (1, contract.channels, contract.grid_size, contract.grid_size)
             return {"image_embeddings": np.zeros(shape, np.float32)}
         side = contract.mask_size
-        logits = np.zeros((contract.batch, NUM_MASKS, side, side), np.float32)
-        scores = np.zeros((contract.batch, NUM_MASKS), np.float32)
+        logits = np.zeros((contract.batch, SAM_RULES.num_masks, side, side), np.float32)
+        scores = np.zeros((contract.batch, SAM_RULES.num_masks), np.float32)
         for row, (points, labels) in enumerate(
             zip(inputs["point_coords"], inputs["point_labels"], strict=True)
         ):
@@ -85,7 +86,7 @@ def discs(side: int, found: list[Disc], steepness: float, nudge: int) -> Array:
     """
     random = np.random.default_rng(nudge)
     y, x = (np.mgrid[:side, :side] + 0.5) / side
-    answers = [np.full((NUM_MASKS, side, side), -6.0)]
+    answers = [np.full((SAM_RULES.num_masks, side, side), -6.0)]
     for centre_x, centre_y, radius in found:
         cx, cy = np.array([centre_x, centre_y]) + random.uniform(0, 0.5 / side, 2)
         distance = np.hypot(x - cx, y - cy)
@@ -152,20 +153,26 @@ SCENES = {
 }
 
 
-def everything_cases(store: Store, contract: Contract, *, mode: str = "exact") -> Iterator[Case]:
-    """Each scene as one case; both modes answer from the same pictures."""
-    pictures: dict[Any, tuple[str, Array]] = {}
+def everything_cases(store: Store, contract: Contract) -> Iterator[Case]:
+    pictures = pictures_of(SCENES, contract)
     for name, scene in SCENES.items():
+        picture, logits = pictures[(scene.discs, scene.steepness)]
+        recording = record(scene, logits, contract)
+        result, engine = replay(recording, scene.size, scene.settings, contract)
+        asked = only_asked(recording, sorted(set(engine.asked)))
+        case = case_of(store, f"everything/{name}", f"everything/{picture}", scene, asked, result)
+        yield {**case, "name": name}
+
+
+def pictures_of(scenes: Mapping[str, Scene], contract: Contract) -> dict[Any, tuple[str, Array]]:
+    """Name and logits of the pictures of `scenes`, by discs and steepness."""
+    pictures: dict[Any, tuple[str, Array]] = {}
+    for scene in scenes.values():
         key = (scene.discs, scene.steepness)
         if key not in pictures:
-            users = [other for other in SCENES.values() if (other.discs, other.steepness) == key]
+            users = [other for other in scenes.values() if (other.discs, other.steepness) == key]
             pictures[key] = (f"picture_{len(pictures)}", _without_ties(users, contract))
-        picture, logits = pictures[key]
-        recording = record(scene, logits, contract)
-        result, engine = replay(recording, scene.size, scene.settings, contract, mode=mode)
-        tensors = name if mode == "exact" else f"{name}_{mode}"
-        asked = _only(recording, sorted(set(engine.asked)))
-        yield case_of(store, name, picture, tensors, scene, asked, result)
+    return pictures
 
 
 def _without_ties(scenes: list[Scene], contract: Contract) -> Array:
@@ -199,10 +206,10 @@ def record(scene: Scene, logits: Array, contract: Contract) -> Recording:
         distance = np.hypot(*(model / contract.image_size - (cx, cy)).T)
         answers[distance < radius] = i
     random = np.random.default_rng(scene.seed)
-    scores = random.uniform(0.86, 0.99, (len(model), NUM_MASKS))
+    scores = random.uniform(0.86, 0.99, (len(model), SAM_RULES.num_masks))
     # Some of the three are never good enough: the second mostly, the background always.
     scores[:, 1] -= 0.08
-    scores[answers == 0] = random.uniform(0.1, 0.87, (int((answers == 0).sum()), NUM_MASKS))
+    scores[answers == 0] = random.uniform(0.1, 0.87, (int((answers == 0).sum()), SAM_RULES.num_masks))
     if scene.tied_scores:
         scores = np.round(scores * 20) / 20
     return Recording(
@@ -222,21 +229,16 @@ def replay_points(scene: Scene, geometry: Geometry) -> Array:
 
 
 def replay(
-    recording: Recording,
-    size: tuple[int, int],
-    settings: Mapping[str, Any],
-    contract: Contract,
-    *,
-    mode: str,
+    recording: Recording, size: tuple[int, int], settings: Mapping[str, Any], contract: Contract
 ) -> tuple[EverythingResult, ReplayEngine]:
     """Run everything mode on a recording."""
     engine = ReplayEngine(contract, recording)
-    config = EverythingConfig(mode=mode, **settings)
+    config = EverythingConfig(mode="exact", **settings)
     photo = np.zeros((*size, 3), np.uint8)
     return EverythingGenerator(Predictor(engine), config).generate(photo), engine
 
 
-def _only(recording: Recording, asked: list[int]) -> Recording:
+def only_asked(recording: Recording, asked: list[int]) -> Recording:
     """What was asked for."""
     return replace(
         recording,
@@ -250,23 +252,22 @@ def case_of(
     store: Store,
     name: str,
     picture: str,
-    tensors: str,
     scene: Scene,
     recording: Recording,
     result: EverythingResult,
 ) -> Case:
-    """The case as it is written, its files named `tensors`; scenes of one `picture` share its logits."""
+    """The case as it is written; its files begin with `name`, scenes of one `picture` share its logits."""
     config = EverythingConfig(mode="exact", **scene.settings)
     return {
         "name": name,
         "height": scene.size[0],
         "width": scene.size[1],
         "settings": {key: getattr(config, key) for key in SETTINGS},
-        "logits": store.tensor(f"everything/{picture}", recording.logits),
+        "logits": store.tensor(picture, recording.logits),
         "scale": recording.scale,
-        "recorded_points": store.tensor(f"everything/{tensors}_points", recording.points),
+        "recorded_points": store.tensor(f"{name}_points", recording.points),
         "answers": flat(recording.answers),
-        "recorded_scores": store.tensor(f"everything/{tensors}_scores", recording.scores),
+        "recorded_scores": store.tensor(f"{name}_scores", recording.scores),
         "visited": flat(result.points),
         "decoder_calls": result.decoder_calls,
         "stopped_early": result.stopped_early,

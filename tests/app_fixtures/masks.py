@@ -18,7 +18,8 @@ from tinysam_mobile.imaging.masks import (
     remove_small_regions,
     stability_scores,
 )
-from tinysam_mobile.imaging.preprocess import Geometry, upscale_masks
+from tinysam_mobile.imaging.preprocess import Geometry
+from tinysam_mobile.imaging.upscale import upscale_masks
 from tinysam_mobile.segment.point_lattice import coarse_lattice, grid_points, second_round
 
 from .store import Array, Case, Store, flat

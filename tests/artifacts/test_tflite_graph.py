@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 
-from tinysam_mobile.artifacts.tflite_graph import FLEX_PREFIX, describe, read_graph
+from tinysam_mobile.artifacts.tflite_facts import describe
+from tinysam_mobile.artifacts.tflite_graph import FLEX_PREFIX, read_graph
 from tinysam_mobile.contract.spec import Component, Signature, TensorSpec
 from tinysam_mobile.converters import tflite_passes
 from tinysam_mobile.errors import BundleError, UsageError

@@ -66,7 +66,7 @@ def test_segment_gives_one_mask_on_every_runtime(
     result = call("segment", photo, *prompts, "--runtime", runtime, *source, "--out", out, "--json")
     assert result.exit_code == 0, result.stderr
     annotation = json.loads(result.stdout)["annotation"]
-    assert json.loads(out.read_text()) == annotation
+    assert json.loads(out.read_text()) == [annotation]
     mask = RunLengths.from_coco(annotation["segmentation"]).decode()
     assert mask.shape == (60, 90)
     assert mask.sum() == annotation["area"]
@@ -93,10 +93,16 @@ WRONG = {
     "not a number": (["--point", "a,b"], "x,y"),
     "not finite": (["--box", "1,2,nan,4"], "x0,y0,x1,y1"),
     "no bundle": (["--point", "1,2", "--runtime", "tflite"], "tinysam-mobile convert --target tflite"),
-    "missing bundle": (["--point", "1,2", "--runtime", "tflite", "--bundle", "none"], "is none a bundle"),
-    "bundle for torch": (["--point", "1,2", "--bundle", "x"], "--checkpoint"),
-    "checkpoint for tflite": (["--point", "1,2", "--runtime", "tflite", "--checkpoint", "x"], "--bundle"),
-    "missing checkpoint": (["--point", "1,2", "--checkpoint", "none.pth"], "cannot be read"),
+    "missing bundle": (
+        ["--point", "1,2", "--runtime", "tflite", "--bundle", "none"],
+        "none: does not exist; make a bundle",
+    ),
+    "bundle for torch": (["--point", "1,2", "--bundle", "bundle"], "--checkpoint"),
+    "checkpoint for tflite": (
+        ["--point", "1,2", "--runtime", "tflite", "--checkpoint", "stand-in"],
+        "--bundle",
+    ),
+    "missing checkpoint": (["--point", "1,2", "--checkpoint", "none.pth"], "does not exist"),
     "out": (["--point", "1,2", "--checkpoint", "stand-in:tiny-test", "--out", "no/such/folder.png"], "--out"),
     "out suffix": (["--point", "1,2", "--checkpoint", "stand-in:tiny-test", "--out", "mask.xyz"], "--out"),
 }
@@ -106,6 +112,8 @@ WRONG = {
 def test_wrong_usage_is_one_line(
     kind: str, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    (tmp_path / "bundle").mkdir()
+    (tmp_path / "bundle" / "manifest.json").touch()
     monkeypatch.chdir(tmp_path)
     arguments, says = WRONG[kind]
     result = call("segment", photo, *arguments)
@@ -113,7 +121,7 @@ def test_wrong_usage_is_one_line(
     error = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
     assert len(error) == 1
     assert says in error[0]
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
 
 
 def test_a_missing_photo_is_one_line(tmp_path: Path) -> None:

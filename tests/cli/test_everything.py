@@ -104,8 +104,8 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {
     "prompt": (("--point", "1,2"), "leave out --point"),
     "grid": (("--points-per-side", "3"), "at least 4"),
     "format": (("--format", "mask"), "overlay, coco, labels"),
-    "folder": ((*LOOSE, "--out", "no/such/folder.png"), "--out no/such/folder.png"),
-    "suffix": ((*LOOSE, "--out", "picture.xyz"), "--out picture.xyz"),
+    "folder": ((*LOOSE, "--out", "no/such/folder.png"), "--out: no/such/folder.png"),
+    "suffix": ((*LOOSE, "--out", "picture.xyz"), "--out: picture.xyz"),
 }
 
 

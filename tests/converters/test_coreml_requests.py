@@ -131,3 +131,15 @@ def test_native_session_asks_apples_predictor(
         session.run("decode", inputs)
     with pytest.raises(BundleError, match="does not load its function main"):
         coreml_native.open_session(Path("other"), signatures=signatures, entry_points={"decode": "main"})
+
+
+def test_only_what_is_asked_for_is_made(entries: dict[str, EntryPoint], tmp_path: Path) -> None:
+    (file,) = coreml.convert(a_request({"encode": entries["encode"]}, tmp_path, "iOS18"))
+    assert (file.path.name, dict(file.entry_points)) == ("encoder.mlpackage", {"encode": "encode"})
+    folder = tmp_path / "batch"
+    folder.mkdir()
+    (file,) = coreml.convert(a_request({"decode_batch": entries["decode_batch"]}, folder, "iOS18"))
+    assert (file.path.name, dict(file.entry_points)) == (
+        "decoder.mlpackage",
+        {"decode_batch": "decode_batch"},
+    )

@@ -140,6 +140,7 @@ def test_fixtures_are_the_same_twice_and_never_half(setup: Setup, tmp_path: Path
     with pytest.raises(UsageError, match="--overwrite"):
         write_fixtures(tmp_path / "again", setup.manifest, pairs)
     (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "photo.jpg").touch()
     with pytest.raises(UsageError, match="will not delete"):
         write_fixtures(tmp_path / "mine", setup.manifest, pairs, overwrite=True)
 

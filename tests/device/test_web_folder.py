@@ -26,8 +26,10 @@ def test_the_folder_is_the_page_the_bundle_and_litert_js(world: World, tmp_path:
     assert written == {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
     assert {"index.html", "app/main.js", "core/Everything.js", "config.json", "manifest.json"} <= written
     assert not any("node_modules" in path or path.startswith(("tests/", "browser/")) for path in written)
-    # The folder is a bundle, whose hashes are checked here.
-    assert {a.runtime for a in Bundle.open(out).manifest.artifacts} == {"tflite"}
+    opened = Bundle.open(out)
+    assert {a.runtime for a in opened.manifest.artifacts} == {"tflite"}
+    for artifact in opened.manifest.artifacts:
+        assert opened.path_of(artifact).is_file(), "or its hash was another"
     assert read_fixtures(out / "fixtures").id == read_fixtures(world.fixtures).id
     config = json.loads((out / "config.json").read_text())
     assert (config["api"], config["bundle"], config["fixtures"]) == (None, "./", "fixtures/")

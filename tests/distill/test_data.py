@@ -155,4 +155,4 @@ def test_prepare_of_plain_photos_finds_masks(tmp_path: Path) -> None:
 def test_prepare_of_a_missing_folder_exits_with_2(tmp_path: Path) -> None:
     result = CliRunner().invoke(command, ["prepare", str(tmp_path / "no"), "--out", str(tmp_path / "store")])
     assert result.exit_code == 2
-    assert "no folder" in result.stderr
+    assert "does not exist" in result.stderr

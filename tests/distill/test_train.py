@@ -129,7 +129,7 @@ TWO_PROCESSES = """
 import sys
 from pathlib import Path
 import torch
-from tinysam_mobile.cli.distill import joined_processes
+from tinysam_mobile.evaluation.processes import joined_processes
 from tinysam_mobile.distill.config import read_config
 from tinysam_mobile.distill.train import train
 

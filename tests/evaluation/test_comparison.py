@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from tinysam_mobile.cli.evaluate import command
-from tinysam_mobile.cli.evaluate_inputs import ModelChoice
+from tinysam_mobile.cli.model_source import ModelSource
 from tinysam_mobile.errors import UsageError
 from tinysam_mobile.evaluation.comparison import (
     ComparedModel,
@@ -161,8 +161,5 @@ def test_command_compares_models_and_baselines(tmp_path: Path) -> None:
 
 
 def test_compare_refuses_a_model_by_option() -> None:
-    choice = ModelChoice(
-        checkpoint="x", bundle=None, runtime=None, recipe=None, image_size=None, threads=None
-    )
     with pytest.raises(UsageError, match="after DATASET"):
-        choice.named(("a",), ("box",))
+        ModelSource(checkpoint="x").named(("a",), slots=2)

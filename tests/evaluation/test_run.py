@@ -197,7 +197,7 @@ def test_ranks_split_the_photos_and_give_the_answer_of_one(drawn: Path) -> None:
 
 
 def test_two_processes_of_torchrun_print_what_one_prints(drawn: Path) -> None:
-    options = [str(drawn), "--checkpoint", MODEL, "--prompts", "box", "--prompts", "random3"]
+    options = [str(drawn), "--checkpoint", MODEL, "--prompt-kind", "box", "--prompt-kind", "random3"]
     options += ["--boxes", str(drawn / "boxes.json")]
     launcher = [sys.executable, "-W", "ignore", "-m", "torch.distributed.run", "--standalone"]
     launcher += ["--nproc-per-node", "2", "-m", "tinysam_mobile", "evaluate", *options]
@@ -227,9 +227,9 @@ def test_annotations_and_images_may_lie_apart(drawn: Path, tmp_path: Path) -> No
     ("arguments", "message"),
     [
         ([], "DATASET"),
-        (["{}", "--annotations", "x.json"], "--compare"),
-        (["--annotations", "x.json"], "--images"),
-        (["{}", "--bundle", "b"], "--runtime"),
+        (["{}", "--annotations", "{}/instances.json"], "--compare"),
+        (["--annotations", "{}/instances.json"], "--images"),
+        (["{}", "--runtime", "tflite", "--checkpoint", "stand-in"], "--bundle"),
         (["{}", "--runtime", "tflite"], "--bundle"),
         (["{}", "tiny"], "--compare"),
         (["{}", "--compare"], "--compare"),

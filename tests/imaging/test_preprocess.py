@@ -14,9 +14,8 @@ from PIL import Image
 from torch.nn.functional import interpolate
 
 from tinysam_mobile.errors import ImageError
-from tinysam_mobile.imaging.preprocess import (
-    Geometry,
-    preprocess,
+from tinysam_mobile.imaging.preprocess import Geometry, preprocess
+from tinysam_mobile.imaging.upscale import (
     upscale_at,
     upscale_blocks,
     upscale_logits,

@@ -184,7 +184,16 @@ def test_files_of_plain_sdk_calls_pass(tmp_path: Path, runtime: str, suffix: str
     arguments = [str(mapping), "--images", str(tmp_path / "photo.png"), "--checkpoint", "stand-in:tiny-test"]
     result = CliRunner().invoke(
         main,
-        ["validate", *arguments, "--prompts", "8", "--everything", "0", "--out", str(tmp_path / "out")],
+        [
+            "validate",
+            *arguments,
+            "--prompts",
+            "8",
+            "--everything-photos",
+            "0",
+            "--out",
+            str(tmp_path / "out"),
+        ],
         catch_exceptions=False,
     )
     assert result.exit_code == 0, result.output

@@ -278,7 +278,7 @@ def test_validate_passes_and_writes_its_report(
 def test_validate_fails_on_a_limit_that_the_user_sets(
     tflite_bundle: tuple[Path, Result], images: Path, tmp_path: Path
 ) -> None:
-    arguments = ["--prompts", 2, "--max-photos", 1, "--everything", 0, "--out", tmp_path / "out"]
+    arguments = ["--prompts", 2, "--max-photos", 1, "--everything-photos", 0, "--out", tmp_path / "out"]
     result = call(tflite_bundle[0], "--images", images, "--min-embedding-sqnr", 500, *arguments)
     assert result.exit_code == 1
     assert "FAILED at embedding: no known cause" in result.stdout
@@ -296,7 +296,7 @@ def test_validate_refuses_what_does_not_fit(
     own.write_text('{"elsewhere.png": []}')
     (tmp_path / "empty").mkdir()
     for arguments, message in [
-        ((bundle, "--images", tmp_path / "none"), "there is no folder"),
+        ((bundle, "--images", tmp_path / "none"), "does not exist"),
         ((bundle, "--images", tmp_path / "empty"), "holds no photo"),
         ((bundle, "--images", images, "--checkpoint", "stand-in"), "pass the former as --checkpoint"),
         ((bundle, "--images", images, "--runtime", "coreml"), "holds no coreml artifact"),

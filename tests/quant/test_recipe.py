@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tinysam_mobile.converters.options import CONVERTERS, ConversionOptions
+from tinysam_mobile.artifacts.formats import FORMATS
+from tinysam_mobile.converters.options import ConversionOptions
 from tinysam_mobile.errors import ConversionError, UnknownNameError, UsageError
 from tinysam_mobile.parity.bounds import BOUNDS
-from tinysam_mobile.quant.capability import CAPABILITIES, check_recipe, recipes_markdown
+from tinysam_mobile.quant.capability import check_recipe, recipes_markdown
 from tinysam_mobile.quant.recipe import RECIPES, recipe_named
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,15 +53,19 @@ def test_unknown_recipe_lists_the_known() -> None:
 
 
 def test_the_table_is_complete_and_nearest_recipes_can_be_done() -> None:
-    assert set(CAPABILITIES) == set(CONVERTERS)
-    for table in CAPABILITIES.values():
+    for table in (fmt.recipes for fmt in FORMATS.values()):
         assert list(table) == list(RECIPES)
         for capability in table.values():
             assert capability.nearest is None or table[capability.nearest].nearest is None
 
 
 def test_every_recipe_that_a_format_has_also_has_a_bound() -> None:
-    possible = {name for table in CAPABILITIES.values() for name, c in table.items() if c.nearest is None}
+    possible = {
+        name
+        for table in (fmt.recipes for fmt in FORMATS.values())
+        for name, c in table.items()
+        if c.nearest is None
+    }
     assert possible <= set(BOUNDS)
 
 

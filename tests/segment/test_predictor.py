@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from tinysam_mobile.contract.backend import Arrays
 from tinysam_mobile.contract.spec import Contract
 from tinysam_mobile.errors import ImageError, UnknownNameError, UsageError
-from tinysam_mobile.imaging.preprocess import upscale_masks
+from tinysam_mobile.imaging.upscale import upscale_masks
 from tinysam_mobile.modeling.config import config_named
 from tinysam_mobile.modeling.entry_points import contract_of
 from tinysam_mobile.modeling.sam import TinySAM
@@ -155,13 +155,15 @@ def test_an_image_is_encoded_once(predictor: Predictor, backend: RecordingBacken
     assert predictor.set_image(first) is first
     predictor.predict(**POINT)
     assert backend.names() == ["encode", "decode", "decode", "encode", "decode", "decode"]
-    assert backend.calls[-1][1]["image_embeddings"] is first.embeddings
+    assert backend.calls[-1][1]["image_embeddings"] is first.features["image_embeddings"]
     assert second.geometry.original_size == (60, 40)
 
 
 def test_an_embedding_of_another_model_is_refused(predictor: Predictor) -> None:
     image = predictor.image
-    other = EncodedImage(embeddings=np.zeros((1, 4, 16, 16), np.float32), geometry=image.geometry)
+    other = EncodedImage(
+        features={"image_embeddings": np.zeros((1, 4, 16, 16), np.float32)}, geometry=image.geometry
+    )
     with pytest.raises(UsageError, match="another model"):
         predictor.set_image(other)
     assert predictor.image is image
@@ -286,7 +288,7 @@ PROMPTS = [POINT, {"box": [10, 10, 70, 50]}, {**POINT, "box": [10, 10, 70, 50]}]
 @pytest.mark.parametrize("with_mask", [False, True])
 def test_spare_slots_change_nothing(model: TinySAM, prompt: dict[str, Any], with_mask: bool) -> None:
     mask = np.random.default_rng(2).standard_normal((1, 32, 32)).astype(np.float32) if with_mask else None
-    tight = torch_predictor(model, slots=make_prompt(**prompt).slots)
+    tight = torch_predictor(model, slots=make_prompt(**prompt).slots(CONTRACT.rules))
     reference = tight.predict(**prompt, mask_input=mask)
     for slots in (4, 8, 13):
         assert_same(reference, torch_predictor(model, slots=slots).predict(**prompt, mask_input=mask))

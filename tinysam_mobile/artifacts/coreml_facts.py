@@ -13,11 +13,12 @@ from typing import Any
 
 from tinysam_mobile.artifacts.coreml_sdk import import_coremltools
 from tinysam_mobile.artifacts.graph import ArtifactFacts, Graph, GraphOp, GraphTensor
+from tinysam_mobile.mil import MilModel
 from tinysam_mobile.mil.datatypes import DTYPES
 from tinysam_mobile.mil.package import open_model
 from tinysam_mobile.mil.values import static_shape
 
-__all__ = ["read_facts"]
+__all__ = ["describe", "read_facts"]
 
 CONTRACT_KEY = "contract.json"
 CUSTOM_PREFIX = "custom_"
@@ -120,3 +121,30 @@ def _element(tensor_type: Any) -> tuple[str, int]:
     """Name and bits of an element type; strings and types unknown to the interpreter take no bits."""
     element = DTYPES.get(tensor_type.dataType)
     return (element.name.replace("fp", "float"), element.bits) if element else ("other", 0)
+
+
+def describe(path: Path) -> dict[str, Any]:
+    """Return what `inspect` prints of a package as JSON data; raises `MilError` if it is no ML Program."""
+    import_coremltools()
+    opened = open_model(path)
+    metadata = opened.spec.description.metadata
+    return {
+        "functions": {
+            name: _describe_function(path, name) for name in sorted(opened.spec.mlProgram.functions)
+        },
+        "author": metadata.author,
+        "licence": metadata.license,
+        "version": metadata.versionString,
+        "description": metadata.shortDescription,
+        "user_defined": sorted(metadata.userDefined),
+    }
+
+
+def _describe_function(path: Path, function: str) -> dict[str, Any]:
+    model = MilModel.load(path, function_name=function)
+    return {
+        "opset": model.plan.opset,
+        "inputs": {name: feature.describe() for name, feature in model.inputs.items()},
+        "outputs": {name: feature.describe() for name, feature in model.outputs.items()},
+        "operators": dict(Counter(node.op_type for node in model.plan.nodes()).most_common()),
+    }

@@ -15,12 +15,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from tinysam_mobile.artifacts.executorch_graph import CONTRACT_METHOD, check_header
+from tinysam_mobile.artifacts.executorch_graph import CONTRACT_METHOD, check_header, read_graphs
 from tinysam_mobile.artifacts.executorch_sdk import quiet
 from tinysam_mobile.artifacts.graph import ArtifactFacts, Graph, GraphOp, GraphTensor
 from tinysam_mobile.errors import BundleError
 
-__all__ = ["read_facts"]
+__all__ = ["describe", "read_facts"]
 
 XNNPACK = "XnnpackBackend"
 XNNPACK_HEADER = struct.Struct("<4x4sHIIIQ")
@@ -213,3 +213,9 @@ def _xnnpack_json(data: bytes) -> Any:
         _flatc_decompile(temporary, str(folder / "schema.fbs"), str(folder / "graph.bin"), ["--raw-binary"])
         # flatc writes the open ends of a clamp as `inf`, which Python's JSON spells out.
         return json.loads(re.sub(rb"(: -?)inf\b", rb"\1Infinity", (folder / "graph.json").read_bytes()))
+
+
+def describe(path: Path) -> dict[str, Any]:
+    """Return what `inspect` prints of a .pte file as JSON data; raises `BundleError`."""
+    graphs = read_graphs(path)
+    return {"methods": {name: graph.to_dict() for name, graph in sorted(graphs.items())}}

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import zipfile
 from collections import Counter
+from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 from tinysam_mobile.artifacts.graph import ArtifactFacts, Graph, GraphOp, GraphTensor
 from tinysam_mobile.artifacts.tflite_delegates import Delegation, delegation
 from tinysam_mobile.artifacts.tflite_graph import (
     ITEM_BITS,
     NO_TENSOR,
+    TfliteGraph,
     TfliteSubgraph,
     TfliteTensor,
     parse_graph,
+    read_graph,
     read_model_bytes,
 )
 
-__all__ = ["read_facts"]
+__all__ = ["describe", "read_facts"]
 
 CONTRACT_FILE = "contract.json"
 MAX_CONTRACT_BYTES = 2**20
@@ -93,3 +97,33 @@ def _contract_json(data: bytes) -> str | None:
             return file.read(MAX_CONTRACT_BYTES).decode()
     except (zipfile.BadZipFile, KeyError, RuntimeError, NotImplementedError, ValueError):
         return None
+
+
+def describe(path: Path) -> dict[str, Any]:
+    """Return what `inspect` prints of a .tflite file as JSON data; errors as `read_graph`."""
+    graph = read_graph(path)
+    return {
+        "signatures": {name: _describe_signature(graph, name) for name in graph.signatures},
+        "max_rank": graph.max_rank,
+        "custom_ops": list(graph.custom_ops),
+        "dynamic_tensors": list(graph.dynamic_tensors),
+        "constant_bytes": graph.constant_bytes,
+        "metadata": sorted(graph.metadata),
+    }
+
+
+def _describe_signature(graph: TfliteGraph, name: str) -> dict[str, Any]:
+    signature, subgraph = graph.signatures[name], graph.subgraph_of(name)
+
+    def tensors(numbers: Mapping[str, int]) -> dict[str, Any]:
+        return {
+            key: {"shape": list(subgraph.tensors[i].shape), "dtype": subgraph.tensors[i].dtype.lower()}
+            for key, i in sorted(numbers.items(), key=lambda item: item[1])
+        }
+
+    return {
+        "inputs": tensors(signature.inputs),
+        "outputs": tensors(signature.outputs),
+        "operators": dict(subgraph.histogram.most_common()),
+        "computed_weights": len(subgraph.ops_with_computed_weights()),
+    }

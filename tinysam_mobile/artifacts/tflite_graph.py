@@ -17,6 +17,7 @@ from typing import Any
 
 from tinysam_mobile.contract.spec import Signature
 from tinysam_mobile.errors import BundleError, RuntimeUnavailableError
+from tinysam_mobile.files import read_bytes
 
 __all__ = [
     "FLEX_PREFIX",
@@ -25,13 +26,14 @@ __all__ = [
     "TfliteSignature",
     "TfliteSubgraph",
     "TfliteTensor",
-    "describe",
     "parse_graph",
     "read_graph",
     "read_model_bytes",
 ]
 
 FILE_IDENTIFIER = b"TFL3"
+MAX_MODEL_BYTES = 2**31 - 1
+"""A flatbuffer has 32-bit offsets, so none is larger."""
 FLEX_PREFIX = "Flex"
 """Custom operations with this prefix are TensorFlow kernels, which no phone has by default."""
 ITEM_BITS = {
@@ -194,12 +196,7 @@ def read_graph(path: Path) -> TfliteGraph:
 
 def read_model_bytes(path: Path) -> bytes:
     """Return the bytes of the file at `path`, verified as a TFLite flatbuffer; errors as `read_graph`."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise BundleError(
-            f"{path}: cannot be read ({error.strerror or error}); convert the checkpoint again"
-        ) from error
+    data = read_bytes(path, limit=MAX_MODEL_BYTES, error=BundleError, mend="convert the checkpoint again")
     if data[4:8] != FILE_IDENTIFIER:
         raise BundleError(f"{path}: not a TFLite model (the identifier TFL3 is missing); pass a .tflite file")
     try:
@@ -236,36 +233,6 @@ def parse_graph(data: bytes, path: Path) -> TfliteGraph:
     return TfliteGraph(
         path=path, size_bytes=len(data), subgraphs=subgraphs, signatures=signatures, metadata=metadata
     )
-
-
-def describe(path: Path) -> dict[str, Any]:
-    """Return what `inspect` prints of a .tflite file as JSON data; errors as `read_graph`."""
-    graph = read_graph(path)
-    return {
-        "signatures": {name: _describe_signature(graph, name) for name in graph.signatures},
-        "max_rank": graph.max_rank,
-        "custom_ops": list(graph.custom_ops),
-        "dynamic_tensors": list(graph.dynamic_tensors),
-        "constant_bytes": graph.constant_bytes,
-        "metadata": sorted(graph.metadata),
-    }
-
-
-def _describe_signature(graph: TfliteGraph, name: str) -> dict[str, Any]:
-    signature, subgraph = graph.signatures[name], graph.subgraph_of(name)
-
-    def tensors(numbers: Mapping[str, int]) -> dict[str, Any]:
-        return {
-            key: {"shape": list(subgraph.tensors[i].shape), "dtype": subgraph.tensors[i].dtype.lower()}
-            for key, i in sorted(numbers.items(), key=lambda item: item[1])
-        }
-
-    return {
-        "inputs": tensors(signature.inputs),
-        "outputs": tensors(signature.outputs),
-        "operators": dict(subgraph.histogram.most_common()),
-        "computed_weights": len(subgraph.ops_with_computed_weights()),
-    }
 
 
 def _listing(tensors: Mapping[str, tuple[tuple[int, ...], str]]) -> str:

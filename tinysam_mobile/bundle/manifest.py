@@ -6,33 +6,49 @@ with their hashes.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
+from tinysam_mobile.artifacts.formats import runtime_versions, tool_versions
+from tinysam_mobile.bundle.rules_text import (
+    filter_text,
+    frame_text,
+    packing_text,
+    selection_text,
+    size_text,
+    upscale_text,
+)
 from tinysam_mobile.contract import spec
 from tinysam_mobile.contract.everything_settings import (
+    BOX_MARGIN,
     COARSE_FACTOR,
     CROP_NMS_THRESH,
+    DUPLICATE_IOUS,
     EVERYTHING_KEY,
+    MAX_WAITING_BYTES,
+    NEAR_IOU_SLACK,
     SECOND_ROUND_OFFSETS,
+    STABILITY_MARGIN_CELLS,
+    WINDOW_MARGIN_CELLS,
     everything_settings,
 )
-from tinysam_mobile.contract.spec import Component, Contract
-from tinysam_mobile.errors import BundleError, InputError
+from tinysam_mobile.contract.rules import Rules
+from tinysam_mobile.contract.schema import Count, Name, RelativePath, Sha256, read_document
+from tinysam_mobile.contract.spec import SIZE_NAMES, Component, Contract, TensorSpec
+from tinysam_mobile.errors import BundleError, InputError, UsageError
 from tinysam_mobile.version import __version__
 
 if TYPE_CHECKING:
     from tinysam_mobile.modeling.checkpoint import Checkpoint
 
-__all__ = ["SCHEMA_VERSION", "Artifact", "Manifest", "contract_data"]
+__all__ = ["RUNTIMES_KEY", "SCHEMA_VERSION", "Artifact", "Manifest", "contract_data"]
 
 SCHEMA_VERSION = 1
 """Of `manifest.json`; another one is refused."""
-LICENCE = "Apache-2.0"
-TOOLS = ("torch", "coremltools", "litert-torch", "ai-edge-litert", "ai-edge-quantizer", "executorch", "numpy")
+RUNTIMES_KEY = "runtimes"
+"""Of a manifest: the runtime's name in `artifacts` → the release that judges its files on the host, which the
+apps should run too.  Core ML's is that of the phone's iOS."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,13 +59,13 @@ class Artifact:
     the hash of its files' relative paths and contents in sorted order.
     """
 
-    runtime: str
-    recipe: str
+    runtime: Name
+    recipe: Name
     component: Component
-    path: str
-    entry_points: Mapping[str, str]
-    sha256: str
-    size_bytes: int
+    path: RelativePath
+    entry_points: Mapping[Name, Name]
+    sha256: Sha256
+    size_bytes: Count
     details: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -62,8 +78,9 @@ class Manifest:
 
     @property
     def contract(self) -> Contract:
-        """The sizes from which all entry points follow."""
-        return Contract(**self.data["sizes"])
+        """The sizes and rules from which all else follows."""
+        rules = Rules.from_json(self.data["rules"])
+        return Contract(**self.data["sizes"], skips=_skips(self.data), rules=rules)
 
     @property
     def checkpoint_sha256(self) -> str | None:
@@ -100,7 +117,7 @@ class Manifest:
 
 def _check_body(body: Mapping[str, Any]) -> None:
     sizes = body.get("sizes")
-    names = set(Contract.__dataclass_fields__)
+    names = set(SIZE_NAMES)
     if (
         not isinstance(sizes, dict)
         or set(sizes) != names
@@ -109,51 +126,64 @@ def _check_body(body: Mapping[str, Any]) -> None:
         raise BundleError(
             f"manifest.json: 'sizes' must hold the positive integers {', '.join(sorted(names))}"
         )
+    _skips(body)
+    try:
+        Rules.from_json(body.get("rules"))
+    except InputError as error:
+        raise BundleError(f"manifest.json: 'rules': {error}") from error
     checkpoint = body.get("checkpoint")
     if (
         not isinstance(checkpoint, dict)
         or not isinstance(checkpoint.get("sha256"), str | None)
-        or "name" not in checkpoint
+        or not isinstance(checkpoint.get("name"), str)
     ):
         raise BundleError("manifest.json: 'checkpoint' must hold a name and a sha256")
     try:
         everything_settings(body.get(EVERYTHING_KEY))
-    except InputError as error:
-        raise BundleError(f"manifest.json: '{EVERYTHING_KEY}': {error}") from error
+        Contract(**sizes)
+    except (InputError, UsageError) as error:
+        raise BundleError(f"manifest.json: '{EVERYTHING_KEY}' or 'sizes': {error}") from error
+
+
+def _skips(body: Mapping[str, Any]) -> tuple[TensorSpec, ...]:
+    """What `encode` returns after the embedding; the sizes tell all else of the entry points."""
+    try:
+        outputs = body["entry_points"]["encode"]["outputs"][1:]
+        specs = tuple(TensorSpec(name=o["name"], shape=tuple(o["shape"]), dtype=o["dtype"]) for o in outputs)
+    except (KeyError, TypeError) as error:
+        raise BundleError(
+            "manifest.json: 'entry_points' must list the outputs of 'encode' with name, shape and dtype"
+        ) from error
+    for output in specs:
+        sides_fit = all(type(side) is int and 0 < side < 2**16 for side in output.shape)
+        if type(output.name) is not str or output.dtype != "float32" or not sides_fit:
+            raise BundleError(
+                f"manifest.json: output {output.name!r} of 'encode' must be float32 of a fixed shape"
+            )
+    return specs
 
 
 def _artifact(index: int, item: Any) -> Artifact:
-    where = f"manifest.json: artifact {index}"
-    try:
-        artifact = Artifact(**{**item, "component": Component(item["component"])})
-    except (TypeError, KeyError, ValueError) as error:
-        raise BundleError(f"{where}: {error}") from error
-    texts = (artifact.runtime, artifact.recipe, artifact.path, artifact.sha256)
-    if not all(isinstance(text, str) for text in texts) or not re.fullmatch("[0-9a-f]{64}", artifact.sha256):
-        raise BundleError(f"{where}: runtime, recipe, path and sha256 must be text")
-    if type(artifact.size_bytes) is not int or not isinstance(artifact.details, dict):
-        raise BundleError(f"{where}: size_bytes must be an integer and details an object")
-    entries = artifact.entry_points
-    if not isinstance(entries, dict) or not all(
-        isinstance(k, str) and isinstance(v, str) for k, v in entries.items()
-    ):
-        raise BundleError(f"{where}: entry_points must map names to names")
-    return artifact
+    return read_document(Artifact, item, f"manifest.json: artifact {index}", error=BundleError)
 
 
 def contract_data(checkpoint: Checkpoint, contract: Contract) -> dict[str, Any]:
     """Return what an app must know about a converted checkpoint, as JSON data."""
     return {
         "schema_version": SCHEMA_VERSION,
-        "generator": {"name": "tinysam-mobile", "version": __version__, "tools": _tool_versions()},
-        "licence": checkpoint.metadata.get("licence", LICENCE),
+        "generator": {"name": "tinysam-mobile", "version": __version__, "tools": tool_versions()},
+        RUNTIMES_KEY: runtime_versions(),
+        "family": checkpoint.family.name,
+        "licence": checkpoint.licence,
+        "restriction": checkpoint.family.restriction,
         "model": checkpoint.model.config.to_dict(),
         "checkpoint": {
             "name": checkpoint.name,
             "sha256": checkpoint.sha256,
             "stand_in": checkpoint.is_stand_in,
         },
-        "sizes": asdict(contract),
+        "sizes": contract.sizes,
+        "rules": contract.rules.to_json(),
         "entry_points": {name: _signature_data(signature) for name, signature in contract.signatures.items()},
         "preprocess": _preprocess_data(contract),
         "prompts": _prompt_data(contract),
@@ -162,16 +192,6 @@ def contract_data(checkpoint: Checkpoint, contract: Contract) -> dict[str, Any]:
         "everything_search": _search_data(),
         "calibration": None,
     }
-
-
-def _tool_versions() -> dict[str, str]:
-    versions = {}
-    for tool in TOOLS:
-        try:
-            versions[tool] = metadata.version(tool)
-        except metadata.PackageNotFoundError:
-            continue
-    return versions
 
 
 def _signature_data(signature: spec.Signature) -> dict[str, Any]:
@@ -188,8 +208,8 @@ def _preprocess_data(contract: Contract) -> dict[str, Any]:
         "value_range": [0, 255],
         "resize": {
             "long_side": contract.image_size,
-            "filter": "bilinear, antialiased (support grows with the shrink factor)",
-            "size_rule": "side = max(1, floor(side * long_side / longest_side + 0.5))",
+            "filter": filter_text(contract.rules),
+            "size_rule": size_text(contract.rules),
         },
         "pad": {"where": "right and bottom", "value": 0, "read_by_graph": False},
         "valid_size": "height, width of the resized photo inside the square; the graph ignores the rest",
@@ -201,33 +221,23 @@ def _preprocess_data(contract: Contract) -> dict[str, Any]:
 
 def _prompt_data(contract: Contract) -> dict[str, Any]:
     return {
-        "frame": "x, y in pixels of the resized photo (original x * resized_width / original_width, y alike)",
+        "frame": frame_text(contract.rules),
         "point_shift": spec.POINT_SHIFT,
         "point_shift_applied_by": "graph",
         "slots": contract.slots,
         "label_codes": dict(spec.LABEL_CODES),
         "labels": {str(value): meaning for value, meaning in spec.LABEL_MEANINGS.items()},
-        "packing": [
-            "points in the order given",
-            "without a box: one pad slot, label -1, at (0, 0)",
-            "with a box: its top-left corner with label 2, then its bottom-right corner with label 3",
-            "every remaining slot: label -2",
-        ],
+        "packing": packing_text(contract.rules),
     }
 
 
 def _postprocess_data(contract: Contract) -> dict[str, Any]:
     return {
         "low_res_size": contract.mask_size,
-        "masks_per_prompt": spec.NUM_MASKS,
-        "steps": [
-            "resize logits to image_size x image_size: bilinear, align_corners false, no antialiasing",
-            "crop to valid_size",
-            "resize to the original size: bilinear, align_corners false, no antialiasing",
-            "mask = logit > threshold",
-        ],
+        "masks_per_prompt": contract.rules.num_masks,
+        "steps": upscale_text(contract.rules),
         "mask_threshold": spec.MASK_THRESHOLD,
-        "selection": "highest iou_predictions",
+        "selection": selection_text(contract.rules),
     }
 
 
@@ -238,4 +248,12 @@ def _search_data() -> dict[str, Any]:
         "offsets": [list(offset) for offset in SECOND_ROUND_OFFSETS],
         "offset_unit": "x: width // points_per_side, y: height // points_per_side, pixels of the photo",
         "crop_nms_thresh": CROP_NMS_THRESH,
+        "fast": {
+            "near_iou_slack": NEAR_IOU_SLACK,
+            "window_margin_cells": WINDOW_MARGIN_CELLS,
+            "max_waiting_bytes": MAX_WAITING_BYTES,
+            "duplicate_ious": list(DUPLICATE_IOUS),
+            "box_margin": BOX_MARGIN,
+            "stability_margin_cells": STABILITY_MARGIN_CELLS,
+        },
     }

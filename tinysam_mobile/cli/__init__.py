@@ -6,10 +6,14 @@ answered at once.
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from importlib import import_module
+from typing import Any
 
 import click
 
+from tinysam_mobile.cli.outcome import run_to_an_end
 from tinysam_mobile.version import __version__
 
 __all__ = ["main"]
@@ -46,6 +50,7 @@ COMMANDS = {
     "distill": ("tinysam_mobile.cli.distill", "Train a small network, from masks or from a teacher."),
     "fetch": ("tinysam_mobile.cli.fetch", "Download a public checkpoint, checked and resumable."),
     "inspect": ("tinysam_mobile.cli.inspect", "Describe a checkpoint, an artifact or a bundle."),
+    "mil": ("tinysam_mobile.cli.mil", "Run, describe, compare and trace any Core ML model."),
     "doctor": ("tinysam_mobile.cli.doctor", "List runtimes and versions, what is missing and what mends it."),
 }
 """Verb → the module that has it as `command`, and its line in --help."""
@@ -62,6 +67,17 @@ class LazyGroup(click.Group):
             return None
         command: click.Command = import_module(COMMANDS[cmd_name][0]).command
         return command
+
+    def main(  # type: ignore[override]  # click's own has a second form, which gives the same
+        self, args: Sequence[str] | None = None, *, standalone_mode: bool = True, **kwargs: Any
+    ) -> Any:
+        """Run the command line to one of the ends that `outcome` lists."""
+        if not standalone_mode:
+            return super().main(args, standalone_mode=False, **kwargs)
+        with run_to_an_end():
+            code = super().main(args, standalone_mode=False, **kwargs)
+            sys.stdout.flush()
+        sys.exit(code if isinstance(code, int) else 0)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):
@@ -82,5 +98,5 @@ def main() -> None:
       tinysam-mobile doctor
 
     Results go to stdout, progress to stderr.  Exit codes: 0 all passed; 1 something failed; 3 something was
-    not run; 2 wrong usage or bad input.
+    not run; 2 wrong usage or bad input; 70 an error of this program.
     """

@@ -11,44 +11,60 @@ from typing import Any
 import click
 
 from tinysam_mobile.bundle.folder import Bundle
+from tinysam_mobile.cli.options import (
+    as_json_option,
+    fixtures_option,
+    recipe_option,
+    runtime_option,
+    threads_option,
+)
 from tinysam_mobile.cli.output import command_errors, exit_code, print_json, print_table, progress
-from tinysam_mobile.device.dumps import DumpInfo, open_dump
-from tinysam_mobile.device.fixtures import read_fixtures
+from tinysam_mobile.cli.parameter_types import BundleFolder, InputFile
+from tinysam_mobile.device.dumps import DumpInfo, read_devices
 from tinysam_mobile.errors import UsageError
-from tinysam_mobile.evaluation.bench import BenchRequest, BenchResult, host_machine, measure, summarise
-from tinysam_mobile.simulator.registry import RUNTIMES, runtime_named
+from tinysam_mobile.evaluation.bench import (
+    BenchRequest,
+    BenchResult,
+    host_machine,
+    measurable,
+    measure,
+    summarise,
+)
 
 __all__ = ["command"]
 
-BUNDLED_RUNTIMES = [name for name in RUNTIMES if name != "torch"]
-DEFAULT_RUNTIMES = ["tflite", "executorch", "coreml"]
+MAX_RUNS = 100_000
 STEPS = ("encode", "decode", "decode_batch")
 
 
 @click.command()
-@click.argument("bundles", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("bundles", nargs=-1, type=BundleFolder())
+@runtime_option(multiple=True, with_torch=False)
+@recipe_option(multiple=True)
+@threads_option
 @click.option(
-    "--runtime",
-    "runtimes",
-    multiple=True,
-    type=click.Choice(BUNDLED_RUNTIMES),
-    help="Repeatable; by default the one of each format in the bundle that runs everywhere.",
-)
-@click.option("--recipe", "recipes", multiple=True, help="Repeatable; all in the bundle by default.")
-@click.option("--threads", type=click.IntRange(1), help="Of the runtime; its own choice by default.")
-@click.option("--runs", type=click.IntRange(1), default=20, show_default=True, help="Calls that count.")
-@click.option("--warm-up", type=click.IntRange(0), default=3, show_default=True, help="Calls before them.")
-@click.option(
-    "--dump", "dumps", multiple=True, type=click.Path(path_type=Path), help="A phone's dump.zip; repeatable."
-)
-@click.option(
-    "--fixtures",
-    type=click.Path(path_type=Path),
-    default=Path("fixtures"),
+    "--runs",
+    type=click.IntRange(1, MAX_RUNS),
+    default=20,
     show_default=True,
-    help="What the dumps answer.",
+    help="Number of calls that are counted, per entry point.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+@click.option(
+    "--warm-up",
+    type=click.IntRange(0, MAX_RUNS),
+    default=3,
+    show_default=True,
+    help="Number of calls before those, which are not counted.",
+)
+@click.option(
+    "--dump",
+    "dumps",
+    multiple=True,
+    type=InputFile(suffixes=(".zip",), mend="an app writes it after replaying the fixtures"),
+    help="Zip file that an app wrote on a phone; repeatable.",
+)
+@fixtures_option()
+@as_json_option
 @command_errors
 def command(
     bundles: tuple[Path, ...],
@@ -58,7 +74,7 @@ def command(
     runs: int,
     warm_up: int,
     dumps: tuple[Path, ...],
-    fixtures: Path,
+    fixtures: Path | None,
     as_json: bool,
 ) -> None:
     """Measure BUNDLES on this machine, each runtime and recipe in a process of its own, side by side.
@@ -79,9 +95,9 @@ def command(
             bundle=str(path), runtime=runtime, recipe=recipe, threads=threads, runs=runs, warm_up=warm_up
         )
         for path in bundles
-        for runtime, recipe in chosen(Bundle.open(path), runtimes, recipes)
+        for runtime, recipe in measurable(Bundle.open(path), runtimes, recipes)
     ]
-    devices = read_devices(dumps, fixtures)
+    devices = read_devices(dumps, fixtures or Path("fixtures"))
     with progress() as say:
         results = [announced(request, say) for request in requests]
     if as_json:
@@ -96,28 +112,6 @@ def announced(request: BenchRequest, say: Callable[[str], None]) -> BenchResult:
     """Measure one after saying so."""
     say(f"{request.bundle}: {request.runtime} {request.recipe}")
     return measure(request)
-
-
-def chosen(bundle: Bundle, runtimes: Sequence[str], recipes: Sequence[str]) -> list[tuple[str, str]]:
-    """Return runtimes and recipes of a bundle to measure; raises `UsageError` for one it does not hold."""
-    held = list(dict.fromkeys((a.runtime, a.recipe) for a in bundle.manifest.artifacts))
-    pairs: list[tuple[str, str]] = []
-    for runtime in runtimes or [name for name in DEFAULT_RUNTIMES if name in {fmt for fmt, _ in held}]:
-        artifact_runtime = runtime_named(runtime).artifact_runtime
-        names: list[str | None] = [*recipes] or [r for fmt, r in held if fmt == artifact_runtime]
-        pairs += [(runtime, bundle.artifacts(artifact_runtime, name)[0].recipe) for name in names or [None]]
-    return pairs
-
-
-def read_devices(dumps: Sequence[Path], fixtures: Path) -> dict[Path, DumpInfo]:
-    """Read what each dump says of its device; raises `DumpError`."""
-    infos = {}
-    if dumps:
-        replayed = read_fixtures(fixtures)
-        for path in dumps:
-            with open_dump(path, replayed) as dump:
-                infos[path] = dump.info
-    return infos
 
 
 def device_data(devices: Mapping[Path, DumpInfo]) -> list[dict[str, Any]]:

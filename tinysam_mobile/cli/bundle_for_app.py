@@ -7,7 +7,17 @@ from pathlib import Path
 import click
 
 from tinysam_mobile.bundle.folder import Bundle, size_of
+from tinysam_mobile.cli.options import (
+    as_json_option,
+    bundle_argument,
+    fixtures_option,
+    litert_js_option,
+    out_option,
+    overwrite_option,
+    recipe_option,
+)
 from tinysam_mobile.cli.output import command_errors, print_json, print_table
+from tinysam_mobile.cli.parameter_types import OutputFolder
 from tinysam_mobile.device.app_resources import APPS, contents, fill_app_resources
 from tinysam_mobile.device.serve_files import page_folder
 from tinysam_mobile.device.serve_litert import find_litert
@@ -23,17 +33,13 @@ WEB_FOLDER = Path("web_demo")
 
 @click.command()
 @click.argument("app", metavar="ios|android|web", type=click.Choice([*APPS, WEB]))
-@click.argument("bundle_path", metavar="BUNDLE", type=click.Path(path_type=Path))
-@click.option("-o", "--out", type=click.Path(path_type=Path), help="Folder; the app's own by default.")
-@click.option("--recipe", help="Of the runtime that the app needs; the first in BUNDLE by default.")
-@click.option("--fixtures", type=click.Path(path_type=Path), help="Folder of `tinysam-mobile fixtures`.")
-@click.option(
-    "--litert-js",
-    type=click.Path(path_type=Path),
-    help="For web: npm's node_modules with LiteRT.js; by default one nearby, else the page asks a CDN.",
-)
-@click.option("--overwrite", is_flag=True, help="Replace the model that the app has.")
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@bundle_argument
+@out_option(OutputFolder(), "Folder to put the model into; the app's own by default.")
+@recipe_option()
+@fixtures_option()
+@litert_js_option
+@overwrite_option
+@as_json_option
 @command_errors
 def command(
     app: str,
@@ -58,9 +64,8 @@ def command(
       tinysam-mobile bundle-for-app web bundle -o demo
     """
     if app == WEB:
-        _web(
-            bundle_path, out or WEB_FOLDER, recipe, fixtures, litert_js, overwrite=overwrite, as_json=as_json
-        )
+        target = out or WEB_FOLDER
+        _web(bundle_path, target, recipe, fixtures, litert_js, overwrite=overwrite, as_json=as_json)
         return
     target = out or _own_folder(app)
     filled = fill_app_resources(
@@ -74,6 +79,7 @@ def command(
     table = [(path, kind, f"{size_bytes / 1e6:.2f}") for path, kind, size_bytes in rows]
     print_table(["in the folder", "what", "MB"], table, right=["MB"])
     click.echo(f"{app} app: {target}")
+    click.echo(f"\nTo use the library in an app of your own:\n\n{APPS[app].snippet}", nl=False)
 
 
 def _web(

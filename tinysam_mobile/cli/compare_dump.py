@@ -9,39 +9,39 @@ import click
 from tinysam_mobile.bundle.folder import Bundle
 from tinysam_mobile.cli.bound_options import bound_options, given_bounds
 from tinysam_mobile.cli.float_model import checkpoint_of
-from tinysam_mobile.cli.output import command_errors, progress
+from tinysam_mobile.cli.options import (
+    as_json_option,
+    bundle_argument,
+    checkpoint_option,
+    fixtures_option,
+    out_option,
+    threads_option,
+)
+from tinysam_mobile.cli.output import command_errors, progress, warn
+from tinysam_mobile.cli.parameter_types import InputFile, OutputFolder
 from tinysam_mobile.simulator.registry import open_model
 
 __all__ = ["command"]
 
 
 @click.command()
-@click.argument("bundle_path", metavar="BUNDLE", type=click.Path(path_type=Path))
-@click.argument("dump_path", metavar="DUMP", type=click.Path(path_type=Path))
-@click.option(
-    "--fixtures",
-    "fixtures_path",
-    type=click.Path(path_type=Path),
-    default=Path("fixtures"),
-    show_default=True,
-    help="What the app replayed.",
+@bundle_argument
+@click.argument(
+    "dump_path",
+    metavar="DUMP",
+    type=InputFile(suffixes=(".zip",), mend="name the zip file that the app wrote"),
 )
-@click.option("--checkpoint", help="The float model that BUNDLE was made from; the shipped one by default.")
+@fixtures_option(default=Path("fixtures"))
+@checkpoint_option
 @bound_options
-@click.option("--threads", type=click.IntRange(1), help="Threads of PyTorch.")
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default=Path("device_validation"),
-    show_default=True,
-    help="Folder for report.html, report.json and junit.xml.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print report.json.")
+@threads_option
+@out_option(OutputFolder(), "Folder for report.html, report.json and junit.xml.", default="device_validation")
+@as_json_option
 @command_errors
 def command(
     bundle_path: Path,
     dump_path: Path,
-    fixtures_path: Path,
+    fixtures: Path,
     checkpoint: str | None,
     threads: int | None,
     out: Path,
@@ -60,17 +60,19 @@ def command(
     """
     from tinysam_mobile.cli.parity_output import finish
     from tinysam_mobile.device.fixtures import read_fixtures
-    from tinysam_mobile.device.judge_dumps import check_fixtures, dump_report, judge_dump
+    from tinysam_mobile.device.judge_dumps import check_fixtures, dump_report, judge_dump, run_warnings
 
-    bundle, fixtures = Bundle.open(bundle_path), read_fixtures(fixtures_path)
-    check_fixtures(bundle, fixtures)
+    bundle, replayed = Bundle.open(bundle_path), read_fixtures(fixtures)
+    check_fixtures(bundle, replayed)
     with progress() as say:
         say("loading the checkpoint")
         loaded = checkpoint_of(bundle, checkpoint)
         reference = open_model(loaded.model, bundle.manifest.contract, num_threads=threads)
         info, side = judge_dump(
-            reference, bundle, fixtures, dump_path, overrides=given_bounds(), progress=say
+            reference, bundle, replayed, dump_path, overrides=given_bounds(), progress=say
         )
+    for warning in run_warnings(bundle, info):
+        warn(warning)
     names = {"name": loaded.name, "sha256": loaded.sha256}
-    report = dump_report(names, bundle, fixtures, dump_path, info, side)
+    report = dump_report(names, bundle, replayed, dump_path, info, side)
     finish(report, out, device=info, as_json=as_json)

@@ -4,112 +4,94 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from tinysam_mobile.bundle.folder import Bundle
-from tinysam_mobile.bundle.manifest import Artifact
+from tinysam_mobile.artifacts.formats import DEPLOYMENT_TARGETS, FORMATS
+from tinysam_mobile.bundle.folder import MANIFEST_NAME, Bundle
 from tinysam_mobile.cli.float_model import warn_about_stand_in
+from tinysam_mobile.cli.options import (
+    as_json_option,
+    calibration_option,
+    checkpoint_argument,
+    image_size_option,
+    out_option,
+    overwrite_option,
+    ranges_option,
+    recipe_option,
+    threads_option,
+)
 from tinysam_mobile.cli.output import command_errors, exit_code, print_json, print_table, progress, warn
+from tinysam_mobile.cli.parameter_types import Number, OutputFolder
 from tinysam_mobile.converters.options import (
-    CONVERTERS,
-    DEPLOYMENT_TARGETS,
     EXECUTORCH_BACKENDS,
     ConversionOptions,
 )
-from tinysam_mobile.errors import RuntimeUnavailableError
-from tinysam_mobile.parity.compare import EntryPointParity, compare_backends
+from tinysam_mobile.parity.bundle_check import MeasuredArtifact, measure_bundle
 from tinysam_mobile.quant.calibration import CalibrationSet
-from tinysam_mobile.quant.observers import DEFAULT_METHOD, RANGE_METHODS
-from tinysam_mobile.quant.recipe import RECIPES, recipe_named
-from tinysam_mobile.simulator.registry import open_bundle, open_model
-
-if TYPE_CHECKING:
-    from tinysam_mobile.modeling.checkpoint import Checkpoint
+from tinysam_mobile.quant.recipe import RECIPES
 
 __all__ = ["command"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """One artifact's line of the table."""
-
-    artifact: Artifact
-    parity: Sequence[EntryPointParity]
-    not_run: str | None
-
-    @property
-    def verdict(self) -> str:
-        if self.not_run:
-            return "NOT_RUN"
-        return "PASSED" if all(p.passed for p in self.parity) else "FAILED"
+MAX_SLOTS = 64
+MAX_BATCH = 256
 
 
 @click.command()
-@click.argument("checkpoint", required=False)
+@checkpoint_argument
 @click.option(
     "--target",
     "targets",
     multiple=True,
-    type=click.Choice(list(CONVERTERS)),
-    help="Format; repeatable; all by default.",
+    type=click.Choice(list(FORMATS)),
+    help="Format to make; repeatable; all by default.",
 )
+@recipe_option(multiple=True, choices=list(RECIPES), default="fp32")
+@out_option(OutputFolder(marker=MANIFEST_NAME), "Folder of the bundle to make.", default="bundle")
+@image_size_option
 @click.option(
-    "--recipe",
-    "recipes",
-    multiple=True,
-    type=click.Choice(list(RECIPES)),
-    help="Number format; repeatable; fp32 by default.  docs/recipes.md says which format has which.",
-)
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default=Path("bundle"),
+    "--slots",
+    type=click.IntRange(2, MAX_SLOTS),
+    default=8,
     show_default=True,
-    help="Folder of the bundle.",
+    help="Number N of prompt slots per prompt: points, and two for a box.",
 )
-@click.option("--image-size", type=int, help="Input side S, a multiple of 64; the checkpoint's by default.")
-@click.option("--slots", type=int, default=8, show_default=True, help="Prompt slots N per prompt.")
-@click.option("--batch", type=int, default=16, show_default=True, help="Prompts K per decode_batch call.")
+@click.option(
+    "--batch",
+    type=click.IntRange(1, MAX_BATCH),
+    default=16,
+    show_default=True,
+    help="Number K of prompts that one decode_batch call takes.",
+)
 @click.option(
     "--deployment-target",
     type=click.Choice(DEPLOYMENT_TARGETS),
     default="iOS18",
     show_default=True,
-    help="Lowest iOS for Core ML.",
+    help="Lowest iOS that the Core ML packages run on.",
 )
 @click.option(
     "--executorch-backend",
     type=click.Choice(EXECUTORCH_BACKENDS),
     default="xnnpack",
     show_default=True,
-    help="Delegate of the .pte; only xnnpack runs here.",
+    help="Delegate of the ExecuTorch programs; only xnnpack runs here.",
 )
-@click.option(
-    "--calibration",
-    type=click.Path(path_type=Path),
-    help="Folder of photos that static recipes take their ranges from; 8 or more.",
-)
-@click.option(
-    "--ranges",
-    type=click.Choice(RANGE_METHODS),
-    default=DEFAULT_METHOD,
-    show_default=True,
-    help="How static recipes choose the ranges of activations; search is TinySAM's, minutes per recipe.",
-)
+@calibration_option()
+@ranges_option
 @click.option(
     "--auto-mixed",
     "min_mask_iou",
-    type=float,
+    type=Number(0, 1, min_open=True, max_open=True),
     help="Keep the most costly layers of static recipes in float until the mask IoU with the float model "
     "reaches this on the calibration photos.",
 )
-@click.option("--threads", type=int, default=None, help="Threads of the check against torch.")
-@click.option("--overwrite", is_flag=True, help="Replace an existing bundle.")
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@threads_option
+@overwrite_option
+@as_json_option
 @command_errors
 def command(
     checkpoint: str | None,
@@ -140,21 +122,22 @@ def command(
       tinysam-mobile convert mobile_sam.pt --image-size 512 --target tflite --target executorch
       tinysam-mobile convert --target tflite --recipe static_w8a8 --calibration photos
     """
+    photos = CalibrationSet.from_folder(calibration) if calibration else None
     options = ConversionOptions(
-        targets=targets or tuple(CONVERTERS),
+        targets=targets or tuple(FORMATS),
         recipes=recipes or ("fp32",),
         slots=slots,
         batch=batch,
         deployment_target=deployment_target,
         executorch_backend=executorch_backend,
-        calibration=calibration,
+        calibration=photos,
         ranges=ranges,
         min_mask_iou=min_mask_iou,
         overwrite=overwrite,
     )
     options.check()
-    if calibration:
-        warn(CalibrationSet.from_folder(calibration).warning)
+    if photos:
+        warn(photos.warning)
     with progress() as say:
         bundle, rows = convert(checkpoint, image_size, out, options, threads, say)
     report(bundle, rows, as_json=as_json)
@@ -168,7 +151,7 @@ def convert(
     options: ConversionOptions,
     threads: int | None,
     say: Callable[[str], None],
-) -> tuple[Bundle, list[Row]]:
+) -> tuple[Bundle, list[MeasuredArtifact]]:
     """Convert a checkpoint by options that were checked, and run what came out."""
     from tinysam_mobile.converters.pipeline import convert_checkpoint
     from tinysam_mobile.modeling.checkpoint import load_checkpoint
@@ -177,32 +160,10 @@ def convert(
     loaded = load_checkpoint(source, image_size=image_size)
     warn_about_stand_in(loaded)
     bundle = convert_checkpoint(loaded, out, options, progress=say)
-    return bundle, measure(bundle, loaded, threads, say)
+    return bundle, measure_bundle(bundle, loaded.model, threads, say)
 
 
-def measure(
-    bundle: Bundle, checkpoint: Checkpoint, threads: int | None, say: Callable[[str], None]
-) -> list[Row]:
-    """Run each format and recipe of the bundle against torch; one row per artifact."""
-    reference = open_model(checkpoint.model, bundle.manifest.contract, num_threads=threads)
-    rows: list[Row] = []
-    groups = dict.fromkeys((a.runtime, a.recipe) for a in bundle.manifest.artifacts)
-    for runtime, recipe in groups:
-        say(f"{runtime} {recipe}: running against torch")
-        parity: list[EntryPointParity] = []
-        reason = None
-        try:
-            backend = open_bundle(bundle, runtime, recipe=recipe, num_threads=threads)
-            parity = compare_backends(reference, backend, runtime=runtime, recipe=recipe_named(recipe))
-        except RuntimeUnavailableError as error:
-            reason = str(error)
-        for artifact in bundle.artifacts(runtime, recipe):
-            own = [p for p in parity if p.entry_point in artifact.entry_points]
-            rows.append(Row(artifact=artifact, parity=own, not_run=reason))
-    return rows
-
-
-def report(bundle: Bundle, rows: Sequence[Row], *, as_json: bool) -> None:
+def report(bundle: Bundle, rows: Sequence[MeasuredArtifact], *, as_json: bool) -> None:
     """Print the table or the JSON of a conversion."""
     if as_json:
         items = [
@@ -226,7 +187,7 @@ def report(bundle: Bundle, rows: Sequence[Row], *, as_json: bool) -> None:
     click.echo(f"bundle: {bundle.folder}")
 
 
-def _cells(row: Row) -> list[str]:
+def _cells(row: MeasuredArtifact) -> list[str]:
     return [
         row.artifact.path,
         f"{row.artifact.size_bytes / 1e6:.2f}",

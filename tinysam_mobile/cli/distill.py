@@ -2,34 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import click
 
+from tinysam_mobile.cli.options import last_option, out_option, threads_option
 from tinysam_mobile.cli.output import command_errors, progress
-from tinysam_mobile.errors import UsageError
+from tinysam_mobile.cli.parameter_types import (
+    CheckpointSource,
+    InputFile,
+    InputFolder,
+    Number,
+    OutputFile,
+    OutputFolder,
+)
 
-__all__ = ["command", "joined_processes"]
+__all__ = ["command"]
 
-FOLDER = click.Path(path_type=Path, file_okay=False)
-
-
-@contextmanager
-def joined_processes() -> Iterator[tuple[int, int]]:
-    """Join the other processes if `torchrun` started this one; gives (rank, number of processes)."""
-    import torch.distributed as dist
-
-    if not dist.is_torchelastic_launched():
-        yield 0, 1
-        return
-    dist.init_process_group("gloo")
-    try:
-        yield dist.get_rank(), dist.get_world_size()
-    finally:
-        dist.destroy_process_group()
+MAX_PHOTOS = 10**7
+MAX_STEPS = 10**9
+CHECKPOINT = (".safetensors",)
 
 
 @click.group()
@@ -49,17 +43,17 @@ def command() -> None:
 
 
 @command.command()
-@click.argument("photos", type=FOLDER)
-@click.option("--out", type=FOLDER, required=True, help="Folder of the photo store to write.")
+@click.argument("photos", type=InputFolder(mend="name a folder of photos, or one with instances.json"))
+@out_option(OutputFolder(), "Folder of the photo store to write.")
 @click.option(
     "--cut-out", is_flag=True, help="Also cut the object out of the middle of photos without masks."
 )
 @click.option(
     "--leave-out-last",
-    type=int,
+    type=click.IntRange(0, MAX_PHOTOS),
     default=0,
     show_default=True,
-    help="Photos at the end to keep for validation.",
+    help="Number of photos at the end that are kept out of the store, for validation.",
 )
 @command_errors
 def prepare(photos: Path, out: Path, cut_out: bool, leave_out_last: int) -> None:
@@ -71,31 +65,35 @@ def prepare(photos: Path, out: Path, cut_out: bool, leave_out_last: int) -> None
     from tinysam_mobile.distill.photo_store import write_store
     from tinysam_mobile.distill.prepare import annotated_photos, unlabelled_photos
     from tinysam_mobile.evaluation.coco import CocoDataset, read_coco
+    from tinysam_mobile.imaging.photo_files import photos_in
 
     if (photos / "instances.json").exists():
         data = read_coco(photos)
         kept = data.images[: len(data.images) - leave_out_last]
         found = annotated_photos(CocoDataset(name=data.name, images=kept))
-    elif photos.is_dir():
-        found = unlabelled_photos(photos, cut_out=cut_out)
     else:
-        raise UsageError(
-            f"there is no folder {photos}: name one with photos, or with instances.json and images/"
-        )
+        photos_in(photos)  # raises if there is none, before a store is begun
+        found = unlabelled_photos(photos, cut_out=cut_out)
     click.echo(f"{write_store(found, out)} photos in {out}")
 
 
 @command.command()
-@click.argument("stores", nargs=-1, required=True, type=FOLDER)
-@click.option("--teacher", help="Checkpoint of the teacher; the shipped one by default.")
-@click.option(
-    "--out", type=FOLDER, required=True, help="Folder of the shards; those that are there are kept."
+@click.argument(
+    "stores",
+    nargs=-1,
+    required=True,
+    type=InputFolder(mend="make a store with 'tinysam-mobile distill prepare'"),
 )
+@click.option(
+    "--teacher", type=CheckpointSource(), help="Checkpoint of the teacher; the shipped one by default."
+)
+@out_option(OutputFolder(), "Folder of the shards to write; those that are there are kept.")
 @command_errors
 def cache(stores: tuple[Path, ...], teacher: str | None, out: Path) -> None:
     """Compute the teacher's image embeddings of STORES once; run it again to go on after a kill."""
     from tinysam_mobile.distill.cache import write_cache
     from tinysam_mobile.distill.photo_store import PhotoStore
+    from tinysam_mobile.evaluation.processes import joined_processes
     from tinysam_mobile.modeling.checkpoint import load_checkpoint
 
     loaded = load_checkpoint(teacher)
@@ -117,10 +115,14 @@ def _say_shard(say: Callable[[str], None], folder: Path, done: int, total: int) 
 
 
 @command.command()
-@click.argument("config", type=click.Path(path_type=Path, dir_okay=False))
-@click.option("--out", type=FOLDER, required=True, help="Folder of the run; a run that is there goes on.")
-@click.option("--stop-after", type=int, help="Stop at this step and leave the rest for another time.")
-@click.option("--threads", type=int, help="Threads of torch per process.")
+@click.argument("config", type=InputFile(suffixes=(".toml",), mend="name a training recipe in TOML"))
+@out_option(OutputFolder(), "Folder of the run to write; a run that is there goes on.")
+@click.option(
+    "--stop-after",
+    type=click.IntRange(1, MAX_STEPS),
+    help="Stop at this step and leave the rest for another time.",
+)
+@threads_option
 @command_errors
 def train(config: Path, out: Path, stop_after: int | None, threads: int | None) -> None:
     """Run the training that CONFIG (TOML) describes; losses go to losses.csv and curves.png in --out."""
@@ -130,6 +132,7 @@ def train(config: Path, out: Path, stop_after: int | None, threads: int | None) 
     from tinysam_mobile.distill.progress import plot_curves
     from tinysam_mobile.distill.train import train as run
     from tinysam_mobile.distill.validation import validator
+    from tinysam_mobile.evaluation.processes import joined_processes
 
     if threads:
         torch.set_num_threads(threads)
@@ -141,10 +144,8 @@ def train(config: Path, out: Path, stop_after: int | None, threads: int | None) 
 
 
 @command.command()
-@click.argument("run", type=FOLDER)
-@click.option(
-    "--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="Checkpoint to write."
-)
+@click.argument("run", type=InputFolder(mend="make a run with 'tinysam-mobile distill train'"))
+@out_option(OutputFile(suffixes=CHECKPOINT), "Checkpoint to write, a .safetensors file.")
 @command_errors
 def export(run: Path, out: Path) -> None:
     """Write the averaged weights of RUN as a .safetensors checkpoint in fp16."""
@@ -155,15 +156,28 @@ def export(run: Path, out: Path) -> None:
 
 
 @command.command()
-@click.argument("checkpoint", type=click.Path(path_type=Path, dir_okay=False, exists=True))
-@click.argument("photos", type=FOLDER)
-@click.option("--last", type=int, default=100, show_default=True, help="Photos at the end to choose among.")
-@click.option("--count", type=int, default=30, show_default=True, help="Photos of those, evenly spread.")
-@click.option("--max-masks", type=float, default=100.0, show_default=True, help="Masks per photo at most.")
-@click.option(
-    "--out", type=click.Path(path_type=Path, dir_okay=False), help="Checkpoint to write; the same by default."
+@click.argument(
+    "checkpoint",
+    type=InputFile(suffixes=CHECKPOINT, mend="only .safetensors holds thresholds; see distill export"),
 )
-@click.option("--threads", type=int, help="Threads of torch.")
+@click.argument("photos", type=InputFolder(index="instances.json", mend="name an annotated data set"))
+@last_option(default=100)
+@click.option(
+    "--count",
+    type=click.IntRange(1, MAX_PHOTOS),
+    default=30,
+    show_default=True,
+    help="Number of those photos to choose on, evenly spread.",
+)
+@click.option(
+    "--max-masks",
+    type=Number(1, 1e6),
+    default=100.0,
+    show_default=True,
+    help="Number of masks per photo that the thresholds may let through on average.",
+)
+@out_option(OutputFile(suffixes=CHECKPOINT), "Checkpoint to write; CHECKPOINT itself by default.")
+@threads_option
 @command_errors
 def thresholds(
     checkpoint: Path,
@@ -175,27 +189,19 @@ def thresholds(
     threads: int | None,
 ) -> None:
     """Choose everything-mode thresholds on PHOTOS (with instances.json) and store them in CHECKPOINT."""
-    from tinysam_mobile.distill.choose_thresholds import choose, collect, store_thresholds
-    from tinysam_mobile.evaluation.coco import read_coco
-    from tinysam_mobile.evaluation.miou import targets_of
-    from tinysam_mobile.modeling.checkpoint import load_checkpoint
-    from tinysam_mobile.modeling.entry_points import contract_of
-    from tinysam_mobile.segment.predictor import Predictor
-    from tinysam_mobile.simulator.registry import open_model
+    from tinysam_mobile.distill.choose_thresholds import choose_for_checkpoint
 
-    if checkpoint.suffix != ".safetensors":
-        raise UsageError(f"{checkpoint}: only .safetensors holds thresholds; see distill export")
-    model = load_checkpoint(checkpoint).model
-    predictor = Predictor(open_model(model, contract_of(model, slots=2), num_threads=threads))
-    held_back = list(read_coco(photos).images)[-last:]
-    chosen = [image for image in held_back[:: max(len(held_back) // count, 1)][:count] if targets_of(image)]
     with progress() as say:
-        masks = []
-        for i, image in enumerate(chosen, start=1):
-            say(f"photo {i} of {len(chosen)}")
-            masks.append(collect(predictor, image))
-        best, _ = choose(masks, max_masks=max_masks, progress=say)
-    store_thresholds(checkpoint, best.settings(), out or checkpoint)
+        best = choose_for_checkpoint(
+            checkpoint,
+            photos,
+            last=last,
+            count=count,
+            max_masks=max_masks,
+            out=out or checkpoint,
+            threads=threads,
+            progress=say,
+        )
     click.echo(
         f"{out or checkpoint}: {best.settings()}: average recall {best.average_recall:.3f}, "
         f"{best.masks_per_photo:.1f} masks and {best.prompts_per_photo:.0f} prompts per photo"

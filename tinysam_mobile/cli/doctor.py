@@ -4,25 +4,18 @@ from __future__ import annotations
 
 import platform
 import sys
-from importlib import metadata
 from typing import Any
 
 import click
 
+from tinysam_mobile.artifacts.formats import FORMATS
+from tinysam_mobile.cli.options import as_json_option
 from tinysam_mobile.cli.output import command_errors, print_json, print_table
-from tinysam_mobile.converters.options import CONVERTERS
 from tinysam_mobile.errors import RuntimeUnavailableError
 from tinysam_mobile.simulator.registry import RUNTIMES, import_runtime
-from tinysam_mobile.version import __version__
+from tinysam_mobile.version import __version__, package_version
 
 __all__ = ["command"]
-
-
-def _version(distribution: str) -> str | None:
-    try:
-        return metadata.version(distribution)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def _runtime_row(name: str) -> dict[str, Any]:
@@ -37,15 +30,15 @@ def _runtime_row(name: str) -> dict[str, Any]:
         "name": name,
         "what": info.description,
         "package": info.distribution,
-        "version": _version(info.distribution),
+        "version": package_version(info.distribution),
         "problem": reason,
     }
 
 
 def _target_row(name: str) -> dict[str, Any]:
-    distribution = CONVERTERS[name][1]
-    version = _version(distribution)
-    mend = None if version else f"run: pip install 'tinysam-mobile[{name}]'"
+    distribution = FORMATS[name].distributions[0]
+    version = package_version(distribution)
+    mend = None if version else f"run: pip install 'tinysam-mobile[{FORMATS[name].extra}]'"
     return {
         "kind": "convert",
         "name": name,
@@ -57,7 +50,7 @@ def _target_row(name: str) -> dict[str, Any]:
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@as_json_option
 @command_errors
 def command(as_json: bool) -> None:
     """List what this machine can convert and run, and the command that mends what is missing.
@@ -68,7 +61,7 @@ def command(as_json: bool) -> None:
     """
     from tinysam_mobile.modeling.checkpoint import shipped_checkpoint
 
-    rows = [_target_row(name) for name in CONVERTERS] + [_runtime_row(name) for name in RUNTIMES]
+    rows = [_target_row(name) for name in FORMATS] + [_runtime_row(name) for name in RUNTIMES]
     shipped = shipped_checkpoint()
     machine = {
         "tinysam-mobile": __version__,

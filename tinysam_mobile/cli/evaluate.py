@@ -7,19 +7,33 @@ from pathlib import Path
 import click
 
 from tinysam_mobile.cli.everything_options import everything_options
+from tinysam_mobile.cli.model_source import ModelSource
+from tinysam_mobile.cli.options import (
+    as_json_option,
+    bundle_option,
+    checkpoint_option,
+    everything_option,
+    image_size_option,
+    images_option,
+    isolate_option,
+    last_option,
+    out_option,
+    recipe_option,
+    runtime_option,
+    seed_option,
+    threads_option,
+)
 from tinysam_mobile.cli.output import command_errors
+from tinysam_mobile.cli.parameter_types import InputFile, ModelSourceName, OutputFolder
 from tinysam_mobile.errors import UsageError
 from tinysam_mobile.evaluation.average_precision import METRIC_RULES
 from tinysam_mobile.evaluation.baselines import BASELINES, measure_baseline
 from tinysam_mobile.evaluation.comparison import published_rows
 from tinysam_mobile.evaluation.miou import summary
 from tinysam_mobile.evaluation.prompt_kinds import KINDS
-from tinysam_mobile.simulator.registry import RUNTIMES
 
 __all__ = ["command"]
 
-FOLDER = click.Path(path_type=Path, file_okay=False)
-FILE = click.Path(path_type=Path, dir_okay=False)
 DEFAULT_PROMPTS = ("box", "point")
 HELP = """Measure a model on DATASET, a folder with instances.json (COCO's format) and images/.
 
@@ -41,42 +55,57 @@ Examples:
 
 @click.command(help=HELP)
 @click.argument("paths", nargs=-1, metavar="[DATASET] [MODEL]...")
-@click.option("--annotations", type=FILE, help="Annotation file, in place of DATASET; with --images.")
-@click.option("--images", type=FOLDER, help="Folder of the photos.")
+@click.option(
+    "--annotations",
+    type=InputFile(suffixes=(".json",), mend="name a JSON file of COCO's or LVIS's format"),
+    help="Annotation file, in place of DATASET; goes with --images.",
+)
+@images_option(only_folder=True, text="Folder of the photos that --annotations is about.")
 @click.option(
     "--dataset",
     "rules",
     type=click.Choice(list(METRIC_RULES)),
     default="coco",
     show_default=True,
-    help="Whose rules AP follows.",
+    help="Data set whose rules AP follows.",
 )
-@click.option("--boxes", type=FILE, help="A detector's boxes (COCO's results JSON): adds AP.")
 @click.option(
-    "--prompts",
+    "--boxes",
+    type=InputFile(suffixes=(".json",), mend="name a JSON file of COCO's results format"),
+    help="Boxes of a detector in COCO's results format; adds AP.",
+)
+@click.option(
+    "--prompt-kind",
+    "kinds",
     type=click.Choice(KINDS),
     multiple=True,
-    help="Prompts for mIoU; repeatable; box and point by default.",
+    help="Kind of prompt for mIoU; repeatable; box and point by default.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of random points.")
-@click.option("--everything", is_flag=True, help="Also AR and mIoU of everything mode.")
+@seed_option
+@everything_option
 @everything_options
-@click.option("--checkpoint", help="Checkpoint to measure; the shipped one by default.")
-@click.option("--bundle", type=FOLDER, help="Bundle whose artifacts --runtime runs.")
-@click.option("--runtime", type=click.Choice(list(RUNTIMES)), help="What runs the model; torch by default.")
-@click.option("--recipe", help="Recipe in the bundle; the first one by default.")
-@click.option(
-    "--image-size", type=int, help="Side of the model's input in pixels; the checkpoint's by default."
-)
+@checkpoint_option
+@bundle_option
+@runtime_option(default="torch")
+@recipe_option()
+@image_size_option
 @click.option("--compare", is_flag=True, help="Measure each MODEL (checkpoint or bundle), side by side.")
-@click.option("--report", type=FOLDER, help="Compare: folder for comparison.md, .json, .csv and .png.")
-@click.option("--last", type=int, help="Measure only this many photos from the end (for a validation split).")
 @click.option(
-    "--baseline", type=click.Choice(list(BASELINES)), multiple=True, help="Also measure this; repeatable."
+    "--report",
+    type=OutputFolder(),
+    help="With --compare: folder for comparison.md, .json, .csv and .png.",
 )
-@click.option("--out", type=FOLDER, help="Folder for results per photo; a killed run goes on from there.")
-@click.option("--threads", type=int, help="Threads of the runtime.")
-@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+@last_option()
+@click.option(
+    "--baseline",
+    type=click.Choice(list(BASELINES)),
+    multiple=True,
+    help="Also measure this way to guess a mask without a network; repeatable.",
+)
+@out_option(OutputFolder(), "Folder for results per photo, from which a killed run goes on; none by default.")
+@threads_option
+@isolate_option(default=False)
+@as_json_option
 @command_errors
 def command(
     paths: tuple[str, ...],
@@ -84,11 +113,11 @@ def command(
     images: Path | None,
     rules: str,
     boxes: Path | None,
-    prompts: tuple[str, ...],
+    kinds: tuple[str, ...],
     seed: int,
     everything: bool,
     checkpoint: str | None,
-    bundle: Path | None,
+    bundle_path: Path | None,
     runtime: str | None,
     recipe: str | None,
     image_size: int | None,
@@ -98,11 +127,13 @@ def command(
     baseline: tuple[str, ...],
     out: Path | None,
     threads: int | None,
+    isolate: bool,
     as_json: bool,
 ) -> None:
-    from tinysam_mobile.cli.evaluate_inputs import DataChoice, ModelChoice, PlanChoice
+    from tinysam_mobile.cli.evaluate_inputs import PlanChoice
     from tinysam_mobile.cli.evaluate_output import baseline_row, comparison_row, show, show_comparison
     from tinysam_mobile.cli.evaluate_run import measure_models
+    from tinysam_mobile.evaluation.data_choice import DataChoice
 
     with_folder = annotations is None and bool(paths)
     folder = Path(paths[0]) if with_folder else None
@@ -110,17 +141,21 @@ def command(
     if bool(sources) != compare:
         raise UsageError("models after DATASET and --compare go together: evaluate DATASET --compare A B")
     data = DataChoice(folder=folder, annotations=annotations, images=images, rules=rules, last=last)
-    plan = PlanChoice(prompts=prompts or DEFAULT_PROMPTS, seed=seed, boxes=boxes, everything=everything)
-    choice = ModelChoice(
+    plan = PlanChoice(prompts=kinds or DEFAULT_PROMPTS, seed=seed, boxes=boxes, everything=everything)
+    choice = ModelSource(
         checkpoint=checkpoint,
-        bundle=bundle,
+        bundle=bundle_path,
         runtime=runtime,
         recipe=recipe,
         image_size=image_size,
         threads=threads,
+        isolate=isolate,
     )
+    sources = tuple(ModelSourceName()(source) for source in sources)
+    if not compare:
+        choice.check()
     dataset = data.read()
-    models = choice.named(sources, plan.prompts) if compare else [choice.one(plan.prompts)]
+    models = choice.named(sources, slots=plan.slots) if compare else [choice.model(slots=plan.slots)]
     tables = measure_models(models, dataset, data, plan, out)
     if tables is None:
         return

@@ -2,46 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
 from tinysam_mobile.bundle.folder import Bundle
 from tinysam_mobile.cli.float_model import checkpoint_of
-from tinysam_mobile.cli.output import command_errors, print_json, progress
-from tinysam_mobile.contract.backend import Backend
-from tinysam_mobile.contract.spec import Contract
-from tinysam_mobile.device.drawn_photos import drawn_photos
+from tinysam_mobile.cli.options import (
+    as_json_option,
+    bundle_argument,
+    checkpoint_option,
+    images_option,
+    max_photos_option,
+    out_option,
+    overwrite_option,
+    own_prompts_option,
+    prompts_option,
+    seed_option,
+    threads_option,
+)
+from tinysam_mobile.cli.output import command_errors, print_json, progress, warn
+from tinysam_mobile.cli.parameter_types import OutputFolder
+from tinysam_mobile.device.answers import answered, drawn_cases
 from tinysam_mobile.device.fixtures import write_fixtures
+from tinysam_mobile.device.layout import FIXTURES_INDEX
 from tinysam_mobile.parity.photo_set import PhotoSet
-from tinysam_mobile.parity.prompt_sampling import make_case
-from tinysam_mobile.parity.record import record_photo
-from tinysam_mobile.parity.stages import PhotoCase, Recording
+from tinysam_mobile.parity.stages import PhotoCase
 from tinysam_mobile.simulator.registry import open_model
 
 __all__ = ["command"]
 
 
 @click.command()
-@click.argument("bundle_path", metavar="BUNDLE", type=click.Path(path_type=Path))
-@click.option(
-    "-o",
-    "--out",
-    type=click.Path(path_type=Path),
-    default=Path("fixtures"),
-    show_default=True,
-    help="Folder.",
-)
-@click.option("--images", type=click.Path(path_type=Path), help="Photos; two drawn ones by default.")
-@click.option("--checkpoint", help="The float model that BUNDLE was made from; the shipped one by default.")
-@click.option("--prompts", type=click.IntRange(1, 1000), default=8, show_default=True, help="Per photo.")
-@click.option("--own-prompts", type=click.Path(path_type=Path), help="JSON file of prompts by photo name.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the prompts.")
-@click.option("--max-photos", type=click.IntRange(1, 1000), default=2, show_default=True, help="By name.")
-@click.option("--threads", type=click.IntRange(1), help="Threads of PyTorch.")
-@click.option("--overwrite", is_flag=True, help="Replace older fixtures.")
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@bundle_argument
+@out_option(OutputFolder(marker=FIXTURES_INDEX), "Folder of fixtures to write.", default="fixtures")
+@images_option(text="Folder of photos, or one photo; two photos that the command draws by default.")
+@checkpoint_option
+@prompts_option(default=8)
+@own_prompts_option
+@seed_option
+@max_photos_option(default=2)
+@threads_option
+@overwrite_option
+@as_json_option
 @command_errors
 def command(
     bundle_path: Path,
@@ -69,6 +73,7 @@ def command(
     bundle = Bundle.open(bundle_path)
     contract = bundle.manifest.contract
     cases: Iterator[PhotoCase]
+    photos: PhotoSet | None = None
     if images is None:
         cases = drawn_cases(contract, count=prompts, seed=seed)
     else:
@@ -78,24 +83,11 @@ def command(
         say("loading the checkpoint")
         reference = open_model(checkpoint_of(bundle, checkpoint).model, contract, num_threads=threads)
         identity = write_fixtures(out, bundle.manifest, answered(reference, cases, say), overwrite=overwrite)
+    for reason in photos.damaged.values() if photos else ():
+        warn(f"left out: {reason}")
     files = [path for path in out.rglob("*") if path.is_file()]
     size_bytes = sum(path.stat().st_size for path in files)
     if as_json:
         print_json({"fixtures": str(out), "id": identity, "files": len(files), "size_bytes": size_bytes})
     else:
         click.echo(f"fixtures: {out}, {len(files)} files, {size_bytes / 1e6:.1f} MB, id {identity[:12]}")
-
-
-def drawn_cases(contract: Contract, *, count: int, seed: int) -> Iterator[PhotoCase]:
-    """Yield the drawn photos with `count` prompts each."""
-    for name, pixels in drawn_photos().items():
-        yield make_case(name, pixels, contract, count=count, seed=seed)
-
-
-def answered(
-    reference: Backend, cases: Iterator[PhotoCase], say: Callable[[str], None]
-) -> Iterator[tuple[PhotoCase, Recording]]:
-    """Yield each photo with the float model's recording."""
-    for case in cases:
-        say(f"{case.name}: torch")
-        yield case, record_photo(reference, case)

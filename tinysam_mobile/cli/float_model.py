@@ -44,7 +44,9 @@ def checkpoint_of(bundle: Bundle, checkpoint: str | None) -> Checkpoint:
 
 
 def warn_about_stand_in(checkpoint: Checkpoint) -> None:
-    """Say on stderr that masks will be noise, if they will."""
+    """Say on stderr that masks will be noise, if they will, and what the licence of the weights forbids."""
+    if restriction := checkpoint.family.restriction:
+        click.echo(f"{checkpoint.family.title}: {restriction}", err=True)
     if checkpoint.is_stand_in:
         click.echo(
             "stand-in weights: pseudo-random values, so every mask is noise (pass a trained CHECKPOINT)",

@@ -2,28 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
+from tinysam_mobile.artifacts.formats import FORMATS, format_of
 from tinysam_mobile.bundle.folder import MANIFEST_NAME, Bundle, hash_path, size_of
+from tinysam_mobile.cli.options import as_json_option
 from tinysam_mobile.cli.output import command_errors, print_json, print_table
-from tinysam_mobile.errors import InputError, UsageError
+from tinysam_mobile.cli.parameter_types import InputPath
+from tinysam_mobile.errors import UsageError
 
 __all__ = ["command"]
 
+JOINED_BY = "+"
+"""Between the files of a model that is published in parts."""
+
 
 def describe_checkpoint(path: Path) -> dict[str, Any]:
-    """Configuration, parameters per part, hash."""
+    """Family, licence, published figures, configuration, parameters per part, hash."""
     from tinysam_mobile.modeling.checkpoint import load_checkpoint
 
     checkpoint = load_checkpoint(path)
-    model = checkpoint.model
+    model, family, published = checkpoint.model, checkpoint.family, checkpoint.published
     parts = {name: sum(p.numel() for p in part.parameters()) for name, part in model.named_children()}
     return {
         "kind": "checkpoint",
+        "family": family.title,
+        "licence": checkpoint.licence,
+        "restriction": family.restriction or "none that we know",
+        "published_file": published.description if published else "no public file that we know the hash of",
+        "published_figures": family.figures.get(model.config.name, "none"),
+        "source": family.source,
         "configuration": model.config.to_dict(),
         "parameters": {**parts, "total": sum(parts.values())},
         "sha256": checkpoint.sha256,
@@ -31,59 +42,37 @@ def describe_checkpoint(path: Path) -> dict[str, Any]:
     }
 
 
-def describe_tflite(path: Path) -> dict[str, Any]:
-    """Signatures, operators and tensor facts read from the flatbuffer."""
-    from tinysam_mobile.artifacts.tflite_graph import describe
-
-    return {"kind": "tflite", **describe(path)}
-
-
-def describe_executorch(path: Path) -> dict[str, Any]:
-    """Methods, delegates and nodes outside them."""
-    from tinysam_mobile.artifacts.executorch_graph import describe
-
-    return {"kind": "executorch", **describe(path)}
-
-
-def describe_coreml(path: Path) -> dict[str, Any]:
-    """Functions, inputs, outputs, operators and metadata of an ML Program."""
-    from tinysam_mobile.simulator.coreml import describe
-
-    return {"kind": "coreml", **describe(path)}
+def describe_artifact(path: Path) -> dict[str, Any]:
+    """What the reader of its format tells of an artifact; raises `UsageError` for an unknown suffix."""
+    fmt = format_of(path)
+    if fmt is None:
+        known = ", ".join((*CHECKPOINT_SUFFIXES, *(f.suffix for f in FORMATS.values())))
+        raise UsageError(f"{path}: neither a bundle (no {MANIFEST_NAME}) nor one of {known}")
+    return {"kind": fmt.name, **fmt.describe(path)}
 
 
 def describe_bundle(path: Path) -> dict[str, Any]:
     """Contract and artifacts of a verified bundle."""
-    manifest = Bundle.open(path).manifest
+    manifest = Bundle.open(path).verify().manifest
     return {"kind": "bundle", **manifest.to_json()}
 
 
-BY_SUFFIX: dict[str, Callable[[Path], dict[str, Any]]] = {
-    ".pth": describe_checkpoint,
-    ".pt": describe_checkpoint,
-    ".safetensors": describe_checkpoint,
-    ".tflite": describe_tflite,
-    ".pte": describe_executorch,
-    ".mlpackage": describe_coreml,
-}
+CHECKPOINT_SUFFIXES = (".pth", ".pt", ".safetensors", ".onnx")
 
 
 def describe(path: Path) -> dict[str, Any]:
-    """Describe a file or folder by its suffix; raises `InputError` if it is none of what we know."""
-    if not path.exists():
-        raise InputError(f"{path}: does not exist")
+    """Describe a file or folder by its suffix; raises `UsageError` if it is none of what we know."""
+    if not path.exists() and JOINED_BY in str(path):
+        return describe_checkpoint(path)
     if (path / MANIFEST_NAME).is_file():
         return describe_bundle(path)
-    if path.suffix not in BY_SUFFIX:
-        known = ", ".join(BY_SUFFIX)
-        raise UsageError(f"{path}: neither a bundle (no {MANIFEST_NAME}) nor one of {known}")
-    details = BY_SUFFIX[path.suffix](path)
+    details = describe_checkpoint(path) if path.suffix in CHECKPOINT_SUFFIXES else describe_artifact(path)
     return {**details, "size_bytes": size_of(path), "sha256": details.get("sha256") or hash_path(path)}
 
 
 @click.command()
-@click.argument("path", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+@click.argument("path", type=InputPath(joined=True))
+@as_json_option
 @command_errors
 def command(path: Path, as_json: bool) -> None:
     """Describe PATH: a checkpoint, a .tflite, .pte or .mlpackage artifact, or a bundle (which is verified).
@@ -91,6 +80,7 @@ def command(path: Path, as_json: bool) -> None:
     \b
     Examples:
       tinysam-mobile inspect tinysam_42.3.pth
+      tinysam-mobile inspect resnet18_image_encoder.onnx+mobile_sam.pt
       tinysam-mobile inspect bundle
       tinysam-mobile inspect bundle/tflite/fp32/encoder.tflite --json
     """

@@ -7,29 +7,22 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
-from pathlib import Path
 from typing import Any, ParamSpec
 
 import click
 
-from tinysam_mobile.errors import RuntimeUnavailableError, TinySAMError, UsageError
+from tinysam_mobile.cli.outcome import EXIT_FAILED, EXIT_NOT_RUN, code_of, print_error
+from tinysam_mobile.contract.foreign_text import one_line, printable
+from tinysam_mobile.errors import TinySAMError
 
 __all__ = [
-    "EXIT_FAILED",
-    "EXIT_NOT_RUN",
-    "EXIT_USAGE",
     "command_errors",
     "exit_code",
     "print_json",
     "print_table",
     "progress",
     "warn",
-    "write_file",
 ]
-
-EXIT_FAILED = 1
-EXIT_USAGE = 2
-EXIT_NOT_RUN = 3
 
 P = ParamSpec("P")
 
@@ -42,15 +35,15 @@ def exit_code(verdicts: Sequence[str]) -> int:
 
 
 def command_errors(function: Callable[P, None]) -> Callable[P, None]:
-    """Print an error of this package as one line and exit with its code; let bugs show their traceback."""
+    """Print an error of this package as one line and exit with its code; `outcome` has the other ends."""
 
     @wraps(function)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             function(*args, **kwargs)
         except TinySAMError as error:
-            click.echo(f"error: {error}", err=True)
-            sys.exit(EXIT_NOT_RUN if isinstance(error, RuntimeUnavailableError) else EXIT_USAGE)
+            print_error(str(error))
+            sys.exit(code_of(error))
 
     return wrapped
 
@@ -74,12 +67,14 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, right:
     """Print a table on stdout; columns named in `right` are right-aligned."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(header_style="bold")
     for header in headers:
         table.add_column(header, justify="right" if header in right else "left", overflow="fold")
     for row in rows:
-        table.add_row(*row)
+        # As text, since rich would take [words in brackets] for its own markup.
+        table.add_row(*(Text(printable(cell)) for cell in row))
     width = None if sys.stdout.isatty() else 160
     Console(file=sys.stdout, width=width, highlight=False).print(table)
 
@@ -87,29 +82,18 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, right:
 def warn(text: str | None) -> None:
     """Print a warning on stderr, if there is one."""
     if text:
-        click.echo(f"warning: {text}", err=True)
-
-
-def write_file(target: Path, save: Callable[[Path], None]) -> None:
-    """Let `save` write `target`, whole or not at all; raises `UsageError` that names --out if it cannot."""
-    # Pillow takes the format from the suffix, so the suffix stays.
-    partial = target.with_name(f".partial_{target.name}")
-    try:
-        save(partial)
-        partial.replace(target)
-    except (OSError, ValueError) as error:
-        partial.unlink(missing_ok=True)
-        raise UsageError(f"--out {target}: cannot be written ({error})") from error
+        click.echo(f"warning: {one_line(text)}", err=True)
 
 
 @contextmanager
 def progress() -> Iterator[Callable[[str], None]]:
     """Give a function that shows what is going on, on stderr: a spinner, or lines without a terminal."""
     from rich.console import Console
+    from rich.text import Text
 
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield lambda text: click.echo(text, err=True)
+        yield lambda text: click.echo(one_line(text), err=True)
         return
     with console.status("starting") as status:
-        yield status.update
+        yield lambda text: status.update(Text(one_line(text)))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,22 +10,36 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from tinysam_mobile.bundle.folder import Bundle
 from tinysam_mobile.cli.everything_options import everything_options, given_settings
-from tinysam_mobile.cli.float_model import load_float_model, warn_about_stand_in
-from tinysam_mobile.cli.output import command_errors, print_json, progress, write_file
-from tinysam_mobile.cli.segment_everything import Photo, save_json, segment_everything
+from tinysam_mobile.cli.model_source import ModelSource
+from tinysam_mobile.cli.options import (
+    as_json_option,
+    bundle_option,
+    checkpoint_option,
+    everything_option,
+    isolate_option,
+    out_option,
+    recipe_option,
+    runtime_option,
+    threads_option,
+)
+from tinysam_mobile.cli.output import command_errors, print_json, progress
+from tinysam_mobile.cli.parameter_types import InputFile, OutputFile
+from tinysam_mobile.cli.segment_everything import Photo, check_apart, save_json, segment_everything
 from tinysam_mobile.errors import UsageError
+from tinysam_mobile.files import write_with
 from tinysam_mobile.imaging.images import load_image
 from tinysam_mobile.imaging.masks import RunLengths, mask_boxes
 from tinysam_mobile.imaging.pictures import draw_prompts, mask_image, overlay
-from tinysam_mobile.segment.everything import POINTS_PER_BATCH
-from tinysam_mobile.segment.predictor import Prediction, Predictor
-from tinysam_mobile.simulator.registry import RUNTIMES, open_bundle, open_model
+from tinysam_mobile.segment.predictor import Prediction
 
 __all__ = ["command"]
 
 FORMATS = ("overlay", "mask", "coco", "labels")
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+"""Of pictures that Pillow writes."""
+MAX_DIGITS = 16
+"""Of a photo's number that JavaScript and float64 hold exactly."""
 Point = tuple[float, float, int]
 Box = tuple[float, float, float, float]
 
@@ -56,87 +69,50 @@ def parse_box(text: str) -> Box:
     return x0, y0, x1, y1
 
 
-@dataclass(frozen=True, kw_only=True)
-class ModelSource:
-    """The model that the user named, not opened yet."""
-
-    runtime: str
-    checkpoint: str | None
-    bundle: Path | None
-    recipe: str | None
-    threads: int | None
-
-    def open(self) -> tuple[Predictor, Mapping[str, Any]]:
-        """Return a predictor and the model's thresholds of everything mode."""
-        if self.runtime == "torch":
-            if self.bundle is not None:
-                raise UsageError("--bundle holds no torch model: pass --checkpoint, or another --runtime")
-            loaded, contract = load_float_model(self.checkpoint, batch=POINTS_PER_BATCH)
-            warn_about_stand_in(loaded)
-            return Predictor(open_model(loaded.model, contract, num_threads=self.threads)), loaded.everything
-        if self.checkpoint is not None:
-            raise UsageError(
-                f"--checkpoint goes with --runtime torch; {self.runtime} runs a bundle: pass --bundle"
-            )
-        if self.bundle is None:
-            target = RUNTIMES[self.runtime].artifact_runtime
-            raise UsageError(
-                f"--runtime {self.runtime} runs a converted bundle: make one with "
-                f"'tinysam-mobile convert --target {target} --out bundle' and pass --bundle bundle"
-            )
-        bundle = Bundle.open(self.bundle)
-        backend = open_bundle(bundle, self.runtime, recipe=self.recipe, num_threads=self.threads)
-        return Predictor(backend), bundle.manifest.everything
-
-
 @click.command()
-@click.argument("image", type=click.Path(path_type=Path))
+@click.argument("image", type=InputFile())
 @click.option(
     "--point",
     "points",
     multiple=True,
     metavar="X,Y[,0|1]",
-    help="Point in pixels; repeatable; 0 marks background.",
+    help="Point in pixels of the photo; repeatable; 0 marks background.",
 )
-@click.option("--box", metavar="X0,Y0,X1,Y1", help="Box in pixels.")
-@click.option("--checkpoint", help="Checkpoint for --runtime torch; the shipped one by default.")
-@click.option(
-    "--bundle", "bundle_path", type=click.Path(path_type=Path), help="Bundle whose artifacts --runtime runs."
-)
-@click.option(
-    "--runtime",
-    type=click.Choice(list(RUNTIMES)),
-    default="torch",
-    show_default=True,
-    help="What runs the model.",
-)
-@click.option("--recipe", help="Recipe in the bundle; the first one by default.")
-@click.option("--threads", type=int, help="Threads of the runtime.")
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    help="File to write; IMAGE_overlay.png here by default, IMAGE_everything.png, .json and _labels.png.",
+@click.option("--box", "boxes", multiple=True, metavar="X0,Y0,X1,Y1", help="Box in pixels of the photo.")
+@checkpoint_option
+@bundle_option
+@runtime_option(default="torch")
+@recipe_option()
+@threads_option
+@isolate_option(default=False)
+@out_option(
+    OutputFile(suffixes=(*PICTURE_SUFFIXES, ".json")),
+    "File to write; by default IMAGE_overlay.png in this folder, with --everything IMAGE_everything.png, "
+    ".json and _labels.png.",
 )
 @click.option(
     "--format",
     "kind",
     type=click.Choice(FORMATS),
-    help="What to write; coco for a .json --out, else overlay; with --everything overlay, coco and labels.",
+    help="What to write; coco if --out ends in .json, else overlay; with --everything all but mask.",
 )
-@click.option("--everything", is_flag=True, help="Find every object instead of one.")
+@everything_option
 @everything_options
-@click.option("--polygons", is_flag=True, help="Everything: outlines instead of RLE in the COCO file.")
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON, with the mask as COCO RLE.")
+@click.option(
+    "--polygons", is_flag=True, help="Everything mode: outlines instead of run lengths in the COCO file."
+)
+@as_json_option
 @command_errors
 def command(
     image: Path,
     points: tuple[str, ...],
-    box: str | None,
+    boxes: tuple[str, ...],
     checkpoint: str | None,
     bundle_path: Path | None,
-    runtime: str,
+    runtime: str | None,
     recipe: str | None,
     threads: int | None,
+    isolate: bool,
     out: Path | None,
     kind: str | None,
     everything: bool,
@@ -157,33 +133,41 @@ def command(
       tinysam-mobile segment photo.jpg --everything --points-per-side 16 --budget-ms 2000
     """
     source = ModelSource(
-        runtime=runtime, checkpoint=checkpoint, bundle=bundle_path, recipe=recipe, threads=threads
+        runtime=runtime,
+        checkpoint=checkpoint,
+        bundle=bundle_path,
+        recipe=recipe,
+        threads=threads,
+        isolate=isolate,
     )
+    source.check()
     if everything:
-        if points or box:
+        if points or boxes:
             raise UsageError("--everything takes no prompt: leave out --point and --box")
         photo = Photo(path=image, pixels=load_image(image))
-        segment_everything(photo, source.open, out=out, kind=kind, polygons=polygons, as_json=as_json)
+        segment_everything(photo, source, out=out, kind=kind, polygons=polygons, as_json=as_json)
         return
     if polygons or given_settings():
         names = ", ".join(["polygons"] * polygons + list(given_settings()))
         raise UsageError(f"options of everything mode without --everything: {names.replace('_', '-')}")
-    segment_object(image, source, points, box, out=out, kind=kind, as_json=as_json)
+    segment_object(image, source, points, boxes, out=out, kind=kind, as_json=as_json)
 
 
 def segment_object(
     image: Path,
     source: ModelSource,
     points: Sequence[str],
-    box: str | None,
+    boxes: Sequence[str],
     *,
     out: Path | None,
     kind: str | None,
     as_json: bool,
 ) -> None:
-    """Segment the object of one prompt, whose `points` and `box` are still text."""
+    """Segment the object of one prompt, whose `points` and at most one of `boxes` are still text."""
     prompt_points = [parse_point(text) for text in points]
-    prompt_box = parse_box(box) if box else None
+    if len(boxes) > 1:
+        raise UsageError(f"--box was given {len(boxes)} times, and a prompt has one: run once for each box")
+    prompt_box = parse_box(boxes[0]) if boxes else None
     if not prompt_points and prompt_box is None:
         raise UsageError(
             "nothing to segment: give --point x,y or --box x0,y0,x1,y1 in pixels of the photo, "
@@ -191,12 +175,13 @@ def segment_object(
         )
     if kind == "labels":
         raise UsageError("--format labels goes with --everything")
-    photo = load_image(image)
     target = out or Path(f"{image.stem}_overlay.png")
+    check_apart(image, target)
+    photo = load_image(image)
     kind = kind or ("coco" if target.suffix == ".json" else "overlay")
     with progress() as say:
-        say(f"loading {source.runtime}")
-        predictor, _ = source.open()
+        say(f"loading {source.runtime_name}")
+        predictor, _ = source.predictor()
         say("encoding the photo")
         predictor.set_image(photo)
         say("decoding the prompt")
@@ -208,7 +193,7 @@ def segment_object(
     annotation = coco_annotation(prediction, image.name)
     _write(target, kind, photo, prediction, prompt_points, prompt_box, annotation)
     if as_json:
-        print_json({"runtime": source.runtime, "out": str(target), "annotation": annotation})
+        print_json({"runtime": source.runtime_name, "out": str(target), "annotation": annotation})
     else:
         share = 100 * annotation["area"] / prediction.best_mask.size
         click.echo(
@@ -218,12 +203,16 @@ def segment_object(
 
 
 def coco_annotation(prediction: Prediction, file_name: str) -> dict[str, Any]:
-    """The best mask as a COCO-style annotation: compressed RLE, bbox xywh and area in pixels."""
+    """The best mask as one of COCO's results: compressed RLE, bbox xywh and area in pixels."""
     mask = prediction.best_mask
     x0, y0, x1, y1 = (int(value) for value in mask_boxes(mask[None])[0])
     runs = RunLengths.encode(mask)
+    name = Path(file_name).stem
     return {
         "file_name": file_name,
+        # COCO's photos are called by their numbers.
+        "image_id": int(name) if name.isascii() and name.isdigit() and len(name) < MAX_DIGITS else 1,
+        "category_id": 1,
         "segmentation": runs.to_coco(),
         "bbox": [x0, y0, x1 - x0 + 1, y1 - y0 + 1] if runs.area else [0, 0, 0, 0],
         "area": runs.area,
@@ -243,10 +232,11 @@ def _write(
     annotation: dict[str, Any],
 ) -> None:
     savers: dict[str, Callable[[Path], None]] = {
-        "coco": lambda path: save_json(path, annotation),
+        # A list is what COCO's tools take for results.
+        "coco": lambda path: save_json(path, [annotation]),
         "mask": lambda path: mask_image(prediction.best_mask).save(path),
         "overlay": lambda path: draw_prompts(
             overlay(photo, prediction.best_mask), points=points, box=box
         ).save(path),
     }
-    write_file(target, savers[kind])
+    write_with(target, savers[kind])

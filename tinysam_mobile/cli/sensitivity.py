@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,9 +10,15 @@ from typing import TYPE_CHECKING
 import click
 
 from tinysam_mobile.cli.float_model import load_float_model
+from tinysam_mobile.cli.options import (
+    as_json_option,
+    calibration_option,
+    checkpoint_argument,
+    ranges_option,
+    recipe_option,
+)
 from tinysam_mobile.cli.output import command_errors, print_json, print_table, progress, warn
 from tinysam_mobile.quant.calibration import CalibrationSet
-from tinysam_mobile.quant.observers import DEFAULT_METHOD, RANGE_METHODS
 from tinysam_mobile.quant.recipe import RECIPES
 
 if TYPE_CHECKING:
@@ -25,19 +31,14 @@ STATIC_RECIPES = [name for name, recipe in RECIPES.items() if recipe.needs_calib
 
 
 @click.command()
-@click.argument("checkpoint", required=False)
+@checkpoint_argument
+@calibration_option(required=True)
+@recipe_option(choices=STATIC_RECIPES, default="static_w8a8")
+@ranges_option
 @click.option(
-    "--calibration",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="Folder of photos: ranges are taken from all, layers judged on the first few.",
+    "--top", type=click.IntRange(1), default=20, show_default=True, help="Number of layers to print."
 )
-@click.option(
-    "--recipe", type=click.Choice(STATIC_RECIPES), default="static_w8a8", show_default=True, help="Simulated."
-)
-@click.option("--ranges", type=click.Choice(RANGE_METHODS), default=DEFAULT_METHOD, show_default=True)
-@click.option("--top", type=click.IntRange(1), default=20, show_default=True, help="Layers to print.")
-@click.option("--json", "as_json", is_flag=True, help="Print all layers as JSON.")
+@as_json_option
 @command_errors
 def command(
     checkpoint: str | None, calibration: Path, recipe: str, ranges: str, top: int, as_json: bool
@@ -53,33 +54,24 @@ def command(
       tinysam-mobile sensitivity --calibration photos
       tinysam-mobile sensitivity mobile_sam.pt --calibration photos --recipe static_w6a6 --json
     """
+    from tinysam_mobile.modeling.entry_points import entry_points
+    from tinysam_mobile.quant.layer_costs import layer_costs
+
     photos = CalibrationSet.from_folder(calibration)
     warn(photos.warning)
     with progress() as say:
-        whole, ranked, layers = costs(checkpoint, photos, recipe, ranges, say)
+        say("loading the checkpoint")
+        loaded, contract = load_float_model(checkpoint)
+        modules = entry_points(loaded.model, contract)
+        whole, ranked, layers = layer_costs(
+            modules, contract, photos, RECIPES[recipe], method=ranges, progress=say
+        )
     if as_json:
         print_json(
             {"recipe": recipe, "ranges": ranges, "all": asdict(whole), "layers": [*map(asdict, ranked)]}
         )
         return
     report(whole, ranked[:top], layers)
-
-
-def costs(
-    checkpoint: str | None, photos: CalibrationSet, recipe: str, ranges: str, say: Callable[[str], None]
-) -> tuple[LayerCost, list[LayerCost], dict[str, Layer]]:
-    """Return the cost of all layers together, of each by rank, and the layers by name."""
-    from tinysam_mobile.modeling.entry_points import entry_points
-    from tinysam_mobile.quant.planning import make_plan, trace_all
-    from tinysam_mobile.quant.sensitivity import plan_cost, rank_layers
-
-    say("loading the checkpoint")
-    loaded, contract = load_float_model(checkpoint)
-    graphs = trace_all(entry_points(loaded.model, contract))
-    plan = make_plan(RECIPES[recipe], graphs, photos, contract, method=ranges, progress=say)
-    whole = plan_cost(graphs, plan, photos, contract)
-    ranked = rank_layers(graphs, plan, photos, contract, progress=say)
-    return whole, ranked, {layer.name: layer for graph in graphs.values() for layer in graph.layers.values()}
 
 
 def report(whole: LayerCost, ranked: list[LayerCost], layers: Mapping[str, Layer]) -> None:

@@ -15,8 +15,18 @@ from typing import TYPE_CHECKING
 import click
 
 from tinysam_mobile.bundle.folder import Bundle
+from tinysam_mobile.cli.options import (
+    bundle_argument,
+    checkpoint_option,
+    fixtures_option,
+    litert_js_option,
+    out_option,
+    threads_option,
+)
 from tinysam_mobile.cli.output import command_errors
+from tinysam_mobile.cli.parameter_types import OutputFolder
 from tinysam_mobile.errors import RuntimeUnavailableError, UsageError
+from tinysam_mobile.simulator.registry import RUNTIMES
 
 if TYPE_CHECKING:
     import ssl
@@ -52,7 +62,7 @@ class Options:
 
 
 @click.command()
-@click.argument("bundle_path", metavar="BUNDLE", type=click.Path(path_type=Path))
+@bundle_argument
 @click.option(
     "--host",
     default="127.0.0.1",
@@ -64,36 +74,23 @@ class Options:
     type=click.IntRange(0, 65535),
     default=DEFAULT_PORT,
     show_default=True,
-    help="Port; 0 takes a free one.",
+    help="Port to listen on; 0 takes a free one.",
 )
 @click.option(
-    "--https", is_flag=True, help="With a certificate made now: phones give WebGPU and threads then."
+    "--https", is_flag=True, help="Use a certificate made now: a phone then gives WebGPU and threads."
 )
-@click.option(
-    "--fixtures", type=click.Path(path_type=Path), help="What a phone replays; written now by default."
-)
-@click.option(
-    "--litert-js",
-    type=click.Path(path_type=Path),
-    help="Folder with LiteRT.js (npm's node_modules); by default one nearby, else the page asks a CDN.",
-)
+@fixtures_option()
+@litert_js_option
 @click.option(
     "--host-runtime",
     "host_runtimes",
     multiple=True,
-    metavar="RUNTIME",
-    help="Answers the same clicks here: torch, tflite, executorch or coreml. Repeatable.",
+    type=click.Choice(list(RUNTIMES)),
+    help="What answers the same clicks on this machine, for comparison; repeatable.",
 )
-@click.option("--checkpoint", help="The float model that BUNDLE was made from; the shipped one by default.")
-@click.option(
-    "--out",
-    "reports",
-    type=click.Path(path_type=Path),
-    default=Path("phone_reports"),
-    show_default=True,
-    help="Folder for the reports of checked phones.",
-)
-@click.option("--threads", type=click.IntRange(1), help="Threads of PyTorch.")
+@checkpoint_option
+@out_option(OutputFolder(), "Folder for the reports of checked phones.", default="phone_reports")
+@threads_option
 @command_errors
 def command(
     bundle_path: Path,
@@ -104,7 +101,7 @@ def command(
     litert_js: Path | None,
     host_runtimes: tuple[str, ...],
     checkpoint: str | None,
-    reports: Path,
+    out: Path,
     threads: int | None,
 ) -> None:
     """Serve a page on which BUNDLE's TFLite files run in the browser: click, see the mask, check the phone.
@@ -126,7 +123,7 @@ def command(
         fixtures=fixtures,
         litert_js=litert_js,
         host_runtimes=host_runtimes,
-        reports=reports,
+        reports=out,
         host=host,
         port=port,
         https=https,
@@ -224,7 +221,7 @@ def _reference(options: Options) -> Reference:
 
 
 def _write_fixtures(options: Options, folder: Path) -> Path:
-    from tinysam_mobile.cli.fixtures import answered, drawn_cases
+    from tinysam_mobile.device.answers import answered, drawn_cases
     from tinysam_mobile.device.fixtures import write_fixtures
 
     manifest = options.bundle.manifest

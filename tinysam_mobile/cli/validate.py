@@ -9,8 +9,24 @@ from typing import TYPE_CHECKING
 import click
 
 from tinysam_mobile.cli.bound_options import bound_options, given_bounds
-from tinysam_mobile.cli.output import command_errors, progress
-from tinysam_mobile.simulator.registry import RUNTIMES, open_model
+from tinysam_mobile.cli.everything_options import given_settings, points_per_side_option
+from tinysam_mobile.cli.options import (
+    as_json_option,
+    checkpoint_option,
+    images_option,
+    isolate_option,
+    max_photos_option,
+    out_option,
+    own_prompts_option,
+    prompts_option,
+    recipe_option,
+    runtime_option,
+    seed_option,
+    threads_option,
+)
+from tinysam_mobile.cli.output import command_errors, progress, warn
+from tinysam_mobile.cli.parameter_types import BundleFolder, OutputFolder
+from tinysam_mobile.simulator.registry import open_model
 
 if TYPE_CHECKING:
     from tinysam_mobile.modeling.checkpoint import Checkpoint
@@ -20,45 +36,33 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
+POINTS_PER_SIDE = 16
+"""Grid of everything mode: a quarter of the official one, since both sides decode every point."""
+
 
 @click.command()
-@click.argument("bundle_path", metavar="BUNDLE", type=click.Path(path_type=Path))
+@click.argument("bundle_path", metavar="BUNDLE", type=BundleFolder(or_mapping=True))
+@images_option(required=True)
+@checkpoint_option
+@runtime_option(multiple=True, with_torch=False)
+@recipe_option(multiple=True)
+@prompts_option(default=20)
+@own_prompts_option
+@seed_option
+@max_photos_option()
 @click.option(
-    "--images", type=click.Path(path_type=Path), required=True, help="Folder of photos, or one photo."
-)
-@click.option("--checkpoint", help="The float model that BUNDLE was made from; the shipped one by default.")
-@click.option(
-    "--runtime", "runtimes", multiple=True, type=click.Choice(list(RUNTIMES)[1:]), help="Repeatable."
-)
-@click.option("--recipe", "recipes", multiple=True, help="Repeatable; all in the bundle by default.")
-@click.option("--prompts", type=click.IntRange(1), default=20, show_default=True, help="Prompts per photo.")
-@click.option("--own-prompts", type=click.Path(path_type=Path), help="JSON file of prompts by photo name.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the prompts.")
-@click.option("--max-photos", type=click.IntRange(1), help="Only the first photos, by name.")
-@click.option(
-    "--everything",
+    "--everything-photos",
     type=click.IntRange(0),
     default=1,
     show_default=True,
-    help="Photos for everything mode.",
+    help="Number of photos on which everything mode is compared too; 0 for none.",
 )
-@click.option(
-    "--points-per-side",
-    type=click.IntRange(4),
-    default=16,
-    show_default=True,
-    help="Grid of everything mode.",
-)
+@points_per_side_option
 @bound_options
-@click.option("--threads", type=click.IntRange(1), help="Threads of every runtime.")
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default=Path("validation"),
-    show_default=True,
-    help="Folder for report.html, report.json and junit.xml.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print report.json.")
+@threads_option
+@isolate_option(default=True)
+@out_option(OutputFolder(), "Folder for report.html, report.json and junit.xml.", default="validation")
+@as_json_option
 @command_errors
 def command(
     bundle_path: Path,
@@ -70,9 +74,9 @@ def command(
     own_prompts: Path | None,
     seed: int,
     max_photos: int | None,
-    everything: int,
-    points_per_side: int,
+    everything_photos: int,
     threads: int | None,
+    isolate: bool,
     out: Path,
     as_json: bool,
 ) -> None:
@@ -88,6 +92,8 @@ def command(
       tinysam-mobile validate bundle --images photos --runtime tflite --prompts 50 --min-mask-iou 0.98
       tinysam-mobile validate by_hand.json --images photo.jpg --checkpoint tinysam_42.3.pth
 
+    Everything mode is compared with 16 points per side unless --points-per-side says otherwise.
+
     Exit codes: 0 all passed; 1 something failed; 3 something was not run; 2 wrong usage or bad input.
     """
     from tinysam_mobile.cli.parity_output import finish
@@ -96,19 +102,22 @@ def command(
     from tinysam_mobile.parity.validation import validate
     from tinysam_mobile.segment.everything import EverythingConfig
 
+    grid = {"points_per_side": POINTS_PER_SIDE} | given_settings()
     photos = PhotoSet.find(images, own_prompts, max_photos=max_photos, prompts=prompts, seed=seed)
     with progress() as say:
         say("loading the checkpoint")
         open_subject = open_mapping if bundle_path.is_file() else open_converted
-        subject = open_subject(bundle_path, checkpoint, runtimes, recipes, given_bounds(), threads)
+        subject = open_subject(bundle_path, checkpoint, runtimes, recipes, given_bounds(), threads, isolate)
         results = validate(
             open_model(subject.checkpoint.model, subject.contract, num_threads=threads),
             subject.sides,
             photos.cases(subject.contract),
-            everything=list(photos.cases(subject.contract, first=everything)),
-            everything_config=EverythingConfig(**subject.everything, points_per_side=points_per_side),
+            everything=list(photos.cases(subject.contract, first=everything_photos)),
+            everything_config=EverythingConfig(**{**subject.everything, **grid}),
             progress=say,
         )
+    for reason in photos.damaged.values():
+        warn(f"left out: {reason}")
     finish(report_of(bundle_path, subject.checkpoint, photos, results), out, as_json=as_json)
 
 
@@ -122,7 +131,8 @@ def report_of(
         title=subject.name,
         reference={"name": checkpoint.name, "sha256": checkpoint.sha256},
         settings={
-            "photos": len(photos.paths),
+            "photos": len(photos.paths) - len(photos.damaged),
+            "photos_left_out": photos.damaged,
             "prompts_per_photo": photos.prompts,
             "own_prompts": sum(map(len, photos.own.values())),
             "seed": photos.seed,

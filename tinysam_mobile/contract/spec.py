@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from tinysam_mobile.contract.rules import SAM_RULES, Rules
 from tinysam_mobile.errors import UsageError
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "LABEL_MEANINGS",
     "PIXEL_MEAN",
     "PIXEL_STD",
+    "SIZE_NAMES",
     "Component",
     "Contract",
     "Label",
@@ -32,8 +34,8 @@ POINT_SHIFT = 0.5
 """Added to point coordinates in the S frame before they are normalised: the centre of the pixel."""
 MASK_THRESHOLD = 0.0
 """A pixel belongs to the mask where its full-size logit is above this."""
-NUM_MASKS = 3
-"""Masks per prompt: whole, part and subpart, in no fixed order."""
+SIZE_NAMES = ("image_size", "grid_size", "mask_size", "channels", "slots", "batch")
+"""The sizes of a contract, as a manifest names them."""
 
 
 class Label:
@@ -97,10 +99,11 @@ class Signature:
 
 @dataclass(frozen=True, kw_only=True)
 class Contract:
-    """The sizes of one converted model; its entry points follow from them.
+    """The sizes and rules of one converted model; its entry points follow from them.
 
     `image_size` S and `mask_size` in pixels, `grid_size` in embedding cells, `channels` C of the embedding,
-    `slots` N prompt slots, `batch` K prompts of one `decode_batch` call.
+    `slots` N prompt slots, `batch` K prompts of one `decode_batch` call.  `skips` are feature maps that
+    `encode` of some families returns after the embedding, and the decoders take after it.
     """
 
     image_size: int
@@ -109,22 +112,42 @@ class Contract:
     channels: int
     slots: int = 8
     batch: int = 16
+    skips: tuple[TensorSpec, ...] = ()
+    rules: Rules = SAM_RULES
 
     def __post_init__(self) -> None:
         if self.slots < 2:
             raise UsageError(
                 f"--slots must be at least 2 (a box, or a point and its pad point), not {self.slots}"
             )
+        if self.slots < self.rules.fixed_points:
+            raise UsageError(
+                f"--slots must be at least {self.rules.fixed_points} for this model, not {self.slots}"
+            )
         if self.batch < 1:
             raise UsageError(f"--batch must be at least 1, not {self.batch}")
+
+    @property
+    def frame_size(self) -> int:
+        """Side F of the frame of prompts and full masks in pixels."""
+        return self.image_size * self.rules.frame_scale
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """The numbers, under `SIZE_NAMES`, as the manifest writes them."""
+        return {name: getattr(self, name) for name in SIZE_NAMES}
 
     @property
     def signatures(self) -> dict[str, Signature]:
         """`encode`, `decode` and `decode_batch`."""
         return {s.name: s for s in (self._encode(), self._decode(), self._decode_batch())}
 
-    def _embeddings(self) -> TensorSpec:
-        return TensorSpec(name="image_embeddings", shape=(1, self.channels, self.grid_size, self.grid_size))
+    @property
+    def encoder_outputs(self) -> tuple[TensorSpec, ...]:
+        """What `encode` returns, in order: all that decoding needs of the image."""
+        grid = self.grid_size
+        embeddings = TensorSpec(name="image_embeddings", shape=(1, self.channels, grid, grid))
+        return (embeddings, *self.skips)
 
     def _prompts(self, prompts: int) -> tuple[TensorSpec, TensorSpec]:
         return (
@@ -134,25 +157,28 @@ class Contract:
 
     def _answers(self, prompts: int) -> tuple[TensorSpec, TensorSpec]:
         return (
-            TensorSpec(name="low_res_masks", shape=(prompts, NUM_MASKS, self.mask_size, self.mask_size)),
-            TensorSpec(name="iou_predictions", shape=(prompts, NUM_MASKS)),
+            TensorSpec(
+                name="low_res_masks", shape=(prompts, self.rules.num_masks, self.mask_size, self.mask_size)
+            ),
+            TensorSpec(name="iou_predictions", shape=(prompts, self.rules.num_masks)),
         )
 
     def _encode(self) -> Signature:
         image = TensorSpec(name="image", shape=(1, 3, self.image_size, self.image_size))
         valid = TensorSpec(name="valid_size", shape=(2,), dtype="int32")
         return Signature(
-            name="encode", component=Component.ENCODER, inputs=(image, valid), outputs=(self._embeddings(),)
+            name="encode", component=Component.ENCODER, inputs=(image, valid), outputs=self.encoder_outputs
         )
 
     def _decode(self) -> Signature:
         mask = TensorSpec(name="mask_input", shape=(1, 1, self.mask_size, self.mask_size))
         flag = TensorSpec(name="has_mask_input", shape=(1,))
-        inputs = (self._embeddings(), *self._prompts(1), mask, flag)
+        masks = (mask, flag) if self.rules.mask_prompts else ()
+        inputs = (*self.encoder_outputs, *self._prompts(1), *masks)
         return Signature(name="decode", component=Component.DECODER, inputs=inputs, outputs=self._answers(1))
 
     def _decode_batch(self) -> Signature:
-        inputs = (self._embeddings(), *self._prompts(self.batch))
+        inputs = (*self.encoder_outputs, *self._prompts(self.batch))
         return Signature(
             name="decode_batch", component=Component.DECODER, inputs=inputs, outputs=self._answers(self.batch)
         )

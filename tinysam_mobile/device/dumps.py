@@ -12,14 +12,14 @@ import struct
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from tinysam_mobile.contract.spec import TensorSpec
-from tinysam_mobile.device.fixtures import FixtureSet
+from tinysam_mobile.device.fixtures import FixtureSet, read_fixtures
 from tinysam_mobile.device.layout import (
     DUMP_INDEX,
     MAX_INDEX_BYTES,
@@ -31,6 +31,7 @@ from tinysam_mobile.device.layout import (
     size_bytes,
 )
 from tinysam_mobile.errors import DumpError
+from tinysam_mobile.files import open_regular
 from tinysam_mobile.parity.stages import Recording
 
 __all__ = ["Dump", "DumpInfo", "most_bytes", "open_dump"]
@@ -61,7 +62,8 @@ class DumpInfo:
 
     `latency_ms` maps `LATENCY_STEPS` to one figure per call; `peak_memory_bytes`, `load_ms` and `threads` are
     None where the app could not tell.  `artifact_sha256` maps encoder and decoder to the hashes in the
-    manifest that the app carries.
+    manifest that the app carries.  `configuration` is how the app was built, `release` or `debug`, and
+    `runtime_version` the release of the runtime in it; None where the app could not tell.
     """
 
     device_model: str
@@ -77,6 +79,8 @@ class DumpInfo:
     peak_memory_bytes: int | None
     latency_ms: Mapping[str, list[float]]
     artifact_sha256: Mapping[str, str]
+    configuration: str | None = None
+    runtime_version: str | None = None
 
 
 class Dump:
@@ -114,7 +118,7 @@ def open_dump(path: Path, fixtures: FixtureSet) -> Iterator[Dump]:
     lengths = _lengths(specs)
     with ExitStack() as stack:
         with _errors_of(path):
-            file = stack.enter_context(path.open("rb"))
+            file = stack.enter_context(open_regular(path, error=DumpError))
             _check_outline(file, lengths)
             archive = stack.enter_context(zipfile.ZipFile(file))
             _check_members(archive, lengths)
@@ -146,6 +150,17 @@ def _most_members(lengths: Mapping[str, int]) -> int:
 
 def _most_bytes(lengths: Mapping[str, int]) -> int:
     return sum(lengths.values()) + MAX_INDEX_BYTES + _most_members(lengths) * MEMBER_OVERHEAD_BYTES
+
+
+def read_devices(dumps: Sequence[Path], fixtures: Path) -> dict[Path, DumpInfo]:
+    """Read what each dump says of its device; raises `DumpError`."""
+    infos = {}
+    if dumps:
+        replayed = read_fixtures(fixtures)
+        for path in dumps:
+            with open_dump(path, replayed) as dump:
+                infos[path] = dump.info
+    return infos
 
 
 @contextmanager
@@ -245,6 +260,8 @@ def _read_info(archive: zipfile.ZipFile, fixtures: FixtureSet, specs: Mapping[st
         ),
         latency_ms={step: _latencies(latency, step) for step in latency.keys},
         artifact_sha256={key: hashes.text(key) for key in hashes.keys},
+        configuration=run.text("configuration") if run.has("configuration") else None,
+        runtime_version=run.text("runtime_version") if run.has("runtime_version") else None,
     )
 
 

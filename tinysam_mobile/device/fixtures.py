@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinysam_mobile.bundle.manifest import Manifest
-from tinysam_mobile.contract.spec import Contract, TensorSpec
+from tinysam_mobile.contract.rules import Rules
+from tinysam_mobile.contract.spec import SIZE_NAMES, Contract, TensorSpec
 from tinysam_mobile.device.layout import (
     FIXTURES_INDEX,
     LAYOUT_VERSION,
@@ -35,13 +34,15 @@ from tinysam_mobile.device.layout import (
     size_bytes,
     tensors_of,
 )
-from tinysam_mobile.errors import DumpError, UsageError
+from tinysam_mobile.errors import DumpError, InputError, UsageError
+from tinysam_mobile.files import new_folder, open_regular, read_bytes
 from tinysam_mobile.parity.stages import PROMPT_KINDS, ParityPrompt, PhotoCase, Recording
 from tinysam_mobile.segment.prompts import Prompt, make_prompt
 
 __all__ = ["FixtureSet", "read_fixtures", "write_fixtures"]
 
 MAX_CASES = 1000
+MAX_ENCODER_OUTPUTS, MAX_RANK = 8, 4
 MAX_PROMPTS = 1000
 MAX_SIDE = 2**16
 
@@ -75,27 +76,8 @@ def write_fixtures(
 
     Raises `UsageError` if `folder` exists and is not to be overwritten, or holds something else.
     """
-    _check_target(folder, overwrite=overwrite)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    building = folder.parent / f".{folder.name}.building-{os.getpid()}"
-    building.mkdir()
-    try:
-        identity = _fill(building, manifest, answered)
-        if folder.exists():
-            shutil.rmtree(folder)
-        building.rename(folder)
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
-    return identity
-
-
-def _check_target(folder: Path, *, overwrite: bool) -> None:
-    if not folder.exists() and not folder.is_symlink():
-        return
-    if not overwrite:
-        raise UsageError(f"{folder}: exists already; choose another -o or pass --overwrite")
-    if folder.is_symlink() or not (folder / FIXTURES_INDEX).is_file():
-        raise UsageError(f"{folder}: holds no fixtures, so --overwrite will not delete it; choose another -o")
+    with new_folder(folder, FIXTURES_INDEX, overwrite=overwrite) as building:
+        return _fill(building, manifest, answered)
 
 
 def _fill(folder: Path, manifest: Manifest, answered: Iterable[tuple[PhotoCase, Recording]]) -> str:
@@ -119,7 +101,9 @@ def _fill(folder: Path, manifest: Manifest, answered: Iterable[tuple[PhotoCase, 
     body = {
         "layout_version": LAYOUT_VERSION,
         "checkpoint_sha256": manifest.checkpoint_sha256,
-        "sizes": asdict(contract),
+        "sizes": contract.sizes,
+        "encoder_outputs": [asdict(spec) for spec in contract.encoder_outputs],
+        "rules": contract.rules.to_json(),
         "photos": cases,
         "tensors": tensors,
     }
@@ -167,15 +151,10 @@ def read_fixtures(folder: Path) -> FixtureSet:
     Raises `DumpError` for a missing or damaged index or tensor.
     """
     path = folder / FIXTURES_INDEX
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_INDEX_BYTES + 1)
-    except OSError as error:
-        raise DumpError(
-            f"{path}: cannot be read ({error.strerror}); write it with 'tinysam-mobile fixtures BUNDLE'"
-        ) from error
+    mend = "write it with 'tinysam-mobile fixtures BUNDLE'"
+    data = read_bytes(path, limit=MAX_INDEX_BYTES, error=DumpError, mend=mend)
     index = parse_index(data, str(path))
-    contract = _contract(index.fields("sizes"))
+    contract = _contract(index)
     photos = index.objects("photos", longest=MAX_CASES)
     return FixtureSet(
         folder=folder,
@@ -186,12 +165,24 @@ def read_fixtures(folder: Path) -> FixtureSet:
     )
 
 
-def _contract(sizes: Fields) -> Contract:
-    names = Contract.__dataclass_fields__
+def _contract(index: Fields) -> Contract:
+    sizes = index.fields("sizes")
+    numbers = {name: sizes.integer(name, lowest=1, highest=MAX_SIDE) for name in SIZE_NAMES}
+    skips = index.objects("encoder_outputs", longest=MAX_ENCODER_OUTPUTS)[1:]
     try:
-        return Contract(**{name: sizes.integer(name, lowest=1, highest=MAX_SIDE) for name in names})
-    except UsageError as error:
-        raise DumpError(f"{FIXTURES_INDEX}: 'sizes': {error}") from error
+        rules = Rules.from_json(index.fields("rules").plain())
+        return Contract(**numbers, skips=tuple(map(_feature, skips)), rules=rules)
+    except (UsageError, InputError) as error:
+        raise DumpError(f"{FIXTURES_INDEX}: {error}") from error
+
+
+def _feature(fields: Fields) -> TensorSpec:
+    shape = fields.numbers("shape", longest=MAX_RANK)
+    if not all(side == int(side) and 1 <= side <= MAX_SIDE for side in shape):
+        raise DumpError(
+            f"{FIXTURES_INDEX}: 'encoder_outputs': {fields.text('name')} has a shape that no tensor has"
+        )
+    return TensorSpec(name=fields.text("name"), shape=tuple(map(int, shape)), dtype=fields.text("dtype"))
 
 
 def _read_case(folder: Path, index: int, photo: Fields, contract: Contract) -> PhotoCase:
@@ -240,11 +231,8 @@ def _prompt(points: list[float], labels: list[float], box: list[float] | None) -
 
 def _read_tensor(folder: Path, spec: TensorSpec) -> NDArray[Any]:
     path = folder / f"{spec.name}.bin"
-    try:
-        with path.open("rb") as file:
-            data = file.read(size_bytes(spec) + 1)
-    except OSError as error:
-        raise DumpError(f"{path}: cannot be read ({error.strerror}); write the fixtures again") from error
+    with open_regular(path, error=DumpError, mend="write the fixtures again") as file:
+        data = file.read(size_bytes(spec) + 1)
     try:
         return decode_tensor(data, spec)
     except DumpError as error:

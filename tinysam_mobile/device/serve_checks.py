@@ -151,7 +151,7 @@ class Checks:
         fault = side.first_fault
         return {
             "state": "judged",
-            "verdict": side.verdict,
+            "verdict": str(side.verdict),
             "answer": side.answer,
             "stage": None if fault is None else str(fault),
             "advice": None if side.explanation is None else side.explanation.advice,

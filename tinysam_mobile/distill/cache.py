@@ -110,7 +110,7 @@ def _write_shard(teacher: TinySAM, shard: _Shard) -> None:
 
 
 def _embed(teacher: TinySAM, photo: Photo) -> Tensor:
-    ready = preprocess(photo.pixels, teacher.config.image_size)
+    ready = preprocess(photo.pixels, teacher.config.image_size, teacher.config.rules)
     height, width = (int(side) for side in ready.valid_size)
     pixels = torch.from_numpy(np.ascontiguousarray(ready.image.transpose(0, 2, 3, 1)))
     return teacher.encode(normalised(pixels, [(height, width)]))

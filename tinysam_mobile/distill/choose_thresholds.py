@@ -20,17 +20,23 @@ from safetensors.torch import save_file
 
 from tinysam_mobile.contract.everything_settings import COARSE_FACTOR, EVERYTHING_KEY
 from tinysam_mobile.errors import UsageError
+from tinysam_mobile.evaluation.coco import read_coco
 from tinysam_mobile.evaluation.instances import CocoImage
 from tinysam_mobile.evaluation.miou import targets_of
+from tinysam_mobile.files import write_with
 from tinysam_mobile.imaging.images import load_image
 from tinysam_mobile.imaging.masks import mask_boxes, non_maximum_suppression, stability_scores
 from tinysam_mobile.imaging.overlaps import match_one_to_one
-from tinysam_mobile.imaging.preprocess import Geometry, upscale_at
+from tinysam_mobile.imaging.preprocess import Geometry
+from tinysam_mobile.imaging.upscale import upscale_at
+from tinysam_mobile.modeling.checkpoint import load_checkpoint
+from tinysam_mobile.modeling.entry_points import contract_of
 from tinysam_mobile.segment.point_lattice import coarse_lattice, second_round
 from tinysam_mobile.segment.predictor import Predictor
 from tinysam_mobile.segment.prompts import make_prompt
+from tinysam_mobile.simulator.registry import open_model
 
-__all__ = ["Choice", "PhotoMasks", "choose", "collect", "store_thresholds"]
+__all__ = ["Choice", "PhotoMasks", "choose", "choose_for_checkpoint", "collect", "store_thresholds"]
 
 POINTS_PER_SIDE = 32
 BOX_NMS_IOU = 0.7
@@ -201,8 +207,37 @@ def store_thresholds(checkpoint: Path, settings: Mapping[str, Any], out: Path) -
         # safetensors objects are not iterable, though they have keys().
         state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         metadata = dict(file.metadata() or {})
-    partial = out.with_suffix(".partial")
-    save_file(state, partial, metadata=metadata | {EVERYTHING_KEY: json.dumps(dict(settings))})
-    # safetensors makes files that only their owner may read; this one goes into a wheel.
-    partial.chmod(0o644)
-    partial.replace(out)
+    metadata |= {EVERYTHING_KEY: json.dumps(dict(settings))}
+    write_with(out, lambda path: save_file(state, path, metadata=metadata))
+
+
+def choose_for_checkpoint(
+    checkpoint: Path,
+    photos: Path,
+    *,
+    last: int,
+    count: int,
+    max_masks: float,
+    out: Path,
+    threads: int | None = None,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Choice:
+    """Choose thresholds for `checkpoint` on annotated `photos`, and store it with them as `out`.
+
+    Of the `last` photos of the data set `count` are taken, evenly spread.  Raises `UsageError` if no
+    thresholds suit, and as `load_checkpoint` and `read_coco` do.
+    """
+    model = load_checkpoint(checkpoint).model
+    predictor = Predictor(open_model(model, contract_of(model, slots=2), num_threads=threads))
+    held_back = list(read_coco(photos).images)[-last:]
+    step = max(len(held_back) // count, 1)
+    chosen = [image for image in held_back[::step][:count] if targets_of(image)]
+    if not chosen:
+        raise UsageError(f"{photos}: the last {last} photos have no annotated object; name another data set")
+    masks = []
+    for i, image in enumerate(chosen, start=1):
+        progress(f"photo {i} of {len(chosen)}")
+        masks.append(collect(predictor, image))
+    best, _ = choose(masks, max_masks=max_masks, progress=progress)
+    store_thresholds(checkpoint, best.settings(), out)
+    return best

@@ -13,12 +13,12 @@ from tinysam_mobile.distill.photo_store import Photo
 from tinysam_mobile.distill.regions import centred_object, region_layers
 from tinysam_mobile.evaluation.coco import CocoDataset, CocoImage
 from tinysam_mobile.imaging.images import load_image
+from tinysam_mobile.imaging.photo_files import photos_in
 
 __all__ = ["annotated_photos", "unlabelled_photos"]
 
 STORED_SIDE = 512
 MAX_LAYERS = 3
-PHOTO_SUFFIXES = {".jpg", ".jpeg", ".png"}
 
 
 def _stored(path: Path) -> NDArray[np.uint8]:
@@ -63,7 +63,7 @@ def _packed(entry: CocoImage, height: int, width: int) -> NDArray[np.uint8]:
 
 def unlabelled_photos(folder: Path, *, cut_out: bool) -> Iterator[Photo]:
     """Yield each photo of `folder` with region layers; with `cut_out` also the object in its middle."""
-    for path in sorted(p for p in folder.iterdir() if p.suffix.lower() in PHOTO_SUFFIXES):
+    for path in photos_in(folder):
         pixels = _stored(path)
         regions = region_layers(pixels)
         found = centred_object(pixels) if cut_out else None

@@ -22,20 +22,24 @@ from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import Any
 
+from tinysam_mobile.artifacts.formats import format_named
 from tinysam_mobile.bundle.folder import Bundle
 from tinysam_mobile.contract.backend import Arrays, Backend
+from tinysam_mobile.contract.verdict import Verdict
 from tinysam_mobile.errors import RuntimeUnavailableError, TinySAMError
 from tinysam_mobile.parity.compare import probe_inputs
-from tinysam_mobile.simulator.registry import import_runtime, open_bundle
+from tinysam_mobile.simulator.registry import import_runtime, open_bundle, runtime_named
 
-__all__ = ["BenchRequest", "BenchResult", "LatencySummary", "host_machine", "measure", "summarise"]
+__all__ = [
+    "BenchRequest",
+    "BenchResult",
+    "LatencySummary",
+    "host_machine",
+    "measurable",
+    "measure",
+    "summarise",
+]
 
-LIBRARIES: Mapping[str, tuple[str, ...]] = {
-    "tflite": ("ai_edge_litert.interpreter", "ai_edge_litert.schema_py_generated"),
-    "coreml": ("coremltools",),
-    "coreml-native": ("coremltools",),
-}
-"""What a runtime imports on first use, which takes seconds and is no part of loading a model."""
 PERCENTILE_90 = 8
 """Index of the 90th percentile among the nine deciles."""
 
@@ -85,11 +89,11 @@ class BenchResult:
     error: str | None = None
 
     @property
-    def verdict(self) -> str:
+    def verdict(self) -> Verdict:
         """PASSED if it was measured, FAILED if it broke off, else NOT_RUN."""
         if self.not_run is not None:
-            return "NOT_RUN"
-        return "FAILED" if self.error is not None else "PASSED"
+            return Verdict.NOT_RUN
+        return Verdict.FAILED if self.error is not None else Verdict.PASSED
 
 
 def summarise(latencies_ms: Sequence[float]) -> LatencySummary:
@@ -97,6 +101,17 @@ def summarise(latencies_ms: Sequence[float]) -> LatencySummary:
     values = list(latencies_ms)
     p90 = quantiles(values, n=10, method="inclusive")[PERCENTILE_90] if len(values) > 1 else values[0]
     return LatencySummary(runs=len(values), median_ms=median(values), p90_ms=p90, min_ms=min(values))
+
+
+def measurable(bundle: Bundle, runtimes: Sequence[str], recipes: Sequence[str]) -> list[tuple[str, str]]:
+    """Return runtimes and recipes of a bundle to measure; raises `UsageError` for one it does not hold."""
+    held = list(dict.fromkeys((a.runtime, a.recipe) for a in bundle.manifest.artifacts))
+    pairs: list[tuple[str, str]] = []
+    for runtime in runtimes or dict.fromkeys(format_named(name).default_runtime for name, _ in held):
+        artifact_runtime = runtime_named(runtime).artifact_runtime
+        names: list[str | None] = [*recipes] or [r for fmt, r in held if fmt == artifact_runtime]
+        pairs += [(runtime, bundle.artifacts(artifact_runtime, name)[0].recipe) for name in names or [None]]
+    return pairs
 
 
 def host_machine() -> dict[str, Any]:
@@ -132,7 +147,7 @@ def measure_here(request: BenchRequest) -> BenchResult:
     try:
         bundle = Bundle.open(Path(request.bundle))
         import_runtime(request.runtime)
-        for library in LIBRARIES.get(request.runtime, ()):
+        for library in runtime_named(request.runtime).libraries:
             import_module(library)
         before = _peak_memory_bytes()
         start = perf_counter()
@@ -159,10 +174,10 @@ def _time_entry_points(
     """Return the first call's milliseconds and the summary of the counted ones, by entry point."""
     photo = probe_inputs(backend.contract, None)["encode"]
     start = perf_counter()
-    embeddings = backend.run("encode", photo)["image_embeddings"]
+    features = backend.run("encode", photo)
     first = {"encode": _milliseconds_since(start)}
     latency = {}
-    for name, arrays in probe_inputs(backend.contract, embeddings).items():
+    for name, arrays in probe_inputs(backend.contract, features).items():
         if name not in first:
             first[name] = _time_call(backend, name, arrays)
         for _ in range(request.warm_up):

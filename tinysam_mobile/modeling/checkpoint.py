@@ -1,60 +1,75 @@
-"""Checkpoints: read weights from files that nobody vouches for, and say exactly what does not fit.
+"""Checkpoints: weights from files that nobody vouches for, the network that they fit, and what does not fit.
 
-A file is read as data only (`weights_only`, safetensors): nothing in it is ever executed.  The network's
-configuration comes from the file's metadata (safetensors) or from the named configuration whose keys and
-shapes the file has.
+The network's configuration comes from the file's metadata (safetensors) or from the configuration whose keys
+and shapes the file has, in any form in which its family is published (`families`, `encoders`).
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from tinysam_mobile.contract.everything_settings import (
-    EVERYTHING_DEFAULTS,
-    EVERYTHING_KEY,
-    everything_settings,
-)
+from tinysam_mobile.contract.everything_settings import EVERYTHING_KEY, everything_settings
 from tinysam_mobile.errors import CheckpointError, InputError, UsageError
-from tinysam_mobile.modeling.config import CONFIGS, TINYSAM, TinySAMConfig, config_from_dict, config_named
+from tinysam_mobile.modeling.config import TINYSAM, TinySAMConfig, config_from_dict, config_named
+from tinysam_mobile.modeling.encoders.registry import kind_of
+from tinysam_mobile.modeling.families import Family, family_of, match_state
+from tinysam_mobile.modeling.fetch import PublicCheckpoint, published_as
 from tinysam_mobile.modeling.sam import TinySAM
 from tinysam_mobile.modeling.stand_in import STAND_IN_NAME, stand_in_model
+from tinysam_mobile.modeling.weights_file import read_weights
 
-__all__ = ["Checkpoint", "load_checkpoint", "shipped_checkpoint", "state_dict_problems"]
+__all__ = ["Checkpoint", "load_checkpoint", "shipped_checkpoint"]
 
 SHIPPED_NAME = "tinysam-nano.safetensors"
 CONFIG_KEY = "config"
-MAX_NAMED_KEYS = 5
+LICENCE_KEY = "licence"
+JOINED_BY = "+"
+"""Between the files of a model that is published in parts: `encoder.onnx+mobile_sam.pt`."""
+ENCODER_ONLY = "missing: prompt_encoder."
 
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
     """A model in evaluation mode and where it came from.
 
-    `sha256` is that of the file, or None for stand-in weights; `metadata` is the file's own text metadata;
-    `everything` the thresholds of everything mode that suit the model, for `EverythingConfig(**everything)`:
-    the paper's unless the metadata hold others.
+    `sha256` is that of the file (of all files one after the other), or None for stand-in weights; `metadata`
+    is the file's own text metadata; `everything` the thresholds of everything mode that suit the model, for
+    `EverythingConfig(**everything)`: the family's unless the metadata hold others.
     """
 
     model: TinySAM
     name: str
     sha256: str | None
     metadata: Mapping[str, str] = field(default_factory=dict)
-    everything: Mapping[str, Any] = field(default_factory=lambda: dict(EVERYTHING_DEFAULTS))
+    everything: Mapping[str, Any] = field(default_factory=lambda: everything_settings({}))
 
     @property
     def is_stand_in(self) -> bool:
         """True if the weights are pseudo-random, so that masks are noise."""
         return self.sha256 is None
+
+    @property
+    def family(self) -> Family:
+        """The family that the network belongs to."""
+        return family_of(self.model.config)
+
+    @property
+    def published(self) -> PublicCheckpoint | None:
+        """The public file with these very bytes, where its hash is known."""
+        return published_as(self.sha256)
+
+    @property
+    def licence(self) -> str:
+        """Licence of the weights: the file's own word, else that of the published file, else the family's."""
+        published = self.published
+        return self.metadata.get(LICENCE_KEY) or (published.licence if published else self.family.licence)
 
 
 def shipped_checkpoint() -> Path | None:
@@ -66,151 +81,100 @@ def shipped_checkpoint() -> Path | None:
 def load_checkpoint(source: str | Path | None = None, *, image_size: int | None = None) -> Checkpoint:
     """Load a checkpoint in evaluation mode.
 
-    `source` is a file (.pth, .pt or .safetensors), `stand-in` or `stand-in:CONFIG` for pseudo-random
-    weights, or None for the shipped checkpoint.  `image_size` S replaces the configuration's (a multiple
-    of 64).  Raises `CheckpointError` if the file cannot be used and `UsageError` for a wrong size or name.
+    `source` is a file (.pth, .pt, .safetensors or .onnx), several joined by `+` where a model is published in
+    parts, `stand-in` or `stand-in:CONFIG` for pseudo-random weights, or None for the shipped checkpoint.
+    `image_size` S replaces the configuration's (a multiple of 64) where the weights are not bound to one.
+    Raises `CheckpointError` if the file cannot be used and `UsageError` for a wrong size or name.
     """
     if source is None:
         source = shipped_checkpoint() or STAND_IN_NAME
     kind, _, config_name = str(source).partition(":")
     if kind == STAND_IN_NAME:
         config = _sized(config_named(config_name) if config_name else TINYSAM, image_size)
-        return Checkpoint(model=stand_in_model(config), name=f"{STAND_IN_NAME}:{config.name}", sha256=None)
-    path = Path(source)
-    state, metadata = _read_file(path)
-    config = _sized(_config_of(path, state, metadata), image_size)
+        everything = family_of(config).everything
+        name = f"{STAND_IN_NAME}:{config.name}"
+        return Checkpoint(model=stand_in_model(config), name=name, sha256=None, everything=everything)
+    return _load_files(checkpoint_files(source), image_size)
+
+
+def checkpoint_files(source: str | Path) -> list[Path]:
+    """The files of a source: itself, or those that `+` joins."""
+    whole = Path(source)
+    if whole.exists() or JOINED_BY not in str(source):
+        return [whole]
+    return [Path(part) for part in str(source).split(JOINED_BY)]
+
+
+def _load_files(paths: Sequence[Path], image_size: int | None) -> Checkpoint:
+    shown = JOINED_BY.join(map(str, paths))
+    state, metadata = _joined(paths)
+    match = match_state(state, _stated_config(shown, metadata))
+    if match.problems:
+        raise CheckpointError(f"{shown}: {_misfit(match.config, match.problems)}")
+    config = _sized(match.config, image_size)
+    if config.image_size != match.config.image_size and kind_of(config.encoder).fixed_size:
+        raise UsageError(
+            f"{shown}: the weights of {config.name} hold for {match.config.image_size} pixels only; "
+            "leave --image-size out"
+        )
     model = TinySAM(config)
-    if problems := state_dict_problems(state, model.state_dict()):
-        raise CheckpointError(f"{path}: does not fit the {config.name} network: {problems}")
-    _check_finite(path, state)
-    model.load_state_dict(state)
+    model.load_state_dict(dict(match.state))
     return Checkpoint(
         model=model.eval(),
-        name=path.stem,
-        sha256=_sha256(path),
+        name=JOINED_BY.join(path.stem for path in paths),
+        sha256=_sha256(paths),
         metadata=metadata,
-        everything=_everything_of(path, metadata),
+        everything=_everything_of(shown, config, metadata),
     )
 
 
-def state_dict_problems(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str:
-    """Name the missing, unexpected and misshapen keys of `state`, or return '' if it fits."""
-    wrong = [
-        f"{key} is {tuple(state[key].shape)} instead of {tuple(expected[key].shape)}"
-        for key in expected
-        if key in state and state[key].shape != expected[key].shape
-    ]
-    groups = {
-        "missing": [key for key in expected if key not in state],
-        "unexpected": [key for key in state if key not in expected],
-        "misshapen": wrong,
-    }
-    return "; ".join(f"{len(keys)} {kind}: {_listing(keys)}" for kind, keys in groups.items() if keys)
+def _joined(paths: Sequence[Path]) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """All weights, of which those of earlier files count, and the first file's metadata."""
+    state: dict[str, Tensor] = {}
+    metadata: dict[str, str] = {}
+    for path in paths:
+        weights = read_weights(path)
+        state = {**weights.state, **state}
+        metadata = metadata or dict(weights.metadata)
+    return state, metadata
 
 
-def _listing(keys: list[str]) -> str:
-    more = f" and {len(keys) - MAX_NAMED_KEYS} more" if len(keys) > MAX_NAMED_KEYS else ""
-    return ", ".join(keys[:MAX_NAMED_KEYS]) + more
+def _misfit(config: TinySAMConfig, problems: str) -> str:
+    family = family_of(config)
+    advice = ""
+    if ENCODER_ONLY in problems and "unexpected" not in problems:
+        advice = (
+            "; it holds an image encoder only: join it with a file that has the decoder, FILE+mobile_sam.pt"
+        )
+    return f"fits no network; {config.name} ({family.title}) is nearest, with {problems}{advice}"
 
 
 def _sized(config: TinySAMConfig, image_size: int | None) -> TinySAMConfig:
     return config if image_size is None else config.at_image_size(image_size)
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _read_file(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    if path.is_dir():
-        raise CheckpointError(f"{path}: is a folder; name the checkpoint file inside it")
-    try:
+def _sha256(paths: Sequence[Path]) -> str:
+    digest = hashlib.sha256()
+    for path in paths:
         with path.open("rb") as file:
-            head = file.read(512)
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read ({error.strerror}); check the path") from error
-    if not head:
-        raise CheckpointError(f"{path}: is empty; download it again")
-    if head.lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml")):
-        raise CheckpointError(
-            f"{path}: is a web page, not a checkpoint; download the file itself (the raw link)"
-        )
-    return _read_safetensors(path) if path.suffix == ".safetensors" else (_read_torch(path), {})
+            while chunk := file.read(1 << 20):
+                digest.update(chunk)
+    return digest.hexdigest()
 
 
-def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+def _stated_config(shown: str, metadata: Mapping[str, str]) -> TinySAMConfig | None:
+    """The configuration in a file's metadata, if there is one."""
+    if CONFIG_KEY not in metadata:
+        return None
     try:
-        with safe_open(path, framework="pt") as file:
-            # safetensors objects are not iterable, though they have keys().
-            state = {key: _widened(file.get_tensor(key)) for key in file.keys()}  # noqa: SIM118
-            return state, dict(file.metadata() or {})
-    except (SafetensorError, OSError, ValueError) as error:
-        raise CheckpointError(
-            f"{path}: is damaged or not a safetensors file ({error}); download it again"
-        ) from error
+        return config_from_dict(json.loads(metadata[CONFIG_KEY]))
+    except (json.JSONDecodeError, UsageError, RecursionError) as error:
+        raise CheckpointError(f"{shown}: its metadata holds no valid configuration ({error})") from error
 
 
-def _read_torch(path: Path) -> dict[str, Tensor]:
+def _everything_of(shown: str, config: TinySAMConfig, metadata: Mapping[str, str]) -> dict[str, Any]:
     try:
-        with warnings.catch_warnings():
-            # torch warns about odd archives before it refuses them; the refusal is what counts.
-            warnings.simplefilter("ignore")
-            data = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever a hostile file makes the reader raise, it is one kind of error here
-        raise CheckpointError(f"{path}: {_torch_reason(str(error))}") from error
-    if not isinstance(data, dict):
-        raise CheckpointError(
-            f"{path}: holds a {type(data).__name__}, not a state dict; save model.state_dict()"
-        )
-    odd = [
-        str(key) for key, value in data.items() if not isinstance(key, str) or not isinstance(value, Tensor)
-    ]
-    if odd:
-        raise CheckpointError(
-            f"{path}: entries that are not tensors: {_listing(odd)}; save the plain state dict alone"
-        )
-    return {key: _widened(value) for key, value in data.items()}
-
-
-def _torch_reason(message: str) -> str:
-    if "Unsupported global" in message or "weights_only" in message or "Weights only" in message:
-        return (
-            "is a pickled Python object (like tinysam_w8a8.pth) or no checkpoint at all; it is not opened, "
-            "since unpickling runs code from the file. Save model.state_dict() where you trust it, or use "
-            "tinysam_42.3.pth"
-        )
-    return "is truncated or not a PyTorch checkpoint; download it again"
-
-
-def _widened(tensor: Tensor) -> Tensor:
-    return tensor.float() if tensor.is_floating_point() else tensor
-
-
-def _check_finite(path: Path, state: Mapping[str, Tensor]) -> None:
-    bad = [key for key, value in state.items() if not torch.isfinite(value).all()]
-    if bad:
-        raise CheckpointError(f"{path}: NaN or infinite weights in {_listing(bad)}; the file is damaged")
-
-
-def _config_of(path: Path, state: Mapping[str, Tensor], metadata: Mapping[str, str]) -> TinySAMConfig:
-    if CONFIG_KEY in metadata:
-        try:
-            data: Any = json.loads(metadata[CONFIG_KEY])
-            return config_from_dict(data)
-        except (json.JSONDecodeError, UsageError, RecursionError) as error:
-            raise CheckpointError(f"{path}: its metadata holds no valid configuration ({error})") from error
-    return max(CONFIGS.values(), key=lambda config: _agreement(state, config))
-
-
-def _everything_of(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
-    try:
-        return everything_settings(json.loads(metadata.get(EVERYTHING_KEY, "{}")))
+        stored = everything_settings(json.loads(metadata.get(EVERYTHING_KEY, "{}")))
     except (json.JSONDecodeError, InputError, RecursionError) as error:
-        raise CheckpointError(f"{path}: its metadata hold no valid thresholds ({error})") from error
-
-
-def _agreement(state: Mapping[str, Tensor], config: TinySAMConfig) -> int:
-    with torch.device("meta"):
-        expected = TinySAM(config).state_dict()
-    return sum(key in state and state[key].shape == value.shape for key, value in expected.items())
+        raise CheckpointError(f"{shown}: its metadata hold no valid thresholds ({error})") from error
+    return stored if EVERYTHING_KEY in metadata else family_of(config).everything

@@ -8,10 +8,31 @@ shapes are those of `tinysam_42.3.pth` and `mobile_sam.pt`.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, replace
-from math import prod
-from typing import Any, TypeVar
+from typing import Any
 
-from tinysam_mobile.errors import UnknownNameError, UsageError
+from tinysam_mobile.contract.rules import (
+    SAM_RULES,
+    Filter,
+    PadPoint,
+    PointScale,
+    Resize,
+    Rounding,
+    Rules,
+    Selection,
+    Upscale,
+)
+from tinysam_mobile.errors import InputError, UnknownNameError, UsageError
+from tinysam_mobile.modeling.config_limits import MAX_IMAGE_SIZE, checked_name, read_part
+from tinysam_mobile.modeling.encoders.edgetam import EdgeTAMConfig
+from tinysam_mobile.modeling.encoders.efficientvit import EfficientViTConfig
+from tinysam_mobile.modeling.encoders.hiera import HieraConfig
+from tinysam_mobile.modeling.encoders.kind import EncoderConfig
+from tinysam_mobile.modeling.encoders.plain_vit import PlainViTConfig
+from tinysam_mobile.modeling.encoders.registry import ENCODERS, kind_of
+from tinysam_mobile.modeling.encoders.repvit import RepViTConfig
+from tinysam_mobile.modeling.encoders.resnet import ResNetConfig
+from tinysam_mobile.modeling.encoders.sam_vit import SamViTConfig
+from tinysam_mobile.modeling.encoders.tiny_vit import TinyViTConfig
 
 __all__ = [
     "CONFIGS",
@@ -19,82 +40,31 @@ __all__ = [
     "TINYSAM_NANO",
     "DecoderConfig",
     "TinySAMConfig",
-    "TinyViTConfig",
     "config_from_dict",
     "config_named",
 ]
 
-Part = TypeVar("Part", "TinyViTConfig", "SamViTConfig", "DecoderConfig")
-
-PATCH_EMBED_STRIDE = 4
 MASK_UPSCALE = 4
 """Low-resolution masks have four times the embedding's height and width (SAM, appendix A)."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class TinyViTConfig:
-    """TinyViT encoder (arXiv 2207.10666): four stages, the first one convolutional.
-
-    `merge_strides` are the strides of the three patch mergings; the published network has 1 in the
-    last so that the embedding's stride is 16.
-    """
-
-    embed_dims: tuple[int, ...] = (64, 128, 160, 320)
-    depths: tuple[int, ...] = (2, 2, 6, 2)
-    num_heads: tuple[int, ...] = (2, 4, 5, 10)
-    window_sizes: tuple[int, ...] = (7, 7, 14, 7)
-    merge_strides: tuple[int, ...] = (2, 2, 1)
-    mlp_ratio: float = 4.0
-    mbconv_expand_ratio: float = 4.0
-    local_conv_size: int = 3
-    classifier_classes: int = 0
-    """Classes of the unused ImageNet head that published files carry; 0 leaves it out."""
-
-    @property
-    def stride(self) -> int:
-        """Input pixels per embedding cell, in each direction."""
-        return PATCH_EMBED_STRIDE * prod(self.merge_strides)
-
-    def __post_init__(self) -> None:
-        stages = len(self.embed_dims)
-        if (
-            not len(self.depths)
-            == len(self.num_heads)
-            == len(self.window_sizes)
-            == len(self.merge_strides) + 1
-            == stages
-        ):
-            raise UsageError(
-                "TinyViTConfig: depths, num_heads, window_sizes: one entry per stage; merge_strides: one less"
-            )
-        for dim, heads in zip(self.embed_dims[1:], self.num_heads[1:], strict=True):
-            if dim % heads:
-                raise UsageError(f"TinyViTConfig: {heads} heads do not divide width {dim}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class SamViTConfig:
-    """SAM's ViT encoder (arXiv 2304.02643, appendix A); `global_layers` attend to the whole grid.
-
-    Its position embeddings hold for one image size, 1024 in the published files.
-    """
-
-    embed_dim: int = 768
-    depth: int = 12
-    num_heads: int = 12
-    global_layers: tuple[int, ...] = (2, 5, 8, 11)
-    window_size: int = 14
-    mlp_ratio: float = 4.0
-    stride: int = 16
-
-    def __post_init__(self) -> None:
-        if self.embed_dim % self.num_heads:
-            raise UsageError(f"SamViTConfig: {self.num_heads} heads do not divide width {self.embed_dim}")
-
-
-@dataclass(frozen=True, kw_only=True)
 class DecoderConfig:
-    """SAM's prompt encoder and mask decoder (arXiv 2304.02643, appendix A)."""
+    """SAM's prompt encoder and mask decoder (arXiv 2304.02643, appendix A).
+
+    Masks come from the tokens `first_mask` to `num_multimask_outputs`; token 0 is SAM's for a single mask.
+    `norm_epsilon` is that of the transformer's layer norms.
+
+    The other flags are EfficientSAM's differences (arXiv 2312.00863): `activation` of all its MLPs; with
+    `self_attention_keeps_tokens` the first self-attention has a residual, and the later ones take query, key,
+    value and residual from tokens with their positions; with `upscale_norm_over_all` the norm between the
+    upscaling layers spans channels and positions; with `pad_has_position` a token of label −1 keeps its
+    position; without `mask_prompts` there are no mask prompts and nothing stands for their absence.
+
+    SAM 2's differences (arXiv 2408.00714): an `object_token` before the others, whose own score is for videos
+    and is not computed; a sigmoid behind the predicted IoU (`iou_sigmoid`); two maps of the encoder that are
+    added to the upscaled image (`skips`).
+    """
 
     dim: int = 256
     depth: int = 2
@@ -102,9 +72,24 @@ class DecoderConfig:
     mlp_dim: int = 2048
     attention_downsample_rate: int = 2
     num_multimask_outputs: int = 3
+    first_mask: int = 1
     iou_head_depth: int = 3
     iou_head_hidden_dim: int = 256
     mask_in_channels: int = 16
+    norm_epsilon: float = 1e-5
+    activation: str = "relu"
+    self_attention_keeps_tokens: bool = False
+    upscale_norm_over_all: bool = False
+    pad_has_position: bool = False
+    mask_prompts: bool = True
+    object_token: bool = False
+    iou_sigmoid: bool = False
+    skips: bool = False
+
+    @property
+    def num_masks(self) -> int:
+        """Masks that a prompt gets."""
+        return self.num_multimask_outputs + 1 - self.first_mask
 
     def __post_init__(self) -> None:
         if self.dim % 8 or self.dim % (self.num_heads * self.attention_downsample_rate):
@@ -119,17 +104,32 @@ class TinySAMConfig:
 
     name: str
     image_size: int
-    encoder: TinyViTConfig | SamViTConfig = field(default_factory=TinyViTConfig)
+    encoder: EncoderConfig = field(default_factory=TinyViTConfig)
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
+    rules: Rules = SAM_RULES
 
     def __post_init__(self) -> None:
-        if self.image_size < 64 or self.image_size % 64:
-            raise UsageError(f"image_size must be a positive multiple of 64, not {self.image_size}")
+        size = self.image_size
+        if type(size) is not int or not 64 <= size <= MAX_IMAGE_SIZE or size % 64:
+            raise UsageError(
+                f"image_size must be a multiple of 64 from 64 to {MAX_IMAGE_SIZE}, not {str(size)[:20]}"
+            )
+        if self.decoder.mask_prompts != self.rules.mask_prompts:
+            raise UsageError(f"{self.name}: the decoder and the rules differ in mask_prompts")
+        if self.decoder.num_masks != self.rules.num_masks:
+            raise UsageError(
+                f"{self.name}: the decoder makes {self.decoder.num_masks} masks, not {self.rules.num_masks}"
+            )
 
     @property
     def grid_size(self) -> int:
         """Side of the image embedding in cells."""
         return self.image_size // self.encoder.stride
+
+    @property
+    def frame_size(self) -> int:
+        """Side F of the frame in which prompts and full masks live, in pixels."""
+        return self.image_size * self.rules.frame_scale
 
     @property
     def mask_size(self) -> int:
@@ -142,7 +142,14 @@ class TinySAMConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON data, the inverse of `config_from_dict`."""
-        return asdict(self)
+        encoder = {"kind": kind_of(self.encoder).name, **_plain(self.encoder)}
+        parts = {"encoder": encoder, "decoder": _plain(self.decoder), "rules": self.rules.to_json()}
+        return {"name": self.name, "image_size": self.image_size, **parts}
+
+
+def _plain(part: Any) -> dict[str, Any]:
+    values: dict[str, Any] = asdict(part)
+    return values
 
 
 TINYSAM = TinySAMConfig(name="tinysam", image_size=1024, encoder=TinyViTConfig(classifier_classes=1000))
@@ -172,6 +179,123 @@ SAM_VIT_H = TinySAMConfig(
     image_size=1024,
     encoder=SamViTConfig(embed_dim=1280, depth=32, num_heads=16, global_layers=(7, 15, 23, 31)),
 )
+SLIMSAM_50 = TinySAMConfig(name="slimsam-50", image_size=1024, encoder=SamViTConfig(embed_dim=384))
+SLIMSAM_77 = TinySAMConfig(
+    name="slimsam-77", image_size=1024, encoder=SamViTConfig(embed_dim=168, mlp_dims=12 * (696,))
+)
+EDGESAM = TinySAMConfig(
+    name="edgesam",
+    image_size=1024,
+    encoder=RepViTConfig(),
+    # Its authors call the predicted IoU unreliable, since that head was not distilled (README).
+    rules=Rules(selection=Selection.STABILITY),
+)
+REPVIT_SAM = TinySAMConfig(
+    name="repvit-sam",
+    image_size=1024,
+    encoder=RepViTConfig(
+        widths=(80, 160, 320, 640),
+        blocks=("1010100", "-1010100", "-" + 17 * "10" + "0", "-10"),
+        last_stride=1,
+        branch_norm=False,
+        fuse=False,
+    ),
+)
+EFFICIENTVIT_DECODER = DecoderConfig(norm_epsilon=1e-6)
+EFFICIENTVIT_L_RULES = Rules(frame_scale=2)
+"""The L models see 512 pixels; their prompts and masks live in a frame of 1024."""
+EFFICIENTVIT_XL = EfficientViTConfig(
+    widths=(32, 64, 128, 256, 512, 1024),
+    depths=(0, 1, 1, 2, 3, 3),
+    blocks=("residual", "fused", "fused", "fused", "attention", "attention"),
+    expansions=(1, 4, 4, 4, 4, 6),
+    aggregation_kernel=3,
+    neck_depth=6,
+    neck_expansion=4,
+)
+EFFICIENTVIT_SAM = {
+    "l0": EfficientViTConfig(),
+    "l1": EfficientViTConfig(depths=(1, 1, 1, 6, 6), neck_depth=8),
+    "l2": EfficientViTConfig(depths=(1, 2, 2, 8, 8), neck_depth=12),
+    "xl0": EFFICIENTVIT_XL,
+    "xl1": replace(EFFICIENTVIT_XL, depths=(1, 2, 2, 4, 6, 6), neck_depth=12),
+}
+EFFICIENTVIT_SAMS = tuple(
+    TinySAMConfig(
+        name=f"efficientvit-sam-{size}",
+        image_size=1024 if size.startswith("x") else 512,
+        encoder=encoder,
+        decoder=EFFICIENTVIT_DECODER,
+        rules=SAM_RULES if size.startswith("x") else EFFICIENTVIT_L_RULES,
+    )
+    for size, encoder in EFFICIENTVIT_SAM.items()
+)
+NANOSAM = TinySAMConfig(
+    name="nanosam",
+    image_size=1024,
+    encoder=ResNetConfig(),
+    decoder=DecoderConfig(first_mask=0),
+    rules=Rules(
+        rounding=Rounding.DOWN,
+        filter=Filter.BICUBIC,
+        point_scale=PointScale.UNIFORM,
+        pad_point=PadPoint.NEVER,
+        num_masks=4,
+        upscale=Upscale.AT_ONCE,
+    ),
+)
+EFFICIENTSAM_DECODER = DecoderConfig(
+    activation="gelu",
+    self_attention_keeps_tokens=True,
+    upscale_norm_over_all=True,
+    pad_has_position=True,
+    mask_prompts=False,
+)
+EFFICIENTSAM_RULES = Rules(
+    resize=Resize.STRETCH,
+    antialias=False,
+    whole_values=False,
+    pad_point=PadPoint.NEVER,
+    fixed_points=6,
+    negative_points=False,
+    mask_prompts=False,
+    upscale=Upscale.AT_ONCE,
+    upscale_filter=Filter.BICUBIC,
+)
+EFFICIENTSAMS = tuple(
+    TinySAMConfig(
+        name=f"efficientsam-{size}",
+        image_size=1024,
+        encoder=encoder,
+        decoder=EFFICIENTSAM_DECODER,
+        rules=EFFICIENTSAM_RULES,
+    )
+    for size, encoder in (("ti", PlainViTConfig()), ("s", PlainViTConfig(embed_dim=384, num_heads=6)))
+)
+SAM2_DECODER = DecoderConfig(object_token=True, iou_sigmoid=True, skips=True)
+SAM2_RULES = Rules(
+    resize=Resize.STRETCH, whole_values=False, pad_point=PadPoint.ALWAYS, upscale=Upscale.AT_ONCE
+)
+SAM2: dict[str, EncoderConfig] = {
+    "sam2-hiera-tiny": HieraConfig(),
+    "sam2-hiera-small": HieraConfig(depths=(1, 2, 11, 2), global_blocks=(7, 10, 13)),
+    "sam2-hiera-base-plus": HieraConfig(
+        embed_dim=112, num_heads=2, depths=(2, 3, 16, 3), global_blocks=(12, 16, 20), position_grid=14
+    ),
+    "sam2-hiera-large": HieraConfig(
+        embed_dim=144,
+        num_heads=2,
+        depths=(2, 6, 36, 4),
+        window_sizes=(8, 4, 16, 8),
+        global_blocks=(23, 33, 43),
+    ),
+    "edgetam": EdgeTAMConfig(),
+}
+"""Of SAM 2, SAM 2.1 (the same for images) and EdgeTAM."""
+SAM2S = tuple(
+    TinySAMConfig(name=name, image_size=1024, encoder=encoder, decoder=SAM2_DECODER, rules=SAM2_RULES)
+    for name, encoder in SAM2.items()
+)
 TINY_TEST = TinySAMConfig(
     name="tiny-test",
     image_size=128,
@@ -181,7 +305,11 @@ TINY_TEST = TinySAMConfig(
     decoder=DecoderConfig(dim=64, num_heads=4, mlp_dim=128, iou_head_hidden_dim=64),
 )
 CONFIGS = {
-    config.name: config for config in (TINYSAM, TINYSAM_NANO, SAM_VIT_B, SAM_VIT_L, SAM_VIT_H, TINY_TEST)
+    config.name: config
+    for config in (
+        *(TINYSAM, TINYSAM_NANO, SAM_VIT_B, SAM_VIT_L, SAM_VIT_H, SLIMSAM_50, SLIMSAM_77),
+        *(EDGESAM, REPVIT_SAM, *EFFICIENTVIT_SAMS, NANOSAM, *EFFICIENTSAMS, *SAM2S, TINY_TEST),
+    )
 }
 """Name → configuration."""
 
@@ -193,32 +321,31 @@ def config_named(name: str) -> TinySAMConfig:
     return CONFIGS[name]
 
 
-def _part(kind: type[Part], data: Any) -> Part:
-    known = set(kind.__dataclass_fields__)
-    if not isinstance(data, dict) or set(data) - known:
-        raise UsageError(f"{kind.__name__}: expected an object with the keys {', '.join(sorted(known))}")
-    plain: dict[str, Any] = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in data.items()
-    }
-    return kind(**plain)
-
-
-def _encoder(data: Any) -> TinyViTConfig | SamViTConfig:
-    if isinstance(data, dict) and "embed_dim" in data:
-        return _part(SamViTConfig, data)
-    return _part(TinyViTConfig, data)
+def _encoder(data: Any) -> EncoderConfig:
+    if not isinstance(data, dict):
+        raise UsageError("encoder: expected an object")
+    # Files written before there were kinds hold a TinyViT.
+    name = str(data.get("kind", "tiny_vit"))
+    if name not in ENCODERS:
+        raise UnknownNameError("kind of encoder", name, ENCODERS)
+    config: EncoderConfig = read_part(ENCODERS[name].config, {k: v for k, v in data.items() if k != "kind"})
+    return config
 
 
 def config_from_dict(data: Any) -> TinySAMConfig:
     """Build a configuration from what `to_dict` returned (after JSON); raises `UsageError`."""
-    if not isinstance(data, dict) or not {"name", "image_size", "encoder", "decoder"} == set(data):
-        raise UsageError("a model configuration needs exactly the keys name, image_size, encoder, decoder")
+    needed = {"name", "image_size", "encoder", "decoder"}
+    if not isinstance(data, dict) or not needed <= set(data) <= needed | {"rules"}:
+        raise UsageError(
+            "a model configuration needs exactly the keys name, image_size, encoder, decoder, rules"
+        )
     try:
         return TinySAMConfig(
-            name=str(data["name"]),
-            image_size=int(data["image_size"]),
+            name=checked_name(data["name"]),
+            image_size=data["image_size"],
             encoder=_encoder(data["encoder"]),
-            decoder=_part(DecoderConfig, data["decoder"]),
+            decoder=read_part(DecoderConfig, data["decoder"]),
+            rules=Rules.from_json(data["rules"]) if "rules" in data else SAM_RULES,
         )
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, InputError) as error:
         raise UsageError(f"model configuration: {error}") from error

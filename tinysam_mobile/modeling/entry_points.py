@@ -13,7 +13,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from tinysam_mobile.contract.spec import PIXEL_MEAN, PIXEL_STD, Contract, Signature
+from tinysam_mobile.contract.spec import PIXEL_MEAN, PIXEL_STD, Contract, Signature, TensorSpec
+from tinysam_mobile.modeling.config import TinySAMConfig
+from tinysam_mobile.modeling.encoders.registry import kind_of
 from tinysam_mobile.modeling.layers import fuse_batch_norm
 from tinysam_mobile.modeling.sam import TinySAM
 
@@ -49,17 +51,17 @@ class Encoder(nn.Module):
             "columns", torch.arange(size, dtype=torch.int32).view(1, 1, 1, size), persistent=False
         )
 
-    def forward(self, image: Tensor, valid_size: Tensor) -> Tensor:
+    def forward(self, image: Tensor, valid_size: Tensor) -> Tensor | tuple[Tensor, ...]:
         """`image` f32 (B, 3, S, S) RGB 0–255, `valid_size` i32 (2,) height and width of the photo inside it.
 
-        Returns the embeddings (B, C, S/16, S/16).  Outside `valid_size` the image may hold anything, NaN
-        included: it becomes 0, as if it had been the mean.
+        Returns the embeddings (B, C, S/16, S/16), and in some families two maps with them.  Outside
+        `valid_size` the image may hold anything, NaN included: it becomes 0, as if it had been the mean.
         """
         height, width = valid_size.split(1)
         # Named functions, not `|` and `where`: coremltools lacks the one and expands the other's constant.
         outside = torch.logical_or(self.rows >= height, self.columns >= width)
         normalised = (image - self.mean) / self.std
-        out: Tensor = self.image_encoder(normalised.masked_fill(outside, 0.0))
+        out: Tensor | tuple[Tensor, ...] = self.image_encoder(normalised.masked_fill(outside, 0.0))
         return out
 
 
@@ -75,8 +77,8 @@ class Decoder(nn.Module):
         image_embeddings: Tensor,
         point_coords: Tensor,
         point_labels: Tensor,
-        mask_input: Tensor,
-        has_mask_input: Tensor,
+        mask_input: Tensor | None = None,
+        has_mask_input: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Inputs and outputs of `decode` in the contract's order; shapes in `Contract.signatures`."""
         out = self.model.decode(image_embeddings, point_coords, point_labels, mask_input, has_mask_input)
@@ -98,6 +100,43 @@ class BatchDecoder(nn.Module):
         return out.masks, out.iou
 
 
+class SkipDecoder(Decoder):
+    """`decode` of a family whose encoder returns maps for the decoder."""
+
+    def forward(  # type: ignore[override]
+        self,
+        image_embeddings: Tensor,
+        high_res_features_0: Tensor,
+        high_res_features_1: Tensor,
+        point_coords: Tensor,
+        point_labels: Tensor,
+        mask_input: Tensor,
+        has_mask_input: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """Inputs and outputs of `decode` in the contract's order; shapes in `Contract.signatures`."""
+        skips = (high_res_features_0, high_res_features_1)
+        prompt = (point_coords, point_labels, mask_input, has_mask_input)
+        out = self.model.decode(image_embeddings, *prompt, skips=skips)
+        return out.masks, out.iou
+
+
+class SkipBatchDecoder(BatchDecoder):
+    """`decode_batch` of a family whose encoder returns maps for the decoder."""
+
+    def forward(  # type: ignore[override]
+        self,
+        image_embeddings: Tensor,
+        high_res_features_0: Tensor,
+        high_res_features_1: Tensor,
+        point_coords: Tensor,
+        point_labels: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """Inputs and outputs of `decode_batch` in the contract's order; shapes in `Contract.signatures`."""
+        skips = (high_res_features_0, high_res_features_1)
+        out = self.model.decode(image_embeddings, point_coords, point_labels, skips=skips)
+        return out.masks, out.iou
+
+
 @dataclass(frozen=True, kw_only=True)
 class EntryPoint:
     """A module together with the signature that it fulfils."""
@@ -116,6 +155,17 @@ def contract_of(model: TinySAM, *, slots: int = 8, batch: int = 16) -> Contract:
         channels=config.decoder.dim,
         slots=slots,
         batch=batch,
+        rules=config.rules,
+        skips=_skips(config) if config.decoder.skips else (),
+    )
+
+
+def _skips(config: TinySAMConfig) -> tuple[TensorSpec, ...]:
+    """The maps of strides 4 and 8, in the order of the decoder's upscaled positions."""
+    positions, dim = config.grid_size**2, config.decoder.dim
+    return (
+        TensorSpec(name="high_res_features_0", shape=(1, 16 * positions, dim // 8)),
+        TensorSpec(name="high_res_features_1", shape=(1, 4 * positions, dim // 4)),
     )
 
 
@@ -125,15 +175,14 @@ def entry_points(model: TinySAM, contract: Contract) -> dict[str, EntryPoint]:
     The model is copied, not changed; the two decoders share one set of weights.
     """
     frozen = deepcopy(model).eval().requires_grad_(False)
-    # The ImageNet head of published files is never called.
-    for unused in ("norm_head", "head"):
+    for unused in kind_of(model.config.encoder).unused:
         if hasattr(frozen.image_encoder, unused):
             delattr(frozen.image_encoder, unused)
     fuse_batch_norm(frozen)
     modules: Mapping[str, nn.Module] = {
         "encode": Encoder(frozen),
-        "decode": Decoder(frozen),
-        "decode_batch": BatchDecoder(frozen),
+        "decode": (SkipDecoder if contract.skips else Decoder)(frozen),
+        "decode_batch": (SkipBatchDecoder if contract.skips else BatchDecoder)(frozen),
     }
     return {
         name: EntryPoint(signature=signature, module=modules[name].eval())

@@ -12,6 +12,7 @@ Symbols as in `transformer`: K prompts, T tokens, P positions, D width, h heads;
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -111,25 +112,32 @@ def _normalised(
 
 @dataclass(frozen=True, kw_only=True)
 class ScoredPrompts:
-    """`iou` (K, 3) predicted, `tokens` (K, T, D) after the transformer, and the images for the masks."""
+    """`iou` (K, M) predicted, `tokens` (K, T, D) after the transformer, images and skips for masks."""
 
     iou: Tensor
     tokens: Tensor
     image: ImplicitImage
+    skips: Sequence[Tensor] = ()
 
     def masks(self, model: TinySAM, chosen: Tensor) -> Tensor:
         """Logits (k, 3, S/4, S/4) of some prompts, `chosen` bool (K,) with k of them true."""
-        out: Tensor = model.mask_decoder.masks(self.tokens[chosen], self.image.written_out(chosen))
+        out: Tensor = model.mask_decoder.masks(
+            self.tokens[chosen], self.image.written_out(chosen), self.skips
+        )
         return out
 
 
 def score_prompts(
-    model: TinySAM, image_embeddings: Tensor, point_coords: Tensor, point_labels: Tensor
+    model: TinySAM,
+    image_embeddings: Tensor,
+    point_coords: Tensor,
+    point_labels: Tensor,
+    skips: Sequence[Tensor] = (),
 ) -> ScoredPrompts:
     """`TinySAM.decode` of K prompts on one image up to the predicted IoU; the same inputs with G = 1."""
     decoder, prompts = model.mask_decoder, model.prompt_encoder
     tokens, key_bias = decoder.with_own_tokens(*prompts.embed_points(point_coords, point_labels))
-    image = (image_embeddings.flatten(2).transpose(1, 2) + prompts.no_mask_embed.weight)[0]
+    image = prompts.without_mask(image_embeddings.flatten(2).transpose(1, 2))[0]
     tokens, seen = _two_way(
         decoder.transformer,
         tokens=tokens,
@@ -137,7 +145,7 @@ def score_prompts(
         image_pe=prompts.dense_pe()[0].t(),
         key_bias=key_bias,
     )
-    return ScoredPrompts(iou=decoder.predicted_iou(tokens), tokens=tokens, image=seen)
+    return ScoredPrompts(iou=decoder.predicted_iou(tokens), tokens=tokens, image=seen, skips=skips)
 
 
 def _two_way(

@@ -1,4 +1,4 @@
-"""SAM's mask decoder in TinySAM's form: always the three masks of tokens 1 to 3, never token 0.
+"""SAM's mask decoder in TinySAM's form: always the masks of the same tokens (1 to 3 in most families).
 
 After the transformer everything is a matrix product over image positions: a transposed convolution whose
 kernel equals its stride is a linear layer with four outputs per position, so the two upscaling layers
@@ -7,6 +7,7 @@ stay in (positions, channels) form and only the finished three-channel masks are
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -21,7 +22,7 @@ __all__ = ["DecoderOutput", "MaskDecoder"]
 
 
 class DecoderOutput(NamedTuple):
-    """`masks` (K, 3, S/4, S/4) logits, `iou` (K, 3) predicted, `tokens` (K, 5 + N, D) of the transformer."""
+    """`masks` (K, M, S/4, S/4) logits, `iou` (K, M) predicted, `tokens` (K, T, D) of the transformer."""
 
     masks: Tensor
     iou: Tensor
@@ -33,6 +34,21 @@ class UpscaleNorm(nn.LayerNorm):
 
     def __init__(self, channels: int) -> None:
         super().__init__(channels, eps=1e-6)
+
+
+class UpscaleNormOverAll(nn.Module):
+    """Norm over all channels and positions of a prompt (a GroupNorm of one group); keys `weight`, `bias`."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(K, positions, channels) → the same."""
+        centred = x - x.mean((1, 2), keepdim=True)
+        variance = centred.square().mean((1, 2), keepdim=True)
+        return centred * torch.rsqrt(variance + 1e-5) * self.weight + self.bias
 
 
 def upscale_linear(x: Tensor, conv: nn.ConvTranspose2d) -> Tensor:
@@ -49,7 +65,7 @@ def upscale_linear(x: Tensor, conv: nn.ConvTranspose2d) -> Tensor:
 
 
 def raster_order(x: Tensor, grid_size: int) -> Tensor:
-    """(K, 3, P·16) in child-of-child order → (K, 3, 4·grid, 4·grid), with permutes of rank 4 at most."""
+    """(K, M, P·16) in child-of-child order → (K, M, 4·grid, 4·grid), with permutes of rank 4 at most."""
     prompts, masks, _ = x.shape
     # Axes now: row, column, y₁, x₁, y₂, x₂.  First bring y₁ y₂ and x₁ x₂ together, then rows and columns.
     x = x.reshape(prompts * masks * grid_size**2 * 2, 2, 2, 2).permute(0, 2, 1, 3)
@@ -64,65 +80,90 @@ class MaskDecoder(nn.Module):
         super().__init__()
         dim = config.dim
         self.grid_size = grid_size
-        self.num_masks = config.num_multimask_outputs
+        self.first_mask = config.first_mask
+        self.num_tokens = config.num_multimask_outputs + 1
         self.transformer = TwoWayTransformer(config)
         self.iou_token = nn.Embedding(1, dim)
-        self.mask_tokens = nn.Embedding(self.num_masks + 1, dim)
+        self.before = 0
+        if config.object_token:
+            self.obj_score_token = nn.Embedding(1, dim)
+            self.before = 1
+        self.iou_sigmoid = config.iou_sigmoid
+        self.mask_tokens = nn.Embedding(self.num_tokens, dim)
         self.output_upscaling = nn.Sequential(
             nn.ConvTranspose2d(dim, dim // 4, 2, stride=2),
-            UpscaleNorm(dim // 4),
+            (UpscaleNormOverAll if config.upscale_norm_over_all else UpscaleNorm)(dim // 4),
             nn.GELU(),
             nn.ConvTranspose2d(dim // 4, dim // 8, 2, stride=2),
             nn.GELU(),
         )
         self.output_hypernetworks_mlps = nn.ModuleList(
-            MLP(inputs=dim, hidden=dim, outputs=dim // 8, depth=3) for _ in range(self.num_masks + 1)
+            MLP(inputs=dim, hidden=dim, outputs=dim // 8, depth=3, activation=config.activation)
+            for _ in range(self.num_tokens)
         )
         self.iou_prediction_head = MLP(
             inputs=dim,
             hidden=config.iou_head_hidden_dim,
-            outputs=self.num_masks + 1,
+            outputs=self.num_tokens,
             depth=config.iou_head_depth,
+            activation=config.activation,
         )
 
     def forward(
-        self, *, image: Tensor, image_pe: Tensor, prompt_tokens: Tensor, prompt_bias: Tensor
+        self,
+        *,
+        image: Tensor,
+        image_pe: Tensor,
+        prompt_tokens: Tensor,
+        prompt_bias: Tensor,
+        skips: Sequence[Tensor] = (),
     ) -> DecoderOutput:
         """Decode K prompts of G images (K a multiple of G, prompts of an image side by side).
 
         `image` (G, P, D) embedding plus dense prompt; `image_pe` (1, P, D); `prompt_tokens` (K, N, D);
-        `prompt_bias` (K, 1, N) added to the attention scores of each slot.
+        `prompt_bias` (K, 1, N) added to the attention scores of each slot; `skips` as in `masks`.
         """
         tokens, key_bias = self.with_own_tokens(prompt_tokens, prompt_bias)
         tokens, image = self.transformer(image=image, image_pe=image_pe, tokens=tokens, key_bias=key_bias)
-        masks = self.masks(tokens, image)
+        masks = self.masks(tokens, image, skips)
         return DecoderOutput(masks=masks, iou=self.predicted_iou(tokens), tokens=tokens)
 
     def with_own_tokens(self, prompt_tokens: Tensor, prompt_bias: Tensor) -> tuple[Tensor, Tensor]:
-        """Put the decoder's tokens, of IoU and of four masks, before the prompt's; T = 5 + N.
+        """Put the decoder's tokens, of IoU and of four masks, before the prompt's; T = 5 + N, or 6 + N.
 
         `prompt_tokens` (K, N, D), `prompt_bias` (K, 1, N) → (K, T, D), (K, 1, T).
         """
-        own = torch.cat([self.iou_token.weight, self.mask_tokens.weight])
+        first = [self.obj_score_token.weight] if self.before else []
+        own = torch.cat([*first, self.iou_token.weight, self.mask_tokens.weight])
         # Sums with padding, not a concatenation: converters would store `own` once for every prompt.
         tokens = F.pad(prompt_tokens, (0, 0, len(own), 0)) + F.pad(own, (0, 0, 0, prompt_tokens.shape[1]))
         return tokens, F.pad(prompt_bias, (len(own), 0))
 
-    def masks(self, tokens: Tensor, image: Tensor) -> Tensor:
-        """Tokens (K, T, D) and image (K, P, D) after the transformer → logits (K, 3, S/4, S/4)."""
+    def masks(self, tokens: Tensor, image: Tensor, skips: Sequence[Tensor] = ()) -> Tensor:
+        """Tokens (K, T, D) and image (K, P, D) after the transformer → logits (K, M, S/4, S/4).
+
+        `skips`, where a family has them, are added to the upscaled image: (1, 16·P, D/8), (1, 4·P, D/4).
+        """
         weights = torch.stack(
-            [self.output_hypernetworks_mlps[i](tokens[:, 1 + i]) for i in range(1, self.num_masks + 1)], dim=1
+            [
+                self.output_hypernetworks_mlps[i](tokens[:, self.before + 1 + i])
+                for i in range(self.first_mask, self.num_tokens)
+            ],
+            dim=1,
         )
-        return raster_order(torch.bmm(weights, self._upscale(image).transpose(1, 2)), self.grid_size)
+        return raster_order(torch.bmm(weights, self._upscale(image, skips).transpose(1, 2)), self.grid_size)
 
     def predicted_iou(self, tokens: Tensor) -> Tensor:
-        """Tokens (K, T, D) after the transformer → (K, 3)."""
-        out: Tensor = self.iou_prediction_head(tokens[:, 0])[:, 1:]
-        return out
+        """Tokens (K, T, D) after the transformer → (K, M)."""
+        out: Tensor = self.iou_prediction_head(tokens[:, self.before])[:, self.first_mask :]
+        return torch.sigmoid(out) if self.iou_sigmoid else out
 
-    def _upscale(self, image: Tensor) -> Tensor:
+    def _upscale(self, image: Tensor, skips: Sequence[Tensor]) -> Tensor:
         """(K, P, D) → (K, 16·P, D/8)."""
         first, norm, _, second, _ = self.output_upscaling
         assert isinstance(first, nn.ConvTranspose2d)
         assert isinstance(second, nn.ConvTranspose2d)
-        return F.gelu(upscale_linear(F.gelu(norm(upscale_linear(image, first))), second))
+        if not skips:
+            return F.gelu(upscale_linear(F.gelu(norm(upscale_linear(image, first))), second))
+        fine, coarse = skips
+        return F.gelu(upscale_linear(F.gelu(norm(upscale_linear(image, first) + coarse)), second) + fine)

@@ -58,21 +58,24 @@ class PromptEncoder(nn.Module):
     def __init__(self, config: TinySAMConfig) -> None:
         super().__init__()
         dim, hidden = config.decoder.dim, config.decoder.mask_in_channels
-        self.image_size = config.image_size
+        self.frame_size = config.frame_size
         self.grid_size = config.grid_size
         self.pe_layer = FourierFeatures(dim)
         self.point_embeddings = nn.ModuleList(nn.Embedding(1, dim) for _ in range(4))
         self.not_a_point_embed = nn.Embedding(1, dim)
-        self.mask_downscaling = nn.Sequential(
-            nn.Conv2d(1, hidden // 4, 2, stride=2),
-            LayerNorm2d(hidden // 4),
-            nn.GELU(),
-            nn.Conv2d(hidden // 4, hidden, 2, stride=2),
-            LayerNorm2d(hidden),
-            nn.GELU(),
-            nn.Conv2d(hidden, dim, 1),
-        )
-        self.no_mask_embed = nn.Embedding(1, dim)
+        self.lowest_placed = Label.PAD if config.decoder.pad_has_position else Label.BACKGROUND
+        self.mask_prompts = config.decoder.mask_prompts
+        if self.mask_prompts:
+            self.mask_downscaling = nn.Sequential(
+                nn.Conv2d(1, hidden // 4, 2, stride=2),
+                LayerNorm2d(hidden // 4),
+                nn.GELU(),
+                nn.Conv2d(hidden // 4, hidden, 2, stride=2),
+                LayerNorm2d(hidden),
+                nn.GELU(),
+                nn.Conv2d(hidden, dim, 1),
+            )
+            self.no_mask_embed = nn.Embedding(1, dim)
         self.register_buffer(
             "label_values", torch.tensor(EMBEDDED_LABELS, dtype=torch.int32), persistent=False
         )
@@ -84,16 +87,20 @@ class PromptEncoder(nn.Module):
     def embed_points(self, coords: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Embed prompt slots.
 
-        `coords` f32 (K, N, 2) x, y in the S frame; `labels` i32 (K, N).  Returns the tokens (K, N, D) and
-        the score bias of each slot (K, 1, N): 0, or `MASKED_SCORE` where the label is −2.  Coordinates of
-        labels below 0 are never used, so they may be NaN.
+        `coords` f32 (K, N, 2) x, y in the frame of side F; `labels` i32 (K, N).  Returns the tokens
+        (K, N, D) and the score bias of each slot (K, 1, N): 0, or `MASKED_SCORE` where the label is −2.
+        Coordinates of labels without a position are never used, so they may be NaN.
         """
-        is_point = (labels >= 0).unsqueeze(-1)
-        position = self.pe_layer((coords.masked_fill(~is_point, 0.0) + POINT_SHIFT) / self.image_size)
+        is_point = (labels >= self.lowest_placed).unsqueeze(-1)
+        position = self.pe_layer((coords.masked_fill(~is_point, 0.0) + POINT_SHIFT) / self.frame_size)
         one_hot = (labels.unsqueeze(-1) == self.label_values).to(coords.dtype)
         tokens = position * is_point.to(coords.dtype) + one_hot @ self.label_table()
         bias = (labels == Label.UNUSED).to(coords.dtype) * MASKED_SCORE
         return tokens, bias.unsqueeze(1)
+
+    def without_mask(self, image: Tensor) -> Tensor:
+        """The image (G, P, D) as a decoder takes it that has no mask prompt."""
+        return image + self.no_mask_embed.weight if self.mask_prompts else image
 
     def embed_mask(self, mask: Tensor, has_mask: Tensor) -> Tensor:
         """`mask` f32 (B, 1, S/4, S/4) logits, `has_mask` f32 (B) of 0 or 1 → (B, P, D).

@@ -12,11 +12,10 @@ and before the first update all prompts share the very same image tensor (M prom
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tinysam_mobile.modeling.config import DecoderConfig
-from tinysam_mobile.modeling.layers import head_merge, head_split
+from tinysam_mobile.modeling.layers import ACTIVATIONS, head_merge, head_split
 
 __all__ = ["TwoWayTransformer"]
 
@@ -130,15 +129,16 @@ class ImageToTokenAttention(_Projections):
 
 
 class TokenMLP(nn.Module):
-    """(K, T, D) → (K, T, D) with ReLU."""
+    """(K, T, D) → (K, T, D) with ReLU, or another activation."""
 
-    def __init__(self, dim: int, hidden: int) -> None:
+    def __init__(self, dim: int, hidden: int, activation: str) -> None:
         super().__init__()
+        self.activation = ACTIVATIONS[activation]
         self.lin1 = nn.Linear(dim, hidden)
         self.lin2 = nn.Linear(hidden, dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.lin2(F.relu(self.lin1(x)))
+        out: Tensor = self.lin2(self.activation(self.lin1(x)))
         return out
 
 
@@ -151,14 +151,16 @@ class TwoWayBlock(nn.Module):
     def __init__(self, config: DecoderConfig, *, is_first: bool) -> None:
         super().__init__()
         dim, heads, rate = config.dim, config.num_heads, config.attention_downsample_rate
+        epsilon = config.norm_epsilon
         self.is_first = is_first
+        self.keeps_tokens = config.self_attention_keeps_tokens
         self.self_attn = TokenSelfAttention(dim, heads)
-        self.norm1 = nn.LayerNorm(dim)
+        self.norm1 = nn.LayerNorm(dim, eps=epsilon)
         self.cross_attn_token_to_image = TokenToImageAttention(dim, heads, rate)
-        self.norm2 = nn.LayerNorm(dim)
-        self.mlp = TokenMLP(dim, config.mlp_dim)
-        self.norm3 = nn.LayerNorm(dim)
-        self.norm4 = nn.LayerNorm(dim)
+        self.norm2 = nn.LayerNorm(dim, eps=epsilon)
+        self.mlp = TokenMLP(dim, config.mlp_dim, config.activation)
+        self.norm3 = nn.LayerNorm(dim, eps=epsilon)
+        self.norm4 = nn.LayerNorm(dim, eps=epsilon)
         self.cross_attn_image_to_token = ImageToTokenAttention(dim, heads, rate)
 
     def forward(
@@ -181,7 +183,10 @@ class TwoWayBlock(nn.Module):
 
     def among_tokens(self, tokens: Tensor, token_pe: Tensor, key_bias: Tensor) -> Tensor:
         """Self-attention: (K, T, D) → (K, T, D)."""
-        if self.is_first:
+        if self.keeps_tokens:
+            placed = tokens if self.is_first else tokens + token_pe
+            update = placed + self.self_attn(query=placed, value=placed, key_bias=key_bias)
+        elif self.is_first:
             update = self.self_attn(query=tokens, value=tokens, key_bias=key_bias)
         else:
             update = tokens + self.self_attn(query=tokens + token_pe, value=tokens, key_bias=key_bias)
@@ -211,7 +216,7 @@ class TwoWayTransformer(nn.Module):
         self.final_attn_token_to_image = TokenToImageAttention(
             config.dim, config.num_heads, config.attention_downsample_rate
         )
-        self.norm_final_attn = nn.LayerNorm(config.dim)
+        self.norm_final_attn = nn.LayerNorm(config.dim, eps=config.norm_epsilon)
 
     def forward(
         self, *, image: Tensor, image_pe: Tensor, tokens: Tensor, key_bias: Tensor

@@ -6,6 +6,7 @@ The inputs are synthetic and seeded: they need no photo and exercise every label
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,20 +56,22 @@ def _prompts(signature: Signature, contract: Contract, rng: np.random.Generator)
 
 
 def probe_inputs(
-    contract: Contract, embeddings: NDArray[np.float32] | None, *, seed: int = 0
+    contract: Contract, features: Mapping[str, NDArray[np.float32]] | None, *, seed: int = 0
 ) -> dict[str, Arrays]:
-    """Return seeded inputs for each entry point; the decoders get `embeddings` if given, else none."""
+    """Return seeded inputs for each entry point; the decoders get `features`, the answer of `encode`."""
     rng = np.random.default_rng(seed)
     size = contract.image_size
     signatures = contract.signatures
     inputs: dict[str, Arrays] = {
         "encode": {"image": blob_image(size, rng), "valid_size": np.array([size - size // 4, size], np.int32)}
     }
-    if embeddings is not None:
-        mask = rng.normal(0, 4, signatures["decode"].inputs[3].shape).astype(np.float32)
+    if features is not None:
+        size = contract.mask_size
+        mask = rng.normal(0, 4, (1, 1, size, size)).astype(np.float32)
         for name in ("decode", "decode_batch"):
-            inputs[name] = {"image_embeddings": embeddings, **_prompts(signatures[name], contract, rng)}
-        inputs["decode"] |= {"mask_input": mask, "has_mask_input": np.ones(1, np.float32)}
+            inputs[name] = {**features, **_prompts(signatures[name], contract, rng)}
+        if contract.rules.mask_prompts:
+            inputs["decode"] |= {"mask_input": mask, "has_mask_input": np.ones(1, np.float32)}
     return inputs
 
 
@@ -78,8 +81,8 @@ def compare_backends(
     """Run every entry point of both on the same seeded inputs; `runtime` and `recipe` choose the bounds."""
     bounds = bounds_for(runtime, recipe.id)
     first = probe_inputs(reference.contract, None, seed=seed)["encode"]
-    embeddings = reference.run("encode", first)["image_embeddings"]
-    inputs = probe_inputs(reference.contract, embeddings, seed=seed)
+    features = reference.run("encode", first)
+    inputs = probe_inputs(reference.contract, features, seed=seed)
     results = []
     for name, arrays in inputs.items():
         expected, actual = reference.run(name, arrays), other.run(name, arrays)

@@ -22,7 +22,7 @@ from tinysam_mobile.parity.metrics import sqnr_db
 from tinysam_mobile.parity.mistake import Mistake, Situation
 from tinysam_mobile.parity.stages import PHOTO_STAGES, PhotoCase, Recording, Stage
 
-__all__ = ["EXPLAINED_DB", "MIN_GAIN_DB", "MISTAKES", "Explanation", "diagnose", "situation_of"]
+__all__ = ["Explanation", "diagnose", "situation_of"]
 
 MISTAKES = (*IMAGE_MISTAKES, *EMBEDDING_MISTAKES, *PROMPT_MISTAKES, *DECODER_MISTAKES, *MASK_MISTAKES)
 """In the order in which equally good explanations are preferred."""
@@ -46,7 +46,9 @@ class Explanation:
 
 def situation_of(reference: Backend, case: PhotoCase, expected: Recording, side: Recording) -> Situation:
     """Return what mistakes are tried on; `expected` is the float model's recording of `case`."""
-    geometry = Geometry.of((case.pixels.shape[0], case.pixels.shape[1]), reference.contract.image_size)
+    geometry = Geometry.of(
+        (case.pixels.shape[0], case.pixels.shape[1]), reference.contract.image_size, reference.contract.rules
+    )
     own = completed(side, expected)
     ideal = ideal_recording(reference, case, expected, own, geometry)
     return Situation(reference=reference, case=case, geometry=geometry, own=own, ideal=ideal)

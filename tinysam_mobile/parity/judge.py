@@ -15,13 +15,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinysam_mobile.contract.backend import Backend
-from tinysam_mobile.contract.spec import MASK_THRESHOLD, NUM_MASKS, Contract, Label
+from tinysam_mobile.contract.features import feature_parts
+from tinysam_mobile.contract.rules import Rules
+from tinysam_mobile.contract.spec import MASK_THRESHOLD, Contract, Label
 from tinysam_mobile.errors import InputError
-from tinysam_mobile.imaging.preprocess import Geometry, upscale_logits
+from tinysam_mobile.imaging.masks import selection_scores
+from tinysam_mobile.imaging.preprocess import Geometry
+from tinysam_mobile.imaging.upscale import upscale_logits
 from tinysam_mobile.parity.bounds import Bounds
 from tinysam_mobile.parity.metrics import boundary_iou, cosine, mask_iou, max_abs_difference, sqnr_db
 from tinysam_mobile.parity.record import decode_prompts, encode_photo
-from tinysam_mobile.parity.stages import PHOTO_STAGES, PROMPT_STAGES, PhotoCase, Recording, Stage
+from tinysam_mobile.parity.stages import (
+    PHOTO_STAGES,
+    PROMPT_STAGES,
+    PhotoCase,
+    Recording,
+    Stage,
+    stage_arrays,
+)
 
 __all__ = [
     "PhotoJudgement",
@@ -122,11 +133,13 @@ def judge_photo(
     Raises `InputError` for arrays of other shapes or dtypes, and where the full-size masks are missing.
     """
     check_recording(side, case, reference.contract)
-    geometry = Geometry.of((case.pixels.shape[0], case.pixels.shape[1]), reference.contract.image_size)
+    geometry = Geometry.of(
+        (case.pixels.shape[0], case.pixels.shape[1]), reference.contract.image_size, reference.contract.rules
+    )
     own = completed(side, expected)
     ideal = ideal_recording(reference, case, expected, own, geometry)
     stages = {
-        stage: _judge_arrays(stage, None, ideal.photo[stage], side.photo[stage], geometry, bounds)
+        stage: _judge_photo_stage(stage, ideal, side, reference.contract, geometry, bounds)
         for stage in PHOTO_STAGES
         if stage in side.photo
     }
@@ -146,17 +159,8 @@ def judge_photo(
 
 def check_recording(side: Recording, case: PhotoCase, contract: Contract) -> None:
     """Raise `InputError` that names the array of `side` whose shape or dtype is not that of the case."""
-    height, width = case.pixels.shape[:2]
-    size, low = contract.image_size, contract.mask_size
-    expected: Mapping[Stage, tuple[tuple[int, ...], type]] = {
-        Stage.PREPROCESSED_IMAGE: ((3, size, size), np.float32),
-        Stage.EMBEDDING: ((contract.channels, contract.grid_size, contract.grid_size), np.float32),
-        Stage.PACKED_PROMPT: ((contract.slots, 3), np.float32),
-        Stage.LOW_RES_LOGITS: ((NUM_MASKS, low, low), np.float32),
-        Stage.PREDICTED_IOU: ((NUM_MASKS,), np.float32),
-        Stage.CHOSEN_MASK: ((1,), np.int32),
-        Stage.FULL_SIZE_MASK: ((height, width), np.uint8),
-    }
+    masks = contract.rules.num_masks
+    expected = stage_arrays(contract, (case.pixels.shape[0], case.pixels.shape[1]))
     if len(side.prompts) != len(case.prompts):
         raise InputError(f"{case.name}: {len(side.prompts)} prompts recorded, {len(case.prompts)} asked")
     for where, arrays in [("", side.photo), *((f" of prompt {i}", a) for i, a in enumerate(side.prompts))]:
@@ -167,8 +171,8 @@ def check_recording(side: Recording, case: PhotoCase, contract: Contract) -> Non
                     f"{case.name}: {stage}{where} is {array.dtype} {array.shape}, "
                     f"must be {np.dtype(dtype)} {shape}"
                 )
-        if Stage.CHOSEN_MASK in arrays and not 0 <= int(arrays[Stage.CHOSEN_MASK][0]) < NUM_MASKS:
-            raise InputError(f"{case.name}: {Stage.CHOSEN_MASK}{where} must be 0 to {NUM_MASKS - 1}")
+        if Stage.CHOSEN_MASK in arrays and not 0 <= int(arrays[Stage.CHOSEN_MASK][0]) < masks:
+            raise InputError(f"{case.name}: {Stage.CHOSEN_MASK}{where} must be 0 to {masks - 1}")
 
 
 def completed(side: Recording, expected: Recording) -> Recording:
@@ -247,6 +251,23 @@ def _judge_arrays(
     )
 
 
+def _judge_photo_stage(
+    stage: Stage,
+    ideal: Recording,
+    side: Recording,
+    contract: Contract,
+    geometry: Geometry,
+    bounds: Bounds,
+) -> StageJudgement:
+    """Of several tensors the worst counts: a large one must not hide a small one."""
+    pair = ideal.photo[stage], side.photo[stage]
+    parts = (
+        zip(*(feature_parts(a, contract) for a in pair), strict=True) if stage is Stage.EMBEDDING else [pair]
+    )
+    judged = [_judge_arrays(stage, None, theirs, ours, geometry, bounds) for theirs, ours in parts]
+    return min(judged, key=margin)
+
+
 def margin(judgement: StageJudgement) -> float:
     """Return how far inside its limit a figure is; NaN counts as farthest outside."""
     if np.isnan(judgement.value):
@@ -268,15 +289,16 @@ def _judge_prompt_stages(
         if stage in recorded:
             judged[stage] = _judge_arrays(stage, index, ideal[stage], recorded[stage], geometry, bounds)
     if Stage.CHOSEN_MASK in recorded:
-        judged[Stage.CHOSEN_MASK] = _judge_choice(index, own)
+        judged[Stage.CHOSEN_MASK] = _judge_choice(index, own, geometry.rules)
     if Stage.FULL_SIZE_MASK in recorded:
         judged[Stage.FULL_SIZE_MASK] = _judge_mask(index, own, geometry, bounds)
     return judged
 
 
-def _judge_choice(index: int, own: Mapping[Stage, NDArray[Any]]) -> StageJudgement:
+def _judge_choice(index: int, own: Mapping[Stage, NDArray[Any]], rules: Rules) -> StageJudgement:
     """The shown mask must be the one that the side itself scores highest."""
-    scores, chosen = own[Stage.PREDICTED_IOU], int(own[Stage.CHOSEN_MASK][0])
+    chosen = int(own[Stage.CHOSEN_MASK][0])
+    scores = selection_scores(own[Stage.LOW_RES_LOGITS], own[Stage.PREDICTED_IOU], rules)
     shortfall = float(np.max(scores) - scores[chosen])
     return StageJudgement(
         stage=Stage.CHOSEN_MASK,

@@ -9,24 +9,17 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from importlib import import_module
-from typing import Any
 
+from tinysam_mobile.artifacts.accelerators import MAX_RANK
+from tinysam_mobile.artifacts.formats import format_named
 from tinysam_mobile.artifacts.graph import ArtifactFacts, Graph
 from tinysam_mobile.bundle.folder import Bundle
 from tinysam_mobile.bundle.manifest import Artifact, Manifest
 from tinysam_mobile.errors import BundleError, MilError
-from tinysam_mobile.parity.accelerators import MAX_RANK, gpu_delegate_refusals, neural_engine_refusals
 from tinysam_mobile.quant.recipe import RECIPES
 
 __all__ = ["RULES", "Finding", "Severity", "lint_artifact", "lint_facts"]
 
-READERS = {
-    "tflite": "tinysam_mobile.artifacts.tflite_facts",
-    "executorch": "tinysam_mobile.artifacts.executorch_facts",
-    "coreml": "tinysam_mobile.artifacts.coreml_facts",
-}
-"""Format → the module whose `read_facts` reads it."""
 MAX_NAMED = 4
 MAX_PIECES = 4
 """Pieces of XNNPACK's share, from which on the copies between them are worth a look."""
@@ -86,9 +79,8 @@ def lint_artifact(bundle: Bundle, artifact: Artifact) -> list[Finding]:
     A file that cannot be read is a finding too.  Raises `RuntimeUnavailableError` where the package that
     reads its format is not installed.
     """
-    read: Callable[[Any], ArtifactFacts] = import_module(READERS[artifact.runtime]).read_facts
     try:
-        facts = read(bundle.path_of(artifact))
+        facts = format_named(artifact.runtime).read_facts(bundle.path_of(artifact))
     except (BundleError, MilError) as error:
         message, advice = str(error), "convert the checkpoint again"
         return [
@@ -186,11 +178,12 @@ def _undelegated(subject: _Subject) -> Iterator[Finding]:
 
 def _accelerators(subject: _Subject) -> Iterator[Finding]:
     """Operations that the format's accelerator is known to refuse."""
-    if subject.artifact.runtime not in ACCELERATORS:
+    accelerator = format_named(subject.artifact.runtime).accelerator
+    if accelerator is None:
         return
-    name, refusals = ACCELERATORS[subject.artifact.runtime]
+    name = accelerator.name
     for graph in subject.graphs:
-        refused = refusals(graph)
+        refused = accelerator.refused(graph)
         if refused:
             reasons = "; ".join(f"{op}: {why}" for op, why in sorted(refused.items()))
             message = f"{graph.name}: {name} leaves {len(refused)} kinds of operation to the CPU: {reasons}"
@@ -263,11 +256,6 @@ def _counts(counts: Mapping[str, int]) -> str:
     return _listing([f"{count} {name}" for name, count in sorted(counts.items())])
 
 
-ACCELERATORS: Mapping[str, tuple[str, Callable[[Graph], dict[str, str]]]] = {
-    "tflite": ("TFLite's GPU delegate", gpu_delegate_refusals),
-    "coreml": ("the Neural Engine", neural_engine_refusals),
-}
-"""Format → its accelerator and what is known of it.  A .pte is compiled for one backend ahead of time."""
 RULES: Mapping[str, Callable[[_Subject], Iterator[Finding]]] = {
     "metadata": _metadata,
     "custom_ops": _custom_ops,

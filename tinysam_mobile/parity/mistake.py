@@ -14,12 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinysam_mobile.contract.backend import Backend
+from tinysam_mobile.contract.features import join_features
 from tinysam_mobile.contract.spec import MASK_THRESHOLD
-from tinysam_mobile.imaging.preprocess import Geometry, upscale_logits
+from tinysam_mobile.imaging.preprocess import Geometry
+from tinysam_mobile.imaging.upscale import upscale_logits
 from tinysam_mobile.parity.record import Floats, decode_prompts
 from tinysam_mobile.parity.stages import PhotoCase, Recording, Stage
 
-__all__ = ["ADVICE", "Mistake", "Situation", "mistake"]
+__all__ = ["Mistake", "Situation", "mistake"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,10 +36,10 @@ class Situation:
     ideal: Recording
 
     def encode(self, image: NDArray[Any], valid_size: Sequence[int] | None = None) -> list[Floats]:
-        """The float model's embedding of an image f32 (3, S, S); outside `valid_size` (H, W) it is zeroed."""
+        """The float model's joined embedding of an image f32 (3, S, S), zeroed off `valid_size` (H, W)."""
         valid = np.array(valid_size or self.geometry.valid_size, np.int32)
         inputs = {"image": image[None].astype(np.float32), "valid_size": valid}
-        return [self.reference.run("encode", inputs)["image_embeddings"][0]]
+        return [join_features(self.reference.run("encode", inputs), self.reference.contract)]
 
     def logits(self, slots: Sequence[Floats]) -> list[Floats]:
         """The float model's logits of the side's own embedding for slots f32 (N, 3) of each prompt."""

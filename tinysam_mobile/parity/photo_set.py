@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tinysam_mobile.contract.spec import Contract
 from tinysam_mobile.errors import ImageError, UsageError
 from tinysam_mobile.imaging.images import load_image
+from tinysam_mobile.imaging.photo_files import photos_in
 from tinysam_mobile.parity.prompt_sampling import make_case, read_own_prompts
 from tinysam_mobile.parity.stages import PhotoCase
 from tinysam_mobile.segment.prompts import Prompt
 
-__all__ = ["PHOTO_SUFFIXES", "PhotoSet"]
-
-PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+__all__ = ["PhotoSet"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +25,8 @@ class PhotoSet:
     prompts: int
     seed: int
     own: Mapping[str, list[Prompt]]
+    damaged: dict[str, str] = field(default_factory=dict)
+    """Name of a photo that could not be read → why; filled while photos are read."""
 
     @classmethod
     def find(
@@ -36,9 +37,7 @@ class PhotoSet:
         Raises `ImageError` if there is none, `InputError` for a file of own prompts that cannot be used, and
         `UsageError` if it names a photo that is not there.
         """
-        paths = [images] if images.is_file() else sorted(_photos_in(images))
-        if not paths:
-            raise ImageError(f"{images}: holds no photo ({', '.join(PHOTO_SUFFIXES)})")
+        paths = [images] if images.is_file() else photos_in(images)
         paths = paths[:max_photos]
         own = read_own_prompts(own_prompts) if own_prompts else {}
         if unknown := sorted(set(own) - {path.name for path in paths}):
@@ -46,19 +45,24 @@ class PhotoSet:
         return cls(paths=tuple(paths), prompts=prompts, seed=seed, own=own)
 
     def cases(self, contract: Contract, *, first: int | None = None) -> Iterator[PhotoCase]:
-        """Yield the photos, or the `first` ones, with the prompts for a model of `contract`."""
+        """Yield the photos, or the `first` ones, with the prompts for a model of `contract`.
+
+        A photo among others that cannot be read is left out and told in `damaged`; raises `ImageError` if
+        none can be read.
+        """
         for path in self.paths[:first]:
+            try:
+                pixels = load_image(path)
+            except ImageError as error:
+                self.damaged[path.name] = str(error)
+                if len(self.damaged) == len(self.paths):
+                    raise
+                continue
             yield make_case(
                 path.name,
-                load_image(path),
+                pixels,
                 contract,
                 count=self.prompts,
                 seed=self.seed,
                 own=self.own.get(path.name, ()),
             )
-
-
-def _photos_in(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        raise ImageError(f"there is no folder or photo {folder}: check --images")
-    return [path for path in folder.iterdir() if path.suffix.lower() in PHOTO_SUFFIXES and path.is_file()]

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from tinysam_mobile.contract.rules import PadPoint
+from tinysam_mobile.contract.schema import Coordinate, read_document
 from tinysam_mobile.contract.spec import Contract
 from tinysam_mobile.errors import InputError, UsageError
+from tinysam_mobile.files import read_json
 from tinysam_mobile.imaging.images import RGBImage
 from tinysam_mobile.imaging.preprocess import Geometry
 from tinysam_mobile.parity.stages import ParityPrompt, PhotoCase
@@ -36,6 +39,16 @@ SPARE_XY = -20000.0
 MASK_LOGIT = 10.0
 """Largest size of a drawn mask prompt's logits, about that of a trained model's answers."""
 MAX_OWN_BYTES = 16 * 2**20
+MAX_OWN_POINTS = 64
+"""More than any model has slots."""
+
+
+class OwnPrompt(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One prompt of a user's file, in pixels of the upright photo."""
+
+    points: Annotated[list[tuple[Coordinate, Coordinate]], msgspec.Meta(max_length=MAX_OWN_POINTS)] = []
+    labels: list[int] | None = None
+    box: tuple[Coordinate, Coordinate, Coordinate, Coordinate] | None = None
 
 
 def make_case(
@@ -62,7 +75,7 @@ def sample_prompts(
     """Draw `count` prompts, the `SAMPLED_KINDS` in turn."""
     rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
     height, width = pixels.shape[:2]
-    geometry = Geometry.of((height, width), contract.image_size)
+    geometry = Geometry.of((height, width), contract.image_size, contract.rules)
     return [_draw(SAMPLED_KINDS[i % len(SAMPLED_KINDS)], rng, geometry, contract) for i in range(count)]
 
 
@@ -70,16 +83,22 @@ def _draw(kind: str, rng: np.random.Generator, geometry: Geometry, contract: Con
     height, width = geometry.original_size
     points = rng.uniform(0, (width, height), (contract.slots - 1, 2)).round(2)
     labels = np.array([1, *rng.integers(0, 2, len(points) - 1)])
+    rules = contract.rules
+    if not rules.negative_points:
+        labels[:] = 1
     box = _box(rng, width, height) if "box" in kind else None
     # A box takes two slots, and a model may have no more.
     used = {"points": 2, "negative_point": 2, "full_slots": len(points), "box": 0}.get(kind, 1)
-    used = min(used, contract.slots - (2 if box is not None else 1))
-    if kind == "negative_point" and used > 1:
+    used = min(used, (rules.fixed_points or contract.slots) - (2 if box is not None else 1))
+    if rules.pad_point is PadPoint.ALWAYS and box is not None:
+        used = min(used, contract.slots - 3)
+    if kind == "negative_point" and used > 1 and rules.negative_points:
         labels[1] = 0
+    with_mask = kind == "mask_refinement" and rules.mask_prompts
     return ParityPrompt(
         kind=kind,
         prompt=make_prompt(points[:used], labels[:used], box),
-        mask_input=_disc(geometry.to_model(points[0]), contract) if kind == "mask_refinement" else None,
+        mask_input=_disc(geometry.to_model(points[0]), contract) if with_mask else None,
         spare_xy=SPARE_XY if kind == "spare_slots" else 0.0,
     )
 
@@ -93,9 +112,9 @@ def _box(rng: np.random.Generator, width: int, height: int) -> NDArray[np.float6
 
 
 def _disc(centre: NDArray[np.float64], contract: Contract) -> NDArray[np.float32]:
-    """Logits f32 (S/4, S/4) of a disc of a quarter of the square around x, y in the S frame."""
+    """Logits f32 (S/4, S/4) of a disc of a quarter of the square around x, y in the frame."""
     size = contract.mask_size
-    x, y = centre * size / contract.image_size
+    x, y = centre * size / contract.frame_size
     rows, columns = np.mgrid[:size, :size]
     outside = np.hypot(columns - x, rows - y) / (size / 8) - 1
     logits: NDArray[np.float32] = np.clip(-MASK_LOGIT * outside, -MASK_LOGIT, MASK_LOGIT).astype(np.float32)
@@ -108,14 +127,7 @@ def read_own_prompts(path: Path) -> Mapping[str, list[Prompt]]:
     Coordinates are pixels of the upright photo; labels may be left out where all points are on the object.
     Raises `InputError` that names the photo and the prompt at fault.
     """
-    try:
-        if path.stat().st_size > MAX_OWN_BYTES:
-            raise InputError(f"{path}: larger than any list of prompts; not read")
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: is not valid JSON ({error})") from error
+    data = read_json(path, limit=MAX_OWN_BYTES)
     if not isinstance(data, dict) or not all(isinstance(prompts, list) for prompts in data.values()):
         raise InputError(f"{path}: must hold one object, photo name → list of prompts")
     return {
@@ -125,12 +137,11 @@ def read_own_prompts(path: Path) -> Mapping[str, list[Prompt]]:
 
 
 def _own_prompt(item: Any, where: str) -> Prompt:
-    if not isinstance(item, dict) or set(item) - {"points", "labels", "box"}:
-        raise InputError(f"{where}: must be an object with points, labels and box, or some of them")
-    points = item.get("points", [])
-    labels = item.get("labels", [1] * len(points) if isinstance(points, list) else [])
+    hint = "it must be an object with points, labels and box, or some of them"
+    own = read_document(OwnPrompt, item, where, hint=hint)
+    labels = [1] * len(own.points) if own.labels is None else own.labels
     try:
-        prompt = make_prompt(points, labels, item.get("box"))
+        prompt = make_prompt(own.points, labels, own.box)
     except UsageError as error:
         raise InputError(f"{where}: {error}") from error
     if prompt.is_empty:

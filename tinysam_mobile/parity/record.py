@@ -9,8 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinysam_mobile.contract.backend import Arrays, Backend
+from tinysam_mobile.contract.features import join_features, split_features
 from tinysam_mobile.contract.spec import Contract, Label
-from tinysam_mobile.imaging.preprocess import Geometry, preprocess, upscale_masks
+from tinysam_mobile.imaging.masks import selection_scores
+from tinysam_mobile.imaging.preprocess import Geometry, preprocess
+from tinysam_mobile.imaging.upscale import upscale_masks
 from tinysam_mobile.parity.stages import ParityPrompt, PhotoCase, Recording, Stage
 from tinysam_mobile.segment.prompts import pack_prompts
 
@@ -22,13 +25,13 @@ Floats = NDArray[np.float32]
 def record_photo(backend: Backend, case: PhotoCase) -> Recording:
     """Return every stage of `case` on `backend`, each from the one before."""
     contract = backend.contract
-    ready = preprocess(case.pixels, contract.image_size)
+    ready = preprocess(case.pixels, contract.image_size, contract.rules)
     embedding = encode_photo(backend, ready.image[0], ready.geometry)
     packed = [pack_prompt(prompt, ready.geometry, contract) for prompt in case.prompts]
     answers = decode_prompts(backend, embedding, packed, [p.mask_input for p in case.prompts])
     prompts = []
     for slots, (logits, scores) in zip(packed, answers, strict=True):
-        best = int(np.argmax(scores))
+        best = int(np.argmax(selection_scores(logits, scores, contract.rules)))
         mask = upscale_masks(logits[best : best + 1], ready.geometry)[0]
         prompts.append(
             {
@@ -53,10 +56,9 @@ def pack_prompt(prompt: ParityPrompt, geometry: Geometry, contract: Contract) ->
 
 
 def encode_photo(backend: Backend, image: Floats, geometry: Geometry) -> Floats:
-    """Return the embedding f32 (C, S/16, S/16) of a preprocessed image f32 (3, S, S)."""
+    """Return what `encode` makes of a preprocessed image f32 (3, S, S), joined (`contract.features`)."""
     inputs = {"image": image[None], "valid_size": np.array(geometry.valid_size, np.int32)}
-    embedding: Floats = backend.run("encode", inputs)["image_embeddings"][0]
-    return embedding
+    return join_features(backend.run("encode", inputs), backend.contract)
 
 
 def decode_prompts(
@@ -64,44 +66,48 @@ def decode_prompts(
 ) -> list[tuple[Floats, Floats]]:
     """Return logits f32 (3, S/4, S/4) and scores f32 (3,) of each prompt f32 (N, 3), in order.
 
+    `embedding` is joined, as `encode_photo` returns it.
+
     Prompts with a mask f32 (S/4, S/4), and the first one without, go through `decode`, the others through
     `decode_batch`, so that both entry points are run.
     """
+    features = split_features(embedding, backend.contract)
     plain = [i for i, mask in enumerate(masks) if mask is None]
     answers: dict[int, tuple[Floats, Floats]] = {}
     for i in sorted(set(range(len(packed))) - set(plain[1:])):
-        answers[i] = _decode_one(backend, embedding, packed[i], masks[i])
+        answers[i] = _decode_one(backend, features, packed[i], masks[i])
     batch = backend.contract.batch
     for start in range(1, len(plain), batch):
         chosen = plain[start : start + batch]
-        answer = _decode_batch(backend, embedding, [packed[i] for i in chosen])
+        answer = _decode_batch(backend, features, [packed[i] for i in chosen])
         for row, i in enumerate(chosen):
             answers[i] = (answer["low_res_masks"][row], answer["iou_predictions"][row])
     return [answers[i] for i in range(len(packed))]
 
 
 def _decode_one(
-    backend: Backend, embedding: Floats, slots: Floats, mask: Floats | None
+    backend: Backend, features: Arrays, slots: Floats, mask: Floats | None
 ) -> tuple[Floats, Floats]:
     size = backend.contract.mask_size
     inputs: dict[str, NDArray[Any]] = {
-        "image_embeddings": embedding[None],
+        **features,
         "point_coords": slots[None, :, :2],
         "point_labels": slots[None, :, 2].astype(np.int32),
-        "mask_input": (np.zeros((size, size), np.float32) if mask is None else mask)[None, None],
-        "has_mask_input": np.array([mask is not None], np.float32),
     }
+    if backend.contract.rules.mask_prompts:
+        inputs["mask_input"] = (np.zeros((size, size), np.float32) if mask is None else mask)[None, None]
+        inputs["has_mask_input"] = np.array([mask is not None], np.float32)
     answer = backend.run("decode", inputs)
     return answer["low_res_masks"][0], answer["iou_predictions"][0]
 
 
-def _decode_batch(backend: Backend, embedding: Floats, packed: Sequence[Floats]) -> Arrays:
+def _decode_batch(backend: Backend, features: Arrays, packed: Sequence[Floats]) -> Arrays:
     contract = backend.contract
     rows = np.zeros((contract.batch, contract.slots, 3), np.float32)
     rows[:, :, 2] = Label.UNUSED
     rows[: len(packed)] = packed
     inputs: dict[str, NDArray[Any]] = {
-        "image_embeddings": embedding[None],
+        **features,
         "point_coords": rows[:, :, :2],
         "point_labels": rows[:, :, 2].astype(np.int32),
     }

@@ -6,18 +6,18 @@ import os
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, is_dataclass
-from importlib import metadata
 from typing import Any
 
 import numpy as np
 
-from tinysam_mobile.bundle.manifest import TOOLS
+from tinysam_mobile.artifacts.formats import tool_versions
+from tinysam_mobile.contract.verdict import Verdict
 from tinysam_mobile.parity.everything_section import EverythingCheck
 from tinysam_mobile.parity.judge import PhotoJudgement
 from tinysam_mobile.parity.sides import SideResult
 from tinysam_mobile.version import __version__
 
-__all__ = ["REPORT_SCHEMA_VERSION", "ParityReport", "environment", "report_data"]
+__all__ = ["ParityReport", "environment", "report_data"]
 
 REPORT_SCHEMA_VERSION = 1
 SCHEMA_NAME = "tinysam-mobile parity report"
@@ -38,26 +38,19 @@ class ParityReport:
     sides: tuple[SideResult, ...]
 
     @property
-    def verdict(self) -> str:
+    def verdict(self) -> Verdict:
         """FAILED if any side did, else NOT_RUN if any side was not run, else PASSED."""
-        verdicts = [side.verdict for side in self.sides]
-        return next((v for v in ("FAILED", "NOT_RUN") if v in verdicts), "PASSED")
+        return Verdict.worst(side.verdict for side in self.sides)
 
 
 def environment() -> dict[str, Any]:
     """What ran the comparison: machine, Python, and the versions of the tools that matter."""
-    versions = {}
-    for tool in TOOLS:
-        try:
-            versions[tool] = metadata.version(tool)
-        except metadata.PackageNotFoundError:
-            continue
     return {
         "tinysam_mobile": __version__,
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "cpus": os.cpu_count(),
-        "tools": versions,
+        "tools": tool_versions(),
     }
 
 

@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from tinysam_mobile.contract.rules import Rules
 from tinysam_mobile.imaging.images import RGBImage
 from tinysam_mobile.imaging.pictures import draw_prompts, overlay
-from tinysam_mobile.imaging.preprocess import Geometry, upscale_masks
+from tinysam_mobile.imaging.preprocess import Geometry
+from tinysam_mobile.imaging.upscale import upscale_masks
 from tinysam_mobile.parity.judge import PhotoJudgement, PromptJudgement
 from tinysam_mobile.parity.stages import PhotoCase, Recording, Stage
 from tinysam_mobile.segment.prompts import Prompt
@@ -42,7 +44,7 @@ class MaskPictures:
 
 
 def mask_pictures(
-    case: PhotoCase, expected: Recording, side: Recording, judgement: PhotoJudgement
+    case: PhotoCase, expected: Recording, side: Recording, judgement: PhotoJudgement, rules: Rules
 ) -> MaskPictures:
     """Draw the prompt of `case` with the lowest mask IoU."""
     worst = min(judgement.prompts, key=lambda prompt: prompt.mask_iou)
@@ -50,7 +52,7 @@ def mask_pictures(
     arrays = {**expected.prompts[worst.index], **side.prompts[worst.index]}
     low = expected.prompts[worst.index][Stage.LOW_RES_LOGITS][worst.chosen]
     contract_size = expected.photo[Stage.PREPROCESSED_IMAGE].shape[1]
-    right = upscale_masks(low[None], Geometry.of((height, width), contract_size))[0]
+    right = upscale_masks(low[None], Geometry.of((height, width), contract_size, rules))[0]
     shown = arrays[Stage.FULL_SIZE_MASK] != 0
     photo, right, shown = shrunk(case.pixels), shrunk_mask(right), shrunk_mask(shown)
     prompt, scale = case.prompts[worst.index].prompt, photo.shape[1] / width

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinysam_mobile.contract.backend import Backend
+from tinysam_mobile.contract.verdict import Verdict
 from tinysam_mobile.parity.bounds import Bounds
 from tinysam_mobile.parity.diagnose import Explanation, diagnose, situation_of
 from tinysam_mobile.parity.everything_section import EverythingCheck
@@ -47,12 +48,12 @@ class SideResult:
     details: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def verdict(self) -> str:
-        """PASSED, FAILED or NOT_RUN."""
+    def verdict(self) -> Verdict:
+        """NOT_RUN where the runtime is missing, FAILED for an error, a stage or a lint error."""
         if self.not_run is not None:
-            return "NOT_RUN"
+            return Verdict.NOT_RUN
         wrong = self.error is not None or self.first_fault is not None or self.lint_errors
-        return "FAILED" if wrong else "PASSED"
+        return Verdict.FAILED if wrong else Verdict.PASSED
 
     @property
     def lint_errors(self) -> list[Finding]:
@@ -77,13 +78,14 @@ class SideResult:
     def answer(self) -> str:
         """One sentence for people: the verdict with the stage and the cause."""
         if self.not_run is not None:
-            return f"NOT_RUN: {self.not_run}"
+            return f"{Verdict.NOT_RUN}: {self.not_run}"
         if self.error is not None:
-            return f"FAILED: {self.error}"
+            return f"{Verdict.FAILED}: {self.error}"
         if self.first_fault is None:
-            return f"FAILED: {self.lint_errors[0].message}" if self.lint_errors else "PASSED"
+            wrong = self.lint_errors
+            return f"{Verdict.FAILED}: {wrong[0].message}" if wrong else str(Verdict.PASSED)
         cause = f"{self.explanation.cause} ({self.explanation.how})" if self.explanation else "no known cause"
-        return f"FAILED at {self.first_fault}: {cause}"
+        return f"{Verdict.FAILED} at {self.first_fault}: {cause}"
 
 
 class SideJudge:
@@ -101,7 +103,9 @@ class SideJudge:
         """Judge one photo; `expected` is the float model's recording of `case`.  Raises `InputError`."""
         judgement = judge_photo(self._reference, case, expected, recording, self._side.bounds)
         self._photos.append(judgement)
-        self._pictures.append(mask_pictures(case, expected, recording, judgement))
+        self._pictures.append(
+            mask_pictures(case, expected, recording, judgement, self._reference.contract.rules)
+        )
         if judgement.first_fault is not None:
             kept = self._failed.setdefault(judgement.first_fault, [])
             kept.append((case, expected, recording))

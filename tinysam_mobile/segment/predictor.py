@@ -8,7 +8,7 @@ prediction.best_mask                                   # bool (H, W) in pixels o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -17,9 +17,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tinysam_mobile.contract.backend import Arrays, Backend, ScoringBackend
+from tinysam_mobile.contract.rules import SAM_RULES, Rules
 from tinysam_mobile.errors import UsageError
 from tinysam_mobile.imaging.images import RGBImage
-from tinysam_mobile.imaging.preprocess import Geometry, preprocess, upscale_masks
+from tinysam_mobile.imaging.masks import selection_scores
+from tinysam_mobile.imaging.preprocess import Geometry, preprocess
+from tinysam_mobile.imaging.upscale import upscale_masks
 from tinysam_mobile.segment.prompts import Prompt, make_prompt, pack_prompts
 
 __all__ = ["EncodedImage", "LowResolution", "Prediction", "Predictor"]
@@ -27,12 +30,12 @@ __all__ = ["EncodedImage", "LowResolution", "Prediction", "Predictor"]
 
 @dataclass(frozen=True, kw_only=True)
 class EncodedImage:
-    """An image as the decoder sees it: `embeddings` f32 (1, C, S/16, S/16) and where the photo lies in it.
+    """An image as the decoder sees it: what `encode` returned, by name, and where the photo lies in it.
 
     Keep one to come back to an image without encoding it again: `Predictor.set_image` takes it.
     """
 
-    embeddings: NDArray[np.float32]
+    features: Arrays
     geometry: Geometry
 
 
@@ -49,24 +52,26 @@ class LowResolution:
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
-    """The three masks of one prompt.
+    """The M masks of one prompt, 3 in most families.
 
-    `masks` bool (3, H, W) in original-image pixels; `scores` f32 (3,), the IoU that the model predicts for
-    each; `low_res_logits` f32 (3, S/4, S/4), of which one can go into `predict(mask_input=…)`.
+    `masks` bool (M, H, W) in original-image pixels; `scores` f32 (M,), the IoU that the model predicts for
+    each; `low_res_logits` f32 (M, S/4, S/4), of which one can go into `predict(mask_input=…)`; `rules` of
+    the model say which one to show.
     """
 
     masks: NDArray[np.bool_]
     scores: NDArray[np.float32]
     low_res_logits: NDArray[np.float32]
+    rules: Rules = SAM_RULES
 
     @property
     def best(self) -> int:
-        """Index of the mask with the highest predicted IoU, TinySAM's rule for the one to show."""
-        return int(np.argmax(self.scores))
+        """Index of the mask to show: in most families the one with the highest predicted IoU."""
+        return int(np.argmax(selection_scores(self.low_res_logits, self.scores, self.rules)))
 
     @property
     def best_mask(self) -> NDArray[np.bool_]:
-        """The mask with the highest predicted IoU, bool (H, W)."""
+        """The mask to show, bool (H, W)."""
         mask: NDArray[np.bool_] = self.masks[self.best]
         return mask
 
@@ -98,17 +103,19 @@ class Predictor:
         """
         encoded = image if isinstance(image, EncodedImage) else self.encode(image)
         contract = self._backend.contract
-        expected = contract.signatures["decode"].inputs[0].shape
-        if encoded.embeddings.shape != expected or encoded.geometry.image_size != contract.image_size:
-            raise UsageError(f"the image was encoded by another model; this one takes embeddings {expected}")
+        expected = {spec.name: spec.shape for spec in contract.encoder_outputs}
+        found = {name: array.shape for name, array in encoded.features.items()}
+        if found != expected or encoded.geometry.image_size != contract.image_size:
+            raise UsageError(f"the image was encoded by another model; this one takes {_shapes(expected)}")
         self._image = encoded
         return encoded
 
     def encode(self, image: RGBImage) -> EncodedImage:
         """Encode `image` without setting it; same image and errors as `set_image`."""
-        ready = preprocess(image, self._backend.contract.image_size)
-        answer = self._backend.run("encode", {"image": ready.image, "valid_size": ready.valid_size})
-        return EncodedImage(embeddings=answer["image_embeddings"], geometry=ready.geometry)
+        contract = self._backend.contract
+        ready = preprocess(image, contract.image_size, contract.rules)
+        features = self._backend.run("encode", {"image": ready.image, "valid_size": ready.valid_size})
+        return EncodedImage(features=features, geometry=ready.geometry)
 
     def predict(
         self,
@@ -170,7 +177,7 @@ class Predictor:
         for chunk in chunks:
             packed = pack_prompts(chunk, image.geometry, slots=contract.slots, batch=contract.batch)
             points = {"point_coords": packed.point_coords, "point_labels": packed.point_labels}
-            batches.append((len(chunk), {"image_embeddings": image.embeddings, **points}))
+            batches.append((len(chunk), {**image.features, **points}))
         return batches
 
     def _decode(self, image: EncodedImage, prompt: Prompt, mask_input: ArrayLike | None) -> LowResolution:
@@ -179,13 +186,20 @@ class Predictor:
         contract = self._backend.contract
         packed = pack_prompts([prompt], image.geometry, slots=contract.slots, batch=1)
         inputs: dict[str, NDArray[Any]] = {
-            "image_embeddings": image.embeddings,
+            **image.features,
             "point_coords": packed.point_coords,
             "point_labels": packed.point_labels,
-            "mask_input": _checked_mask(mask_input, contract.mask_size),
-            "has_mask_input": np.array([mask_input is not None], np.float32),
         }
+        if contract.rules.mask_prompts:
+            inputs["mask_input"] = _checked_mask(mask_input, contract.mask_size)
+            inputs["has_mask_input"] = np.array([mask_input is not None], np.float32)
+        elif mask_input is not None:
+            raise UsageError("this model was never trained with mask prompts: give points or a box")
         return _low_resolution(self._backend.run("decode", inputs), 0)
+
+
+def _shapes(shapes: Mapping[str, tuple[int, ...]]) -> str:
+    return ", ".join(f"{name} {shape}" for name, shape in shapes.items())
 
 
 def _checked_mask(mask_input: ArrayLike | None, size: int) -> NDArray[np.float32]:
@@ -215,4 +229,4 @@ def _with_masks_where_promising(answer: Arrays) -> Iterator[LowResolution]:
 
 def _full_size(low: LowResolution, geometry: Geometry) -> Prediction:
     masks = upscale_masks(low.logits, geometry)
-    return Prediction(masks=masks, scores=low.scores, low_res_logits=low.logits)
+    return Prediction(masks=masks, scores=low.scores, low_res_logits=low.logits, rules=geometry.rules)

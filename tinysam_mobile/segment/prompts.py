@@ -1,7 +1,8 @@
 """Prompts in original-image pixels, and their packing into the N slots of the decoder.
 
 The packing is the official predictor's: the points, then the two corners of the box; a call with points and
-no box gets exactly one pad point.  Slots that are left over carry `Label.UNUSED` and change nothing.
+no box gets exactly one pad point.  A box that reaches over the border is clipped to the image.
+Slots that are left over carry `Label.UNUSED` and change nothing.
 """
 
 from __future__ import annotations
@@ -13,11 +14,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tinysam_mobile.contract.rules import PadPoint, Rules
 from tinysam_mobile.contract.spec import Label
 from tinysam_mobile.errors import UsageError
 from tinysam_mobile.imaging.preprocess import Geometry
 
 __all__ = ["PackedPrompts", "Prompt", "make_prompt", "pack_prompts"]
+
+
+FILLING_XY = -1.0
+"""Coordinates, in the frame, of the slots that fill a prompt up to a fixed number of points."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,12 +43,16 @@ class Prompt:
         """Whether there is neither a point nor a box."""
         return not len(self.points) and self.box is None
 
-    @property
-    def slots(self) -> int:
+    def slots(self, rules: Rules) -> int:
         """Slots that the prompt takes, with the pad point."""
-        if self.box is not None:
-            return len(self.points) + 2
-        return len(self.points) + 1 if len(self.points) else 0
+        count = len(self.points) + (0 if self.box is None else 2)
+        return count + (1 if self.has_pad_point(rules) else 0)
+
+    def has_pad_point(self, rules: Rules) -> bool:
+        """Whether a slot of label −1 follows the points and corners."""
+        if self.is_empty or rules.pad_point is PadPoint.NEVER:
+            return False
+        return self.box is None or rules.pad_point is PadPoint.ALWAYS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +98,7 @@ def _checked_box(box: ArrayLike) -> NDArray[np.float64]:
 def _finite(name: str, values: ArrayLike) -> NDArray[np.float64]:
     try:
         array: NDArray[Any] = np.array(values, np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise UsageError(f"{name} must be numbers: {error}") from error
     if not np.isfinite(array).all():
         raise UsageError(f"{name} must be finite numbers, not {array.tolist()}")
@@ -108,19 +118,35 @@ def pack_prompts(prompts: Sequence[Prompt], geometry: Geometry, *, slots: int, b
         coords[row, :count] = geometry.to_model(prompt.points)
         labels[row, :count] = prompt.labels
         if prompt.box is not None:
-            coords[row, count : count + 2] = geometry.to_model(prompt.box.reshape(2, 2))
+            # A detector's box may reach over the border, where the network has seen nothing but padding.
+            height, width = geometry.original_size
+            corners = np.clip(prompt.box.reshape(2, 2), 0, (width, height))
+            coords[row, count : count + 2] = geometry.to_model(corners)
             labels[row, count : count + 2] = Label.BOX_TOP_LEFT, Label.BOX_BOTTOM_RIGHT
-        elif count:
+            count += 2
+        if prompt.has_pad_point(geometry.rules):
             labels[row, count] = Label.PAD
+        if count < geometry.rules.fixed_points:
+            coords[row, count : geometry.rules.fixed_points] = FILLING_XY
+            labels[row, count : geometry.rules.fixed_points] = Label.PAD
     return PackedPrompts(point_coords=coords, point_labels=labels)
 
 
 def _check_fits(prompt: Prompt, geometry: Geometry, slots: int) -> None:
-    if prompt.slots > slots:
-        parts = f"{len(prompt.points)} points and " + ("a pad point" if prompt.box is None else "a box")
+    rules = geometry.rules
+    if not rules.negative_points and (prompt.labels == Label.BACKGROUND).any():
+        raise UsageError("this model was never trained with points off the object (label 0): leave them out")
+    needed = prompt.slots(rules)
+    if rules.fixed_points and needed > rules.fixed_points:
         raise UsageError(
-            f"the prompt takes {prompt.slots} slots ({parts}), this model has {slots}: "
-            f"give fewer points or convert with --slots {prompt.slots}"
+            f"this model takes {rules.fixed_points} points, a box counting for two: not {needed}"
+        )
+    if needed > slots:
+        parts = f"{len(prompt.points)} points" + ("" if prompt.box is None else ", a box")
+        parts += ", a pad point" if prompt.has_pad_point(rules) else ""
+        raise UsageError(
+            f"the prompt takes {needed} slots ({parts}), this model has {slots}: "
+            f"give fewer points or convert with --slots {needed}"
         )
     height, width = geometry.original_size
     # SAM answers such prompts too, with noise; the usual cause is (y, x), or pixels of a resized copy.

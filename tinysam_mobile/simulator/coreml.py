@@ -10,14 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tinysam_mobile.artifacts.coreml_sdk import import_coremltools
 from tinysam_mobile.contract.backend import Arrays
 from tinysam_mobile.contract.spec import Signature, TensorSpec
 from tinysam_mobile.errors import BundleError
 from tinysam_mobile.mil import MilModel
-from tinysam_mobile.mil.package import open_model
 
-__all__ = ["MilSession", "describe", "op_histogram", "open_session"]
+__all__ = ["MilSession", "op_histogram", "open_session"]
 
 
 class MilSession:
@@ -51,21 +49,14 @@ def open_session(
     `UnsupportedOp` for one with operations that the interpreter lacks, `BundleError` for one whose
     functions are not those of the contract.
     """
-    import_coremltools()
     models = {}
     for name, function in entry_points.items():
         model = MilModel.load(
-            path, function_name=function, precision=precision or "fp16", num_threads=num_threads
+            path, function_name=function, precision=precision or "declared", num_threads=num_threads
         )
-        if precision is None and not _declares_fp16(model):
-            model = MilModel.load(path, function_name=function, precision="fp32", num_threads=num_threads)
         _check(path, signatures[name], model)
         models[name] = model
     return MilSession(signatures, models)
-
-
-def _declares_fp16(model: MilModel) -> bool:
-    return any(info.is_fp16 for info in model.plan.values)
 
 
 def _check(path: Path, signature: Signature, model: MilModel) -> None:
@@ -91,30 +82,3 @@ def _text(spec: TensorSpec) -> str:
 def op_histogram(path: Path, function: str) -> Counter[str]:
     """How often each operation occurs in a function of the package, constants left out."""
     return Counter(node.op_type for node in MilModel.load(path, function_name=function).plan.nodes())
-
-
-def describe(path: Path) -> dict[str, Any]:
-    """Return what `inspect` prints of a package as JSON data; raises `MilError` if it is no ML Program."""
-    import_coremltools()
-    opened = open_model(path)
-    metadata = opened.spec.description.metadata
-    return {
-        "functions": {
-            name: _describe_function(path, name) for name in sorted(opened.spec.mlProgram.functions)
-        },
-        "author": metadata.author,
-        "licence": metadata.license,
-        "version": metadata.versionString,
-        "description": metadata.shortDescription,
-        "user_defined": sorted(metadata.userDefined),
-    }
-
-
-def _describe_function(path: Path, function: str) -> dict[str, Any]:
-    model = MilModel.load(path, function_name=function)
-    return {
-        "opset": model.plan.opset,
-        "inputs": {name: feature.describe() for name, feature in model.inputs.items()},
-        "outputs": {name: feature.describe() for name, feature in model.outputs.items()},
-        "operators": dict(Counter(node.op_type for node in model.plan.nodes()).most_common()),
-    }

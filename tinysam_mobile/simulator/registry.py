@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import import_module, metadata
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
+from tinysam_mobile.artifacts.formats import FORMATS
 from tinysam_mobile.bundle.folder import Bundle
 from tinysam_mobile.contract.backend import Arrays, ScoringBackend, Session, check_inputs
 from tinysam_mobile.contract.spec import Contract
-from tinysam_mobile.errors import RuntimeUnavailableError, UnknownNameError
+from tinysam_mobile.errors import BundleError, RuntimeUnavailableError, UnknownNameError
+from tinysam_mobile.version import package_version
 
 if TYPE_CHECKING:
     from tinysam_mobile.modeling.sam import TinySAM
@@ -32,7 +34,8 @@ __all__ = [
 class RuntimeInfo:
     """A runtime: `module` has `open_session`, `artifact_runtime` is the format that it reads.
 
-    `distribution` is the PyPI package it needs and `extra` the extra of this package that installs it.
+    `distribution` is the PyPI package it needs and `extra` the extra of this package that installs it;
+    `libraries` are what it imports on first use.
     """
 
     module: str
@@ -40,6 +43,7 @@ class RuntimeInfo:
     distribution: str
     extra: str | None
     description: str
+    libraries: tuple[str, ...] = ()
 
 
 RUNTIMES = {
@@ -49,37 +53,20 @@ RUNTIMES = {
         distribution="torch",
         extra=None,
         description="the PyTorch model itself, the reference of every comparison",
-    ),
-    "tflite": RuntimeInfo(
-        module="tinysam_mobile.simulator.tflite",
-        artifact_runtime="tflite",
-        distribution="ai-edge-litert",
-        extra="tflite",
-        description=".tflite through LiteRT with XNNPACK",
-    ),
-    "executorch": RuntimeInfo(
-        module="tinysam_mobile.simulator.executorch",
-        artifact_runtime="executorch",
-        distribution="executorch",
-        extra="executorch",
-        description=".pte through ExecuTorch with XNNPACK",
-    ),
-    "coreml": RuntimeInfo(
-        module="tinysam_mobile.simulator.coreml",
-        artifact_runtime="coreml",
-        distribution="coremltools",
-        extra="coreml",
-        description=".mlpackage through our MIL interpreter, on any machine",
-    ),
-    "coreml-native": RuntimeInfo(
-        module="tinysam_mobile.simulator.coreml_native",
-        artifact_runtime="coreml",
-        distribution="coremltools",
-        extra="coreml",
-        description=".mlpackage through Apple's own predictor, on macOS only",
-    ),
+    )
+} | {
+    name: RuntimeInfo(
+        module=runtime.module,
+        artifact_runtime=fmt.name,
+        distribution=runtime.distribution,
+        extra=fmt.extra,
+        description=runtime.description,
+        libraries=runtime.libraries,
+    )
+    for fmt in FORMATS.values()
+    for name, runtime in fmt.runtimes.items()
 }
-"""Name of a runtime, as `--runtime` takes it → where it lives and what it needs."""
+"""Name of a runtime, as `--runtime` takes it → where it lives: torch, and what runs a format."""
 
 
 def runtime_named(name: str) -> RuntimeInfo:
@@ -92,13 +79,11 @@ def runtime_named(name: str) -> RuntimeInfo:
 def import_runtime(name: str) -> Any:
     """Import a runtime's module; raises `RuntimeUnavailableError` with the pip command that mends it."""
     info = runtime_named(name)
-    try:
-        metadata.version(info.distribution)
-    except metadata.PackageNotFoundError as error:
+    if package_version(info.distribution) is None:
         extra = f"[{info.extra}]" if info.extra else ""
         raise RuntimeUnavailableError(
             f"runtime {name} needs {info.distribution}; run: pip install 'tinysam-mobile{extra}'"
-        ) from error
+        )
     return import_module(info.module)
 
 
@@ -148,6 +133,10 @@ def open_bundle(
     contract = bundle.manifest.contract
     sessions: dict[str, Session] = {}
     for artifact in artifacts:
+        if strange := set(artifact.entry_points) - set(contract.signatures):
+            raise BundleError(
+                f"{bundle.folder}: the manifest names entry points that no model has: {', '.join(strange)}"
+            )
         session = module.open_session(
             bundle.path_of(artifact),
             signatures={name: contract.signatures[name] for name in artifact.entry_points},

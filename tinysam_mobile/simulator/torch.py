@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,7 +19,7 @@ from tinysam_mobile.modeling.entry_points import BatchDecoder, EntryPoint, entry
 from tinysam_mobile.modeling.implicit_image import score_prompts
 from tinysam_mobile.modeling.sam import TinySAM
 
-__all__ = ["PROMPTS_PER_CALL", "TorchSession", "open_session"]
+__all__ = ["TorchSession", "open_session"]
 
 PROMPTS_PER_CALL = 16
 """Prompts of one internal call of `decode_batch`: fewer leave the matrix products small, more fall out of the
@@ -72,17 +72,17 @@ class TorchSession:
         names = ("iou_predictions", "promising", "low_res_masks")
         with _threads(self._num_threads), torch.inference_mode():
             prompts = max(1, SCORED_POSITIONS_PER_CALL // self.contract.grid_size**2)
-            chunks = _chunks(*_used_prompts(*tensors[1:]), prompts)
-            parts = [_promising(model, tensors[0], *chunk, floor) for chunk in chunks]
+            chunks = _chunks(*_used_prompts(*tensors[-2:]), prompts)
+            parts = [_promising(model, tensors[:-2], *chunk, floor) for chunk in chunks]
             scores, promising, masks = (torch.cat(column) for column in zip(*parts, strict=True))
         spare = self.contract.batch - len(scores)
         columns = (F.pad(scores, (0, 0, 0, spare)), F.pad(promising, (0, spare)), masks)
         return {name: column.numpy() for name, column in zip(names, columns, strict=True)}
 
     def _decode_in_chunks(self, point: EntryPoint, tensors: list[Tensor]) -> tuple[Tensor, ...]:
-        embeddings, coords, labels = tensors
+        *features, coords, labels = tensors
         chunks = _chunks(coords, labels, self._prompts_per_call)
-        parts = [point.module(embeddings, *chunk) for chunk in chunks]
+        parts = [point.module(*features, *chunk) for chunk in chunks]
         return tuple(torch.cat(column) for column in zip(*parts, strict=True))
 
 
@@ -108,10 +108,10 @@ def _tensors(arrays: Arrays) -> list[Tensor]:
 
 
 def _promising(
-    model: TinySAM, embeddings: Tensor, coords: Tensor, labels: Tensor, floor: float
+    model: TinySAM, features: Sequence[Tensor], coords: Tensor, labels: Tensor, floor: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Scores (K, 3), which prompts have one above `floor` (K,), and the masks of those (k, 3, S/4, S/4)."""
-    scored = score_prompts(model, embeddings, coords, labels)
+    """Scores (K, M), which prompts have one above `floor` (K,), and the masks of those (k, M, S/4, S/4)."""
+    scored = score_prompts(model, features[0], coords, labels, features[1:])
     chosen = (scored.iou > floor).any(dim=1)
     return scored.iou, chosen, scored.masks(model, chosen)
 

@@ -25,6 +25,7 @@ import { ratio, stabilityCuts } from './Stability.js';
  *   above the high-score threshold
  * @property {(answer: DecoderAnswer, row: number,
  *   point: PhotoPoint) => Candidate[]} survivors
+ * @property {(found: Candidate[]) => Candidate[]} thin drops duplicates if the candidates take too much memory
  * @property {(found: Candidate[], iouThreshold: number) => SegmentedObject[]} finished
  */
 
@@ -109,6 +110,11 @@ export class ExactJudge {
       this.coverage.add(logits);
       found.push({ runs, box: runs.box, score, stability, point, maskIndex: index });
     }
+    return found;
+  }
+
+  /** @param {SegmentedObject[]} found */
+  thin(found) {
     return found;
   }
 

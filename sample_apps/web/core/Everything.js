@@ -11,9 +11,6 @@ import { removeSmallRegions } from './SmallRegions.js';
 /** @import { LatticePoint, PhotoPoint } from './PointLattice.js' */
 /** @import { EncodedPhoto, Predictor } from './Predictor.js' */
 
-/** In fast mode a score came near to its threshold if it lacks at most this. */
-const NEAR_IOU_SLACK = 0.05;
-
 /**
  * Why a search ended; how far it is: `decoded` of the `total` points of this `round`; and what it found, objects by
  * falling score, with what it cost: `visited` are the points that were decoded, in order.
@@ -112,7 +109,7 @@ class Search {
     const second = await this.decode(judge, white, 2);
     const decoded = [...coarse, ...white];
     const scores = [...first.bestScores, ...second.bestScores];
-    const near = Math.fround(this.settings.predIouThresh - NEAR_IOU_SLACK);
+    const near = Math.fround(this.settings.predIouThresh - this.manifest.search.fast.nearIouSlack);
     const besideNear = neighbours(decoded.filter((_, i) => scores[i] > near));
     const besideDecoded = neighbours(decoded);
     const black = open.filter(
@@ -123,8 +120,10 @@ class Search {
 
   /** @param {PhotoPoint[]} watched */
   judge(watched) {
-    const Kind = this.settings.mode === 'fast' ? FastJudge : ExactJudge;
-    return new Kind(this.upscaler, this.settings, this.manifest.maskThreshold, watched);
+    const { maskThreshold, search } = this.manifest;
+    return this.settings.mode === 'fast'
+      ? new FastJudge(this.upscaler, this.settings, maskThreshold, watched, search.fast)
+      : new ExactJudge(this.upscaler, this.settings, maskThreshold, watched);
   }
 
   /**
@@ -134,7 +133,7 @@ class Search {
    */
   async decode(judge, points, round) {
     /** @type {any[]} */
-    const candidates = [];
+    let candidates = [];
     const bestScores = points.map(() => 0);
     const { batch } = this.manifest.sizes;
     for (let start = 0; start < points.length && !this.mustStop(); start += batch) {
@@ -146,6 +145,7 @@ class Search {
         candidates.push(...judge.survivors(answer, row, point));
         bestScores[start + row] = Math.max(...answer.scores(row));
       });
+      candidates = judge.thin(candidates);
       const decoded = Math.min(start + batch, points.length);
       await this.generator.progress({
         round,

@@ -1,4 +1,4 @@
-import { byFallingScore, intersectionOverUnion } from './Box.js';
+import { byFallingScore, flatBoxes, intersectionOverUnion, suppressOverlaps } from './Box.js';
 import { PIXEL_CENTRE } from './Geometry.js';
 import { Coverage, emptyRuns, promising } from './Candidates.js';
 import { countAbove, markAbove } from './MaskUpscaler.js';
@@ -9,18 +9,12 @@ import { LogitWindow } from './LogitWindow.js';
 /** @import { Box } from './Box.js' */
 /** @import { Judge, SegmentedObject } from './Candidates.js' */
 /** @import { EverythingSettings } from './EverythingSettings.js' */
+/** @import { FastSearch } from './Manifest.js' */
 /** @import { MaskUpscaler } from './MaskUpscaler.js' */
 /** @import { PhotoPoint } from './PointLattice.js' */
 /** @import { RunLengths } from './RunLengths.js' */
 /** @import { DecoderAnswer } from './SegmentationEngine.js' */
 
-/** Rough boxes decide over an overlap only if it is this far from the threshold; else full-size boxes do. */
-const BOX_MARGIN = 0.2;
-/**
- * A low-resolution stability is measured again at full size if it is nearer to the threshold than this over the
- * square root of the mask's area in cells: it is wrong by cells along the outline.
- */
-const STABILITY_MARGIN_CELLS = 1;
 const f = Math.fround;
 
 /**
@@ -40,11 +34,12 @@ export class FastJudge {
   /**
    * @param {MaskUpscaler} upscaler
    * @param {EverythingSettings} settings @param {number} maskThreshold
-   * @param {PhotoPoint[]} watched
+   * @param {PhotoPoint[]} watched @param {FastSearch} rules
    */
-  constructor(upscaler, settings, maskThreshold, watched) {
+  constructor(upscaler, settings, maskThreshold, watched, rules) {
     this.upscaler = upscaler;
     this.settings = settings;
+    this.rules = rules;
     this.threshold = f(maskThreshold);
     this.cuts = stabilityCuts(maskThreshold, settings.stabilityScoreOffset);
     this.coverage = new Coverage(upscaler, settings.highScoreThresh, watched);
@@ -71,7 +66,12 @@ export class FastJudge {
       const stability = this.stability(logits);
       if (!(stability >= f(this.settings.stabilityScoreThresh))) continue;
       this.coverage.add(logits);
-      const window = LogitWindow.of(logits, this.upscaler.maskSize, this.threshold);
+      const window = LogitWindow.of(
+        logits,
+        this.upscaler.maskSize,
+        this.threshold,
+        this.rules.windowMarginCells,
+      );
       found.push({
         box: this.roughBox(logits),
         score,
@@ -85,6 +85,19 @@ export class FastJudge {
     return found;
   }
 
+  /** @param {FastCandidate[]} found */
+  thin(found) {
+    let left = found;
+    for (const iouThreshold of this.rules.duplicateIous) {
+      const waiting = left.reduce((sum, { logits }) => sum + (logits?.bytes ?? 0), 0);
+      if (waiting <= this.rules.maxWaitingBytes) break;
+      const scores = Float32Array.from(left, ({ score }) => score);
+      const kept = suppressOverlaps(flatBoxes(left.map(({ box }) => box)), scores, iouThreshold);
+      left = kept.map((i) => left[i]);
+    }
+    return left;
+  }
+
   /**
    * As the exact judge's on full-size boxes, of which only those are made that decide.
    * @param {FastCandidate[]} found @param {number} iouThreshold
@@ -95,8 +108,8 @@ export class FastJudge {
     for (const i of byFallingScore(found.map(({ score }) => score))) {
       let candidate = found[i];
       const ious = kept.map((other) => boxIou(other, candidate));
-      if (ious.some((iou) => iou > f(iouThreshold + BOX_MARGIN))) continue;
-      const unsure = ious.flatMap((iou, k) => (iou > f(iouThreshold - BOX_MARGIN) ? [k] : []));
+      if (ious.some((iou) => iou > f(iouThreshold + this.rules.boxMargin))) continue;
+      const unsure = ious.flatMap((iou, k) => (iou > f(iouThreshold - this.rules.boxMargin) ? [k] : []));
       if (unsure.length > 0) candidate = this.fullSize(candidate);
       for (const k of unsure) kept[k] = this.fullSize(kept[k]);
       if (!unsure.some((k) => boxIou(kept[k], candidate) > f(iouThreshold))) kept.push(candidate);
@@ -115,7 +128,7 @@ export class FastJudge {
       outer += countAbove(row, this.cuts.outer);
     }
     const rough = ratio(inner, outer);
-    const margin = STABILITY_MARGIN_CELLS / Math.sqrt(Math.max(outer, 1));
+    const margin = this.rules.stabilityMarginCells / Math.sqrt(Math.max(outer, 1));
     const distance = Math.abs(f(rough - f(this.settings.stabilityScoreThresh)));
     return distance <= margin ? this.fullStability(logits) : rough;
   }

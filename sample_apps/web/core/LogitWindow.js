@@ -1,11 +1,8 @@
-/** Cells that a pixel reads, in each direction. */
-const MARGIN = 3;
-
 /**
  * What decides where a low-resolution mask is: its logits from the cell (`top`, `left`) on, rounded to float16 as
  * the host keeps them.
  *
- * It reaches `MARGIN` cells beyond the last one above the threshold.  Farther out a pixel averages over cells below
+ * It reaches some cells, as many as a pixel reads, beyond the last one above the threshold.  Farther out a pixel averages over cells below
  * it only, whatever they are.
  */
 export class LogitWindow {
@@ -23,22 +20,27 @@ export class LogitWindow {
   }
 
   /**
-   * Cuts the window out of a mask (side, side).
-   * @param {Float32Array} mask @param {number} side @param {number} threshold
+   * Cuts the window out of a mask (side, side), with `margin` cells around what is above the threshold.
+   * @param {Float32Array} mask @param {number} side @param {number} threshold @param {number} margin
    */
-  static of(mask, side, threshold) {
+  static of(mask, side, threshold, margin) {
     const rows = new Uint8Array(side);
     const columns = new Uint8Array(side);
     mask.forEach((logit, place) => {
       if (logit > threshold) rows[Math.floor(place / side)] = columns[place % side] = 1;
     });
-    const [top, bottom] = span(rows);
-    const [left, right] = span(columns);
+    const [top, bottom] = span(rows, margin);
+    const [left, right] = span(columns, margin);
     const logits = new Float32Array((bottom - top) * (right - left));
     for (let y = top, target = 0; y < bottom; y++) {
       for (let x = left; x < right; x++) logits[target++] = roundToHalf(mask[y * side + x]);
     }
     return new LogitWindow(logits, top, left, right - left, side, threshold);
+  }
+
+  /** Bytes of the logits as float16. */
+  get bytes() {
+    return this.logits.length * HALF_BYTES;
   }
 
   /** The mask (side, side), below the threshold outside the window. */
@@ -51,13 +53,14 @@ export class LogitWindow {
   }
 }
 
-/** First cell and the one after the last, with the margin. @param {Uint8Array} above */
-function span(above) {
+/** First cell and the one after the last, with the margin. @param {Uint8Array} above @param {number} margin */
+function span(above, margin) {
   const first = above.indexOf(1);
   if (first < 0) return [0, 0];
-  return [Math.max(first - MARGIN, 0), Math.min(above.lastIndexOf(1) + 1 + MARGIN, above.length)];
+  return [Math.max(first - margin, 0), Math.min(above.lastIndexOf(1) + 1 + margin, above.length)];
 }
 
+const HALF_BYTES = 2;
 const LARGEST_HALF = 65504;
 const SMALLEST_NORMAL_HALF = 2 ** -14;
 const HALF_FRACTION_BITS = 10;

@@ -40,7 +40,18 @@ export const Contract = Object.freeze({
 /**
  * How everything mode searches: round 1 uses every `coarseFactor`-th point of the grid, round 2 goes around them
  * by `offsets` (x, y of each), and `cropNmsThresh` belongs to the NMS after small regions are cleaned.
- * @typedef {{coarseFactor: number, offsets: number[][], cropNmsThresh: number}} EverythingSearch
+ * @typedef {{coarseFactor: number, offsets: number[][], cropNmsThresh: number, fast: FastSearch}} EverythingSearch
+ */
+
+/**
+ * Rules of the fast mode (docs/app_fixtures.md, `everything_fast.json`).
+ *
+ * A score came near to its threshold if it lacks at most `nearIouSlack`.  Waiting logits reach `windowMarginCells`
+ * beyond the mask; beyond `maxWaitingBytes` of them duplicates go whose box IoU is above one of `duplicateIous`.
+ * Rough boxes decide if they are `boxMargin` from the threshold, rough stabilities if they are
+ * `stabilityMarginCells` over the square root of the mask's cells from theirs.
+ * @typedef {{nearIouSlack: number, windowMarginCells: number, maxWaitingBytes: number, duplicateIous: number[],
+ *   boxMargin: number, stabilityMarginCells: number}} FastSearch
  */
 
 /**

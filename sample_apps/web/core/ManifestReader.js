@@ -3,7 +3,7 @@ import { JsonFields } from './JsonFields.js';
 import { Contract, Manifest } from './Manifest.js';
 import { BRIGHTEST, RGB_CHANNELS } from './RgbImage.js';
 
-/** @import { Artifact, EntryPoint, EverythingSearch, EverythingThresholds, ModelSizes, PromptLabels, TensorSpec } from './Manifest.js' */
+/** @import { Artifact, EntryPoint, EverythingSearch, EverythingThresholds, FastSearch, ModelSizes, PromptLabels, TensorSpec } from './Manifest.js' */
 
 /** Of manifest.json; another one has other rules. */
 const SCHEMA_VERSION = 1;
@@ -31,6 +31,7 @@ export function parseManifest(text) {
   const entryPoints = readEntryPoints(root.fields('entry_points'), sizes);
   checkPreprocess(root.fields('preprocess'), sizes);
   checkPrompts(root.fields('prompts'), sizes);
+  checkRules(root.fields('rules'));
   const postprocess = root.fields('postprocess');
   require(postprocess, 'low_res_size', sizes.maskSize);
   require(postprocess, 'selection', 'highest iou_predictions');
@@ -68,7 +69,9 @@ export function readSizes(fields) {
 function readEntryPoints(fields, sizes) {
   /** @type {Record<string, EntryPoint>} */
   const found = {};
-  for (const [name, expected] of Object.entries(expectedInputs(sizes))) {
+  const features = fields.fields(Contract.ENCODE).objects('outputs').map(readTensor);
+  checkFeatures(fields.fields(Contract.ENCODE), features, sizes);
+  for (const [name, expected] of Object.entries(expectedInputs(sizes, features))) {
     const entry = fields.fields(name);
     const inputs = entry.objects('inputs').map(readTensor);
     if (!isSame(inputs, expected)) entry.wrong('inputs', `what 'sizes' says: ${JSON.stringify(expected)}`);
@@ -87,23 +90,33 @@ function readEntryPoints(fields, sizes) {
   return found;
 }
 
-/** @param {ModelSizes} sizes @returns {Record<string, TensorSpec[]>} */
-function expectedInputs({ imageSize, gridSize, maskSize, channels, slots, batch }) {
-  const embeddings = float(Contract.IMAGE_EMBEDDINGS, 1, channels, gridSize, gridSize);
+/**
+ * Everything that decoding needs of the image: the embedding first, then feature maps of families that have some.
+ * @param {JsonFields} fields @param {TensorSpec[]} features @param {ModelSizes} sizes
+ */
+function checkFeatures(fields, [embeddings, ...skips], { channels, gridSize }) {
+  const expected = float(Contract.IMAGE_EMBEDDINGS, 1, channels, gridSize, gridSize);
+  if (!embeddings || !isSame([embeddings], [expected]) || skips.some(({ dtype }) => dtype !== 'float32')) {
+    fields.wrong('outputs', `${JSON.stringify(expected)} first, and float32 feature maps`);
+  }
+}
+
+/** @param {ModelSizes} sizes @param {TensorSpec[]} features @returns {Record<string, TensorSpec[]>} */
+function expectedInputs({ imageSize, maskSize, slots, batch }, features) {
   return {
     [Contract.ENCODE]: [
       float(Contract.IMAGE, 1, RGB_CHANNELS, imageSize, imageSize),
       int(Contract.VALID_SIZE, 2),
     ],
     [Contract.DECODE]: [
-      embeddings,
+      ...features,
       float(Contract.POINT_COORDS, 1, slots, 2),
       int(Contract.POINT_LABELS, 1, slots),
       float(Contract.MASK_INPUT, 1, 1, maskSize, maskSize),
       float(Contract.HAS_MASK_INPUT, 1),
     ],
     [Contract.DECODE_BATCH]: [
-      embeddings,
+      ...features,
       float(Contract.POINT_COORDS, batch, slots, 2),
       int(Contract.POINT_LABELS, batch, slots),
     ],
@@ -136,6 +149,36 @@ function isSame(found, expected) {
 /** @param {JsonFields} fields @returns {TensorSpec} */
 function readTensor(fields) {
   return { name: fields.text('name'), shape: fields.integers('shape'), dtype: fields.text('dtype') };
+}
+
+/** What this library does around the network; another family's rules would be another library's. */
+const RULES = Object.freeze({
+  resize: 'longest_side',
+  rounding: 'half_up',
+  filter: 'bilinear',
+  antialias: true,
+  whole_values: true,
+  point_scale: 'per_axis',
+  frame_scale: 1,
+  pad_point: 'without_box',
+  fixed_points: 0,
+  negative_points: true,
+  mask_prompts: true,
+  selection: 'predicted_iou',
+  upscale: 'over_frame',
+  upscale_filter: 'bilinear',
+});
+
+/** @param {JsonFields} fields */
+function checkRules(fields) {
+  for (const [key, known] of Object.entries(RULES)) {
+    if (fields.isNull(key)) continue;
+    const value = fields.value(key);
+    // Before it had names, the pad point's rule was whether there is one.
+    if (value !== known && !(key === 'pad_point' && value === true)) {
+      fields.wrong(key, `${JSON.stringify(known)}, the only one that this library knows`);
+    }
+  }
 }
 
 /** @param {JsonFields} fields @param {ModelSizes} sizes */
@@ -195,6 +238,22 @@ function readSearch(fields) {
     coarseFactor: fields.positiveInteger('coarse_factor'),
     offsets,
     cropNmsThresh: fields.number('crop_nms_thresh'),
+    fast: readFastSearch(fields.fields('fast')),
+  };
+}
+
+/**
+ * Also of a case of `everything_fast.json`.
+ * @param {JsonFields} fields @returns {FastSearch}
+ */
+export function readFastSearch(fields) {
+  return {
+    nearIouSlack: fields.number('near_iou_slack'),
+    windowMarginCells: fields.integer('window_margin_cells'),
+    maxWaitingBytes: fields.integer('max_waiting_bytes'),
+    duplicateIous: fields.numbers('duplicate_ious'),
+    boxMargin: fields.number('box_margin'),
+    stabilityMarginCells: fields.number('stability_margin_cells'),
   };
 }
 

@@ -6,6 +6,8 @@ import { SettingsError } from '../core/Errors.js';
 import { EverythingGenerator } from '../core/Everything.js';
 import { everythingSettings } from '../core/EverythingSettings.js';
 import { Geometry } from '../core/Geometry.js';
+import { JsonFields } from '../core/JsonFields.js';
+import { readFastSearch } from '../core/ManifestReader.js';
 import { roundToHalf } from '../core/LogitWindow.js';
 import { PointLattice } from '../core/PointLattice.js';
 import { Predictor } from '../core/Predictor.js';
@@ -60,6 +62,7 @@ function worldOf(item, mode) {
     minRegionArea: s.min_region_area,
     maxDecoderCalls: s.max_decoder_calls,
   });
+  if (item.rules) rules.search.fast = readFastSearch(new JsonFields(item.rules, item.name, Error));
   const geometry = Geometry.of(item.height, item.width, rules.sizes.imageSize);
   return { predictor: new Predictor(engine, rules), settings, photo: { features: { values: {} }, geometry } };
 }
@@ -115,21 +118,24 @@ test('a grid that is too small for two rounds is refused', () => {
   assert.throws(make, SettingsError);
 });
 
-test('float16 rounds to the nearest, ties to even', () => {
-  // From numpy: np.float32(x).astype(np.float16).
-  const cases = [
-    [1.0009765625 / 1.0009765625, 1],
-    [0.1, 0.0999755859375],
-    [-31.99, -31.984375],
-    [2049, 2048],
-    [2051, 2052],
-    [65519, 65504],
-    [65520, Infinity],
-    [6e-8, 5.960464477539063e-8],
-    [2.9e-8, 0],
-    [6.1e-5, 6.097555160522461e-5],
-    [1e-3, 0.0010004043579101562],
-    [-0, -0],
-  ];
-  for (const [value, half] of cases) assert.equal(roundToHalf(Math.fround(value)), half, `${value}`);
+const HALF_SIGN = 0x8000;
+const HALF_EXPONENT_BIAS = 15;
+
+/** The value of a float16's bits. @param {number} bits */
+function halfOf(bits) {
+  const exponent = (bits >> 10) & 31;
+  const fraction = (bits & 1023) / 1024;
+  const size =
+    exponent === 31
+      ? Infinity
+      : exponent
+        ? (1 + fraction) * 2 ** (exponent - HALF_EXPONENT_BIAS)
+        : fraction * 2 ** (1 - HALF_EXPONENT_BIAS);
+  return bits & HALF_SIGN ? -size : size;
+}
+
+testCases('half', ({ values, halves }) => {
+  values.forEach((/** @type {number} */ value, /** @type {number} */ i) => {
+    assert.equal(roundToHalf(Math.fround(value)), halfOf(halves[i]), `${value}`);
+  });
 });

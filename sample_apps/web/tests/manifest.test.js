@@ -12,7 +12,9 @@ const raw = () => JSON.parse(readFixture('manifest.json').toString());
 test('every number comes from the file', () => {
   const found = manifest();
   const file = raw();
-  assert.deepEqual(Object.values(found.sizes), Object.values(file.sizes));
+  const { image_size, grid_size, mask_size, channels, slots, batch } = file.sizes;
+  assert.deepEqual(Object.values(found.sizes), [image_size, grid_size, mask_size, channels, slots, batch]);
+  assert.deepEqual(Object.values(found.search.fast), Object.values(file.everything_search.fast));
   assert.deepEqual(Object.values(found.labels), Object.values(file.prompts.label_codes));
   assert.deepEqual(Object.values(found.everything), Object.values(file.everything));
   assert.deepEqual(found.search.offsets, file.everything_search.offsets);
@@ -46,6 +48,10 @@ const DAMAGES = [
   ['a resize that does not fit', (m) => (m.preprocess.resize.long_side = 64), /'long_side' must be 128/],
   ['another padding', (m) => (m.preprocess.pad.where = 'centred'), /'where'/],
   ['another shift', (m) => (m.prompts.point_shift_applied_by = 'app'), /'point_shift_applied_by'/],
+  ['a photo that is stretched', (m) => (m.rules.resize = 'stretch'), /'resize' must be "longest_side"/],
+  ['masks chosen by stability', (m) => (m.rules.selection = 'stability'), /'selection' must be "predicted_iou"/],
+  ['no rules', (m) => delete m.rules, /'rules' must be there/],
+  ['an embedding of another shape', (m) => (m.entry_points.encode.outputs[0].shape[1] = 3), /'encode'.*'outputs'/],
   ['another selection', (m) => (m.postprocess.selection = 'largest'), /'selection'/],
   ['inputs in another order', (m) => m.entry_points.decode.inputs.reverse(), /'decode'.*'inputs'/],
   ['outputs of another shape', (m) => (m.entry_points.decode_batch.outputs[0].shape[0] = 4), /'outputs'/],

@@ -6,16 +6,68 @@ convolution and an MLP.  Keys and shapes are those of the published checkpoints.
 
 from __future__ import annotations
 
-from math import isqrt
+from dataclasses import dataclass
+from math import isqrt, prod
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tinysam_mobile.modeling.config import TinyViTConfig
-from tinysam_mobile.modeling.layers import ConvNorm, LayerNorm2d, head_merge, head_split
+from tinysam_mobile.errors import UsageError
+from tinysam_mobile.modeling.encoders.kind import PREFIX, EncoderKind
+from tinysam_mobile.modeling.layers import (
+    ConvNorm,
+    LayerNorm2d,
+    head_merge,
+    head_split,
+    window_merge,
+    window_partition,
+)
 
-__all__ = ["TinyViT"]
+__all__ = ["TINY_VIT", "TinyViT", "TinyViTConfig"]
+
+PATCH_EMBED_STRIDE = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class TinyViTConfig:
+    """TinyViT encoder (arXiv 2207.10666): four stages, the first one convolutional.
+
+    `merge_strides` are the strides of the three patch mergings; the published network has 1 in the
+    last so that the embedding's stride is 16.
+    """
+
+    embed_dims: tuple[int, ...] = (64, 128, 160, 320)
+    depths: tuple[int, ...] = (2, 2, 6, 2)
+    num_heads: tuple[int, ...] = (2, 4, 5, 10)
+    window_sizes: tuple[int, ...] = (7, 7, 14, 7)
+    merge_strides: tuple[int, ...] = (2, 2, 1)
+    mlp_ratio: float = 4.0
+    mbconv_expand_ratio: float = 4.0
+    local_conv_size: int = 3
+    classifier_classes: int = 0
+    """Classes of the unused ImageNet head that published files carry; 0 leaves it out."""
+
+    @property
+    def stride(self) -> int:
+        """Input pixels per embedding cell, in each direction."""
+        return PATCH_EMBED_STRIDE * prod(self.merge_strides)
+
+    def __post_init__(self) -> None:
+        stages = len(self.embed_dims)
+        if (
+            not len(self.depths)
+            == len(self.num_heads)
+            == len(self.window_sizes)
+            == len(self.merge_strides) + 1
+            == stages
+        ):
+            raise UsageError(
+                "TinyViTConfig: depths, num_heads, window_sizes: one entry per stage; merge_strides: one less"
+            )
+        for dim, heads in zip(self.embed_dims[1:], self.num_heads[1:], strict=True):
+            if dim % heads:
+                raise UsageError(f"TinyViTConfig: {heads} heads do not divide width {dim}")
 
 
 class PatchEmbed(nn.Module):
@@ -114,25 +166,6 @@ class WindowAttention(nn.Module):
         return pairs.view(heads * side, side, side, side).permute(0, 2, 1, 3).reshape(heads, length, length)
 
 
-def window_partition(x: Tensor, window_size: int) -> Tensor:
-    """(B, H, W, C) → (B·H/w·W/w, w², C); H and W are multiples of w = `window_size`.
-
-    The usual 6-D view is folded to rank 4: rows of windows join the batch axis, columns the channels.
-    """
-    batch, height, width, channels = x.shape
-    rows, columns = batch * height // window_size, width // window_size
-    x = x.reshape(rows, window_size, columns, window_size * channels).permute(0, 2, 1, 3)
-    return x.reshape(rows * columns, window_size**2, channels)
-
-
-def window_merge(x: Tensor, window_size: int, batch: int, height: int, width: int) -> Tensor:
-    """(B·H/w·W/w, w², C) → (B, H, W, C), the inverse of `window_partition`."""
-    channels = x.shape[-1]
-    rows, columns = batch * height // window_size, width // window_size
-    x = x.view(rows, columns, window_size, window_size * channels).permute(0, 2, 1, 3)
-    return x.reshape(batch, height, width, channels)
-
-
 class FeedForward(nn.Module):
     """Pre-norm MLP with GELU: (..., dim) → (..., dim)."""
 
@@ -220,8 +253,10 @@ class AttentionStage(nn.Module):
 class TinyViT(nn.Module):
     """(B, 3, S, S) normalised RGB → (B, out_channels, S/stride, S/stride) image embedding."""
 
-    def __init__(self, config: TinyViTConfig, *, out_channels: int) -> None:
+    def __init__(self, config: TinyViTConfig, *, image_size: int, out_channels: int) -> None:
         super().__init__()
+        if image_size % config.stride:
+            raise UsageError(f"TinyViT: image_size must be a multiple of {config.stride}, not {image_size}")
         self.stride = config.stride
         self.channels = out_channels
         dims = config.embed_dims
@@ -251,3 +286,13 @@ class TinyViT(nn.Module):
             x = layer(x)
         out: Tensor = self.neck(x)
         return out
+
+
+TINY_VIT = EncoderKind(
+    name="tiny_vit",
+    mark=f"{PREFIX}patch_embed.seq.0.c.weight",
+    config=TinyViTConfig,
+    build=TinyViT,
+    # The ImageNet head of published files, which nothing calls.
+    unused=("norm_head", "head"),
+)

@@ -1,0 +1,151 @@
+"""How a run of the command line ends, whatever happens: one line on stderr, and an exit code by meaning.
+
+| code | meaning |
+|---|---|
+| 0 | everything that was asked for passed |
+| 1 | something failed: a verdict, never an error |
+| 2 | wrong usage or bad input |
+| 3 | something was not run |
+| 70 | an error of this program; its traceback is in a file that the line names |
+| 130, 141 | interrupted; whoever read standard output has closed it |
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import sys
+import tempfile
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from io import TextIOWrapper
+from types import FrameType
+
+import click
+
+from tinysam_mobile.contract.foreign_text import one_line
+from tinysam_mobile.errors import RuntimeUnavailableError, TinySAMError
+
+__all__ = [
+    "DEBUG_VARIABLE",
+    "EXIT_FAILED",
+    "EXIT_INTERNAL",
+    "EXIT_NOT_RUN",
+    "EXIT_USAGE",
+    "code_of",
+    "print_error",
+    "run_to_an_end",
+]
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_NOT_RUN = 3
+EXIT_INTERNAL = 70
+"""EX_SOFTWARE of sysexits.h."""
+EXIT_INTERRUPTED = 130
+EXIT_CLOSED_PIPE = 141
+DEBUG_VARIABLE = "TINYSAM_DEBUG"
+"""Environment variable; with the value 1 tracebacks are shown on stderr too."""
+
+
+def code_of(error: TinySAMError) -> int:
+    """The exit code of an error that this package raises on purpose."""
+    return EXIT_NOT_RUN if isinstance(error, RuntimeUnavailableError) else EXIT_USAGE
+
+
+@contextmanager
+def run_to_an_end() -> Iterator[None]:
+    """Turn whatever the block raises into one line on stderr and an exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that has not every character shows a question mark; it is no reason to end.
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    with suppress(ValueError):  # only the main thread may; elsewhere nobody sends signals
+        signal.signal(signal.SIGTERM, _end_by_signal)
+    try:
+        yield
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        sys.exit(EXIT_USAGE)
+    except click.ClickException as error:
+        print_error(f"{_message(error)}{_where(error)}")
+        sys.exit(EXIT_USAGE)
+    except click.Abort:
+        print_error("interrupted")
+        sys.exit(EXIT_INTERRUPTED)
+    except TinySAMError as error:
+        print_error(str(error))
+        sys.exit(code_of(error))
+    except BrokenPipeError:
+        _forget_stdout()
+        sys.exit(EXIT_CLOSED_PIPE)
+    except Exception as error:  # whatever was not foreseen is one line too
+        _end_unforeseen(error)
+
+
+def _end_by_signal(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 (the signature of handlers)
+    """Leave as by an exception, so that what is half-written is cleared away."""
+    sys.exit(128 + number)
+
+
+def print_error(message: str) -> None:
+    """Print one line on stderr, if stderr can still be written."""
+    with suppress(OSError):
+        click.echo(f"error: {one_line(message)}", err=True)
+
+
+def _message(error: click.ClickException) -> str:
+    """Click's words, shorter where it says that a value is invalid: which option, and what is wrong."""
+    if isinstance(error, click.BadParameter) and type(error) is click.BadParameter and error.param:
+        option = isinstance(error.param, click.Option)
+        name = max(error.param.opts, key=len) if option else error.param.human_readable_name
+        return f"{name}: {error.message.rstrip('.')}"
+    return error.format_message().rstrip(".")
+
+
+def _where(error: click.ClickException) -> str:
+    context = getattr(error, "ctx", None)
+    return f"; see '{context.command_path} --help'" if context else ""
+
+
+def _end_unforeseen(error: Exception) -> None:
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        print_error("the disk is full: free some space and run it again; nothing half-made was kept")
+        _forget_stdout()
+        sys.exit(EXIT_USAGE)
+    if isinstance(error, MemoryError):
+        print_error("not enough memory for this: take a smaller model, photo or batch")
+        sys.exit(EXIT_USAGE)
+    text = "".join(traceback.format_exception(error))
+    print_error(
+        f"internal error ({type(error).__name__}: {str(error)[:200]}); please report it with "
+        f"{_kept(text)}, or set {DEBUG_VARIABLE}=1 to see it here"
+    )
+    if os.environ.get(DEBUG_VARIABLE) == "1":
+        click.echo(text, err=True)
+    sys.exit(EXIT_INTERNAL)
+
+
+def _kept(text: str) -> str:
+    """Write a traceback into a new file of the system's folder for such; return what to call it."""
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w",
+            prefix="tinysam-mobile-",
+            suffix=".traceback.txt",
+            delete=False,
+            encoding="utf-8",
+            errors="replace",
+        ) as file:
+            file.write(text)
+        return file.name
+    except OSError:
+        return "its traceback (which could not be written)"
+
+
+def _forget_stdout() -> None:
+    """Keep Python from writing the rest of a closed or full standard output as it exits."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
