@@ -73,7 +73,7 @@ def test_serve_refuses_in_one_line(world: World, tmp_path: Path) -> None:
         cases = {
             (world.bundle, "--port", port): "cannot be listened on",
             (world.bundle, "--litert-js", tmp_path): "npm install",
-            (world.bundle, "--host-runtime", "onnx"): "unknown runtime",
+            (world.bundle, "--host-runtime", "onnx"): "is not one of",
             (world.bundle, "--host-runtime", "coreml"): "no coreml artifact",
             (tmp_path / "nothing",): "is",
         }

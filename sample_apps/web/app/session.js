@@ -278,6 +278,7 @@ export class Session {
           loadMs: model.loadMs,
         },
         computeUnit: choice.accelerator === 'wasm' ? 'WebAssembly' : 'WebGPU',
+        runtimeVersion: config.litert.version,
         peakMemoryBytes: runtime?.memoryBytes() ?? null,
       },
       replay.latencies,

@@ -160,6 +160,7 @@ test('a dump names the device in plain text and keeps what is not known as null'
     artifactSha256: {},
     threads: null,
     loadMs: null,
+    runtimeVersion: '2.5.3',
     peakMemoryBytes: null,
   };
   const latencies = new Latencies();
@@ -170,5 +171,6 @@ test('a dump names the device in plain text and keeps what is not known as null'
   assert.deepEqual(index.device, { model: '? phone?', os: 'unknown', app_version: '1' });
   assert.equal(index.run.compute_unit.length, 200);
   assert.equal(index.run.threads, null);
+  assert.equal(index.run.runtime_version, '2.5.3');
   assert.equal(index.latency_ms.encode.length, 1);
 });

@@ -45,6 +45,7 @@ async function replay(folder, manifestPath, target) {
         recipe,
         computeUnit: 'recording',
         threads: 1,
+        runtimeVersion: null,
         loadMs: null,
         peakMemoryBytes: null,
       },

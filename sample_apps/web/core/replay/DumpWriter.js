@@ -8,9 +8,11 @@ import { ZipWriter } from './Zip.js';
 
 /**
  * How the model ran.  `runtime` and `recipe` as in manifest.json, `computeUnit` the app's name for it, `loadMs`
- * until the models were ready, `artifactSha256` from the app's manifest by component; null where not known.
+ * until the models were ready, `runtimeVersion` the release of the runtime, `artifactSha256` from the app's manifest
+ * by component; null where not known.
  * @typedef {{runtime: string, recipe: string, computeUnit: string, artifactSha256: Record<string, string>,
- *   threads: number | null, loadMs: number | null, peakMemoryBytes: number | null}} RunDescription
+ *   threads: number | null, runtimeVersion: string | null, loadMs: number | null,
+ *   peakMemoryBytes: number | null}} RunDescription
  */
 
 /** A browser does not say how hot the phone is. */
@@ -53,6 +55,7 @@ export class DumpWriter {
       run: {
         runtime: run.runtime,
         recipe: run.recipe,
+        runtime_version: run.runtimeVersion === null ? null : plain(run.runtimeVersion),
         compute_unit: plain(run.computeUnit),
         threads: run.threads,
         load_ms: run.loadMs,
