@@ -98,6 +98,12 @@ testCases('nms', (item) => {
   assert.deepEqual(kept, item.kept);
 });
 
+test('a logit at the threshold is outside the mask', () => {
+  const upscaler = new MaskUpscaler(Geometry.of(6, 8, 16), 4, 0.25);
+  assert.equal(upscaler.mask(new Float32Array(16).fill(0.25)).area, 0);
+  assert.equal(upscaler.mask(new Float32Array(16).fill(0.2500001)).area, 48);
+});
+
 test('of equal scores the earlier comes first, and what is no score last', () => {
   assert.deepEqual(byFallingScore([0.5, Number.NaN, 0.9, 0.5, -0, 0]), [2, 0, 3, 4, 5, 1]);
 });
