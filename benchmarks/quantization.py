@@ -23,7 +23,7 @@ import numpy as np
 from benchmarks.quantization_table import drops, line, markdown
 from benchmarks.record import save
 from benchmarks.timing import fastest_ms
-from tinysam_mobile.artifacts.integer_macs import count_macs
+from tinysam_mobile.artifacts.integer_macs import count_integer_macs
 from tinysam_mobile.bundle.folder import Bundle
 from tinysam_mobile.cli.evaluate_inputs import PlanChoice
 from tinysam_mobile.contract.backend import Backend
@@ -136,11 +136,11 @@ def integer_shares(bundle: Bundle, target: str, recipe: str) -> dict[str, float]
             from tinysam_mobile.artifacts.tflite_graph import read_graph
 
             graph = read_graph(path)
-            shares |= {n: count_macs(graph.subgraph_of(n)).integer_share for n in graph.signatures}
+            shares |= {n: count_integer_macs(graph.subgraph_of(n)).integer_share for n in graph.signatures}
         elif target == "executorch":
             from tinysam_mobile.artifacts.executorch_facts import read_facts
 
-            shares |= {n: count_macs(g).integer_share for n, g in read_facts(path).graphs.items()}
+            shares |= {n: count_integer_macs(g).integer_share for n, g in read_facts(path).graphs.items()}
     return {name: share for name, share in shares.items() if name in artifact_entry_points(bundle)}
 
 

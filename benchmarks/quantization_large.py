@@ -23,7 +23,7 @@ import torch
 from benchmarks.record import save
 from benchmarks.timing import fastest_ms
 from tinysam_mobile.artifacts.formats import FORMATS
-from tinysam_mobile.artifacts.integer_macs import count_macs
+from tinysam_mobile.artifacts.integer_macs import count_integer_macs
 from tinysam_mobile.contract.backend import Session
 from tinysam_mobile.contract.spec import Contract
 from tinysam_mobile.converters.base import ConversionRequest, ConvertedFile
@@ -87,10 +87,10 @@ def integer_share(target: str, path: Path) -> float:
     if target == "tflite":
         from tinysam_mobile.artifacts.tflite_graph import read_graph
 
-        return count_macs(read_graph(path).subgraph_of("encode")).integer_share
+        return count_integer_macs(read_graph(path).subgraph_of("encode")).integer_share
     from tinysam_mobile.artifacts.executorch_facts import read_facts
 
-    return count_macs(read_facts(path).graphs["encode"]).integer_share
+    return count_integer_macs(read_facts(path).graphs["encode"]).integer_share
 
 
 def compare(

@@ -19,16 +19,16 @@ import numpy as np
 import torch
 
 from tinysam_mobile.artifacts.coreml_sdk import import_coremltools, quiet
+from tinysam_mobile.artifacts.formats import DEPLOYMENT_TARGETS
 from tinysam_mobile.contract.spec import Component, TensorSpec
 from tinysam_mobile.converters.base import ConversionRequest, ConvertedFile, sdk_errors, write_components
 from tinysam_mobile.converters.coreml_metadata import describe, take_image
 from tinysam_mobile.converters.coreml_quantize import compress_weights, quantized_module
-from tinysam_mobile.converters.options import DEPLOYMENT_TARGETS
 from tinysam_mobile.errors import UnknownNameError
 from tinysam_mobile.modeling.entry_points import EntryPoint, example_inputs
 from tinysam_mobile.quant.capability import check_recipe
 
-__all__ = ["FUNCTIONS", "convert"]
+__all__ = ["convert"]
 
 MULTIFUNCTION_TARGETS = ("iOS18",)
 PHASE_OPS = ("sin", "cos")

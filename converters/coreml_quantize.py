@@ -18,7 +18,7 @@ from tinysam_mobile.quant.insertion import insert_static
 from tinysam_mobile.quant.plan import QuantPlan
 from tinysam_mobile.quant.recipe import QuantRecipe, Scheme
 
-__all__ = ["COMPRESSED_OPS", "compress_weights", "quantized_module"]
+__all__ = ["compress_weights", "quantized_module"]
 
 COMPRESSED_OPS = ("conv", "linear", "matmul")
 MIN_ELEMENTS = 1024

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tinysam_mobile.artifacts.formats import FORMATS
+from tinysam_mobile.artifacts.formats import DEPLOYMENT_TARGETS, FORMATS
 from tinysam_mobile.errors import RuntimeUnavailableError, UnknownNameError, UsageError
 from tinysam_mobile.quant.calibration import MIN_PHOTOS, CalibrationSet
 from tinysam_mobile.quant.capability import check_recipe
@@ -13,10 +13,8 @@ from tinysam_mobile.quant.observers import DEFAULT_METHOD, RANGE_METHODS
 from tinysam_mobile.quant.recipe import recipe_named
 from tinysam_mobile.version import package_version
 
-__all__ = ["DEPLOYMENT_TARGETS", "EXECUTORCH_BACKENDS", "ConversionOptions"]
+__all__ = ["EXECUTORCH_BACKENDS", "ConversionOptions"]
 
-DEPLOYMENT_TARGETS = ("iOS16", "iOS17", "iOS18")
-"""Lowest systems that a Core ML package may be made for."""
 EXECUTORCH_BACKENDS = ("xnnpack", "coreml", "vulkan")
 """Delegates that a .pte may be made for; the first runs here."""
 

@@ -15,14 +15,29 @@ from tinysam_mobile.bundle.manifest import Artifact, Manifest, contract_data
 from tinysam_mobile.contract.spec import Contract
 from tinysam_mobile.converters.base import ConversionRequest, Convert, ConvertedFile
 from tinysam_mobile.converters.options import ConversionOptions
-from tinysam_mobile.modeling.checkpoint import Checkpoint
+from tinysam_mobile.modeling.checkpoint import Checkpoint, load_checkpoint
 from tinysam_mobile.modeling.entry_points import EntryPoint, contract_of, entry_points
 from tinysam_mobile.quant.plan import QuantPlan
 from tinysam_mobile.quant.planning import make_plan, trace_all
 from tinysam_mobile.quant.recipe import QuantRecipe, recipe_named
 from tinysam_mobile.quant.sensitivity import auto_mixed
 
-__all__ = ["convert_checkpoint"]
+__all__ = ["convert", "convert_checkpoint"]
+
+
+def convert(
+    source: str | Path | None = None,
+    out: str | Path = "bundle",
+    options: ConversionOptions | None = None,
+    *,
+    image_size: int | None = None,
+) -> Bundle:
+    """Convert the checkpoint `source` (the shipped one if None) into the bundle `out`; see `load_checkpoint`.
+
+    `options` are all formats in float32 by default.  Raises as `load_checkpoint` and `convert_checkpoint`.
+    """
+    loaded = load_checkpoint(source, image_size=image_size)
+    return convert_checkpoint(loaded, Path(out), options or ConversionOptions())
 
 
 def convert_checkpoint(

@@ -21,7 +21,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from tinysam_mobile.artifacts.integer_macs import count_macs
+from tinysam_mobile.artifacts.integer_macs import count_integer_macs
 from tinysam_mobile.artifacts.native_stderr import without_known_lines
 from tinysam_mobile.artifacts.tflite_graph import TfliteGraph, read_graph
 from tinysam_mobile.contract.spec import Component
@@ -197,5 +197,5 @@ def _details(graph: TfliteGraph) -> dict[str, Any]:
         },
         "constant_bytes": graph.constant_bytes,
         "max_rank": graph.max_rank,
-        "macs": {name: asdict(count_macs(graph.subgraph_of(name))) for name in graph.signatures},
+        "macs": {name: asdict(count_integer_macs(graph.subgraph_of(name))) for name in graph.signatures},
     }

@@ -28,7 +28,7 @@ from tinysam_mobile.quant.numerics import ActivationGrid, quantize_weight, weigh
 from tinysam_mobile.quant.plan import LayerGrids, QuantPlan
 from tinysam_mobile.quant.recipe import QuantRecipe, Scheme
 
-__all__ = ["LAYER_OPS", "quantize_model"]
+__all__ = ["quantize_model"]
 
 _OPS = schema.BuiltinOperator
 LAYER_OPS: Mapping[int, int | None] = {

@@ -27,6 +27,7 @@ PAGES = {
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
     "sample_apps/README.md": "sample_apps.md",
+    "sample_apps/API.md": "sample_apps_api.md",
     "sample_apps/ios/README.md": "ios.md",
     "sample_apps/android/README.md": "android.md",
 }

@@ -18,6 +18,7 @@ import numpy as np
 from tinysam_mobile.contract.backend import Arrays
 from tinysam_mobile.contract.rules import PadPoint
 from tinysam_mobile.contract.spec import Contract, Label
+from tinysam_mobile.files import file_sha256
 from tinysam_mobile.imaging.images import load_image
 from tinysam_mobile.imaging.photo_files import photos_in
 from tinysam_mobile.imaging.preprocess import preprocess
@@ -91,7 +92,7 @@ class CalibrationSet:
     def _sha256(self) -> str:
         digest = hashlib.sha256()
         for path in self.photos:
-            digest.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+            digest.update(path.name.encode() + b"\0" + bytes.fromhex(file_sha256(path)))
         return digest.hexdigest()
 
 

@@ -8,13 +8,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from tinysam_mobile.artifacts.formats import FORMATS, format_named
+from tinysam_mobile.artifacts.formats import DEPLOYMENT_TARGETS, FORMATS, format_named
 from tinysam_mobile.errors import ConversionError, UnknownNameError
 from tinysam_mobile.quant.recipe import RECIPES
 
 __all__ = ["check_recipe", "recipes_markdown"]
-
-IOS_TARGETS = ("iOS16", "iOS17", "iOS18")
 
 
 def check_recipe(target: str, recipe: str, *, deployment_target: str = "iOS18") -> None:
@@ -30,7 +28,9 @@ def check_recipe(target: str, recipe: str, *, deployment_target: str = "iOS18") 
         raise ConversionError(
             f"{target} cannot do {recipe}: {capability.how}; the nearest that it can is {capability.nearest}"
         )
-    if target == "coreml" and IOS_TARGETS.index(deployment_target) < IOS_TARGETS.index(capability.min_ios):
+    if target == "coreml" and DEPLOYMENT_TARGETS.index(deployment_target) < DEPLOYMENT_TARGETS.index(
+        capability.min_ios
+    ):
         raise ConversionError(
             f"coreml can do {recipe} from {capability.min_ios} on, not for {deployment_target}; pass "
             f"--deployment-target {capability.min_ios}, or take weight_only_w8"

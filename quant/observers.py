@@ -23,10 +23,9 @@ __all__ = [
     "METHODS",
     "RANGE_METHODS",
     "SEARCH",
-    "Observer",
+    "RangeObserver",
     "minmax_grid",
     "mse_grid",
-    "percentile_grid",
 ]
 
 KEPT_VALUES = 16384
@@ -37,7 +36,7 @@ MSE_CANDIDATES = 40
 MSE_LOWEST = 0.2
 
 
-class Observer:
+class RangeObserver:
     """Extremes and a uniform sample of one tensor over all calls of `see`."""
 
     def __init__(self, *, seed: int = 0) -> None:
@@ -68,18 +67,18 @@ class Observer:
         return self._kept
 
 
-def minmax_grid(observer: Observer, bits: int) -> ActivationGrid:
+def minmax_grid(observer: RangeObserver, bits: int) -> ActivationGrid:
     """Span everything that was seen."""
     return grid_of_range(observer.low, observer.high, bits=bits)
 
 
-def percentile_grid(observer: Observer, bits: int) -> ActivationGrid:
+def percentile_grid(observer: RangeObserver, bits: int) -> ActivationGrid:
     """Span all but the outermost values (`PERCENTILE`)."""
     low, high = np.percentile(observer.values, [100 - PERCENTILE, PERCENTILE])
     return grid_of_range(float(low), float(high), bits=bits)
 
 
-def mse_grid(observer: Observer, bits: int) -> ActivationGrid:
+def mse_grid(observer: RangeObserver, bits: int) -> ActivationGrid:
     """Span the share of the extremes whose grid has the least squared error on the values seen."""
     extremes = np.array([observer.low, observer.high], np.float32)
 
@@ -98,7 +97,7 @@ def mse_grid(observer: Observer, bits: int) -> ActivationGrid:
     return min(grids, key=error)
 
 
-METHODS: Mapping[str, Callable[[Observer, int], ActivationGrid]] = {
+METHODS: Mapping[str, Callable[[RangeObserver, int], ActivationGrid]] = {
     "minmax": minmax_grid,
     "percentile": percentile_grid,
     "mse": mse_grid,
@@ -112,7 +111,7 @@ DEFAULT_METHOD = "minmax"
 """What loses least at 8 bits: docs/quantization_methods.md."""
 
 
-def method_named(name: str) -> Callable[[Observer, int], ActivationGrid]:
+def method_named(name: str) -> Callable[[RangeObserver, int], ActivationGrid]:
     """Return the method called `name`; raises `UsageError` with those that exist."""
     if name not in METHODS:
         raise UsageError(f"unknown range method {name!r}; choose one of: {', '.join(METHODS)}")

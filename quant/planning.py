@@ -13,12 +13,12 @@ from tinysam_mobile.modeling.entry_points import EntryPoint
 from tinysam_mobile.quant.calibration import CalibrationSet, Sample
 from tinysam_mobile.quant.graph import Layer, LayerGraph, LayerKind, Visit, trace_layers
 from tinysam_mobile.quant.numerics import symmetric_grid
-from tinysam_mobile.quant.observers import DEFAULT_METHOD, SEARCH, Observer, method_named
+from tinysam_mobile.quant.observers import DEFAULT_METHOD, SEARCH, RangeObserver, method_named
 from tinysam_mobile.quant.plan import LayerGrids, QuantPlan
 from tinysam_mobile.quant.recipe import QuantRecipe
 from tinysam_mobile.quant.search import collect_rows, search_layer, with_two_scales
 
-__all__ = ["LayerObservers", "make_plan", "observe", "run_sample", "trace_all"]
+__all__ = ["LayerObservers", "make_plan", "observe", "trace_all"]
 
 SEARCH_TWO_SCALES = "search_two_scales"
 START = "minmax"
@@ -29,8 +29,8 @@ START = "minmax"
 class LayerObservers:
     """What is watched of one layer: its activations in argument order, and its output."""
 
-    inputs: dict[int, Observer] = field(default_factory=dict)
-    output: Observer = field(default_factory=Observer)
+    inputs: dict[int, RangeObserver] = field(default_factory=dict)
+    output: RangeObserver = field(default_factory=RangeObserver)
 
 
 def trace_all(entries: Mapping[str, EntryPoint]) -> dict[str, LayerGraph]:
@@ -71,7 +71,7 @@ def observe(
     def visit(layer: Layer, factors: tuple[Tensor, ...], multiply: Callable[..., Tensor]) -> Tensor:
         watched = seen.setdefault(layer.name, LayerObservers())
         for position in layer.activations:
-            watched.inputs.setdefault(position, Observer()).see(factors[position])
+            watched.inputs.setdefault(position, RangeObserver()).see(factors[position])
         out = multiply(*factors)
         watched.output.see(torch.relu(out) if layer.output is not layer.node else out)
         return out

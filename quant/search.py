@@ -39,7 +39,6 @@ ROUNDS = 3
 IMPORTANCE_FLOOR = 0.01
 """Weight of the plain squared error beside g²/mean(g²): channels that the drawn photos never ask, whose
 gradient is 0, would otherwise take any scale."""
-GRADIENT_ENTRY_POINTS = ("encode", "decode_batch")
 
 
 @dataclass(kw_only=True)

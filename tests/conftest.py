@@ -18,11 +18,16 @@ settings.load_profile("tinysam")
 
 
 @pytest.fixture(scope="session")
-def tflite_bundle(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, CompletedProcess[str]]:
-    """The bundle that `convert stand-in:tiny-test --target tflite --json` wrote, and what it printed."""
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of this run that all test processes see: xdist's workers have theirs side by side in it."""
     base = tmp_path_factory.getbasetemp()
-    # xdist's workers have folders side by side, and one conversion serves them all.
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "tflite"
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+@pytest.fixture(scope="session")
+def tflite_bundle(shared_folder: Path) -> tuple[Path, CompletedProcess[str]]:
+    """The bundle that `convert stand-in:tiny-test --target tflite --json` wrote, and what it printed."""
+    folder = shared_folder / "tflite"
     folder.mkdir(exist_ok=True)
     out, printed = folder / "bundle", folder / "printed.json"
     options = ["--target", "tflite", "--batch", "2", "--out", str(out), "--json"]

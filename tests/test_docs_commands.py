@@ -66,9 +66,7 @@ SMALLER = (
 """Pattern → what it is replaced by, in this order."""
 
 TRAINING = "trains, or reads what training wrote; tests/distill/test_train.py runs each verb"
-CONVERSION = (
-    "tests/conftest.py converts with this command to TFLite; test_coreml.py and test_executorch.py the rest"
-)
+CONVERSION = "tests/conftest.py converts with this command to TFLite; tests/converters to every format"
 PARSED_ONLY = {
     r"tinysam-mobile convert (?!--help)": CONVERSION,
     r"tinysam-mobile fetch (?!--list)": "needs the network; tests/modeling/test_fetch.py has a server",
@@ -80,9 +78,10 @@ PARSED_ONLY = {
     r"torchrun ": "tests/evaluation/test_run.py and distill/test_train.py start two processes",
     r"make ": "the target exists; CI runs make test, and tests/test_docs.py builds the site",
     r"python -m benchmarks\.": "minutes to hours; the options are parsed",
-    r"python -m tests\.(app_fixtures|conformance)": "writes golden files, or needs a log; tests of their own",
+    r"python -m tests\.(app_fixtures|conformance|mil)": "writes golden files, or takes long; own tests",
     r"python -m tinysam_mobile\.(quant\.capability|contract_page)": "writes docs/; a test compares the text",
-    r"python -m tinysam_mobile\.simulator\.mil MODEL": "tests/mil/test_model.py runs it on a package",
+    r"tinysam-mobile mil (run|show|diff|trace)\b": "tests/mil/test_commands.py runs each verb on a package",
+    r"python -m pytest -p ": "tests/mil/test_conformance.py runs a sample with the plugin",
 }
 """Beginning of a command → why it is not run here."""
 

@@ -16,4 +16,5 @@ dependencyResolutionManagement {
 
 rootProject.name = "TinySAM"
 
-include(":app", ":tinysam")
+// core: no Android.  platform: photos and the app's assets.  litert, executorch: an engine each.  app: the example.
+include(":core", ":platform", ":litert", ":executorch", ":app")

@@ -3,7 +3,7 @@ import PackageDescription
 
 let package = Package(
     name: "TinySAMKit",
-    platforms: [.iOS(.v17), .macOS(.v14)],
+    platforms: [.iOS(.v18), .macOS(.v15)],
     products: [
         .library(name: "TinySAMKit", targets: ["TinySAMKit"]),
         .library(name: "TinySAMCoreML", targets: ["TinySAMCoreML"]),

@@ -154,16 +154,25 @@ SCENES = {
 
 
 def everything_cases(store: Store, contract: Contract) -> Iterator[Case]:
-    pictures: dict[Any, tuple[str, Array]] = {}
+    pictures = pictures_of(SCENES, contract)
     for name, scene in SCENES.items():
-        key = (scene.discs, scene.steepness)
-        if key not in pictures:
-            users = [other for other in SCENES.values() if (other.discs, other.steepness) == key]
-            pictures[key] = (f"picture_{len(pictures)}", _without_ties(users, contract))
-        picture, logits = pictures[key]
+        picture, logits = pictures[(scene.discs, scene.steepness)]
         recording = record(scene, logits, contract)
         result, engine = replay(recording, scene.size, scene.settings, contract)
-        yield case_of(store, name, picture, scene, _only(recording, sorted(set(engine.asked))), result)
+        asked = only_asked(recording, sorted(set(engine.asked)))
+        case = case_of(store, f"everything/{name}", f"everything/{picture}", scene, asked, result)
+        yield {**case, "name": name}
+
+
+def pictures_of(scenes: Mapping[str, Scene], contract: Contract) -> dict[Any, tuple[str, Array]]:
+    """Name and logits of the pictures of `scenes`, by discs and steepness."""
+    pictures: dict[Any, tuple[str, Array]] = {}
+    for scene in scenes.values():
+        key = (scene.discs, scene.steepness)
+        if key not in pictures:
+            users = [other for other in scenes.values() if (other.discs, other.steepness) == key]
+            pictures[key] = (f"picture_{len(pictures)}", _without_ties(users, contract))
+    return pictures
 
 
 def _without_ties(scenes: list[Scene], contract: Contract) -> Array:
@@ -229,7 +238,7 @@ def replay(
     return EverythingGenerator(Predictor(engine), config).generate(photo), engine
 
 
-def _only(recording: Recording, asked: list[int]) -> Recording:
+def only_asked(recording: Recording, asked: list[int]) -> Recording:
     """What was asked for."""
     return replace(
         recording,
@@ -247,18 +256,18 @@ def case_of(
     recording: Recording,
     result: EverythingResult,
 ) -> Case:
-    """The case as it is written; scenes of the same `picture` share its logits."""
+    """The case as it is written; its files begin with `name`, scenes of one `picture` share its logits."""
     config = EverythingConfig(mode="exact", **scene.settings)
     return {
         "name": name,
         "height": scene.size[0],
         "width": scene.size[1],
         "settings": {key: getattr(config, key) for key in SETTINGS},
-        "logits": store.tensor(f"everything/{picture}", recording.logits),
+        "logits": store.tensor(picture, recording.logits),
         "scale": recording.scale,
-        "recorded_points": store.tensor(f"everything/{name}_points", recording.points),
+        "recorded_points": store.tensor(f"{name}_points", recording.points),
         "answers": flat(recording.answers),
-        "recorded_scores": store.tensor(f"everything/{name}_scores", recording.scores),
+        "recorded_scores": store.tensor(f"{name}_scores", recording.scores),
         "visited": flat(result.points),
         "decoder_calls": result.decoder_calls,
         "stopped_early": result.stopped_early,

@@ -6,12 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tinysam_mobile.bundle.manifest import Artifact, Manifest, contract_data
+from tinysam_mobile.bundle.manifest import RUNTIMES_KEY, Artifact, Manifest, contract_data
 from tinysam_mobile.contract.spec import Component
 from tinysam_mobile.modeling.checkpoint import load_checkpoint
 from tinysam_mobile.modeling.entry_points import contract_of
 
 from .everything import everything_cases
+from .everything_fast import everything_fast_cases, half_cases
 from .masks import (
     lattice_cases,
     nms_cases,
@@ -57,6 +58,8 @@ def write_fixtures(folder: Path) -> None:
     store.cases("rules_resize", rules_resize_cases(store))
     store.cases("rules_slots", rules_slot_cases())
     store.cases("rules_postprocess", rules_postprocess_cases(store))
+    store.cases("half", half_cases())
+    store.cases("everything_fast", everything_fast_cases(store, manifest.contract))
 
 
 def small_manifest() -> Manifest:
@@ -64,6 +67,7 @@ def small_manifest() -> Manifest:
     checkpoint = load_checkpoint("stand-in:tiny-test")
     data: dict[str, Any] = contract_data(checkpoint, contract_of(checkpoint.model))
     data["generator"] = {"name": "tinysam-mobile", "version": "fixtures", "tools": {}}
+    data[RUNTIMES_KEY] = {"tflite": "2.3.0", "executorch": "1.5.1"}
     artifacts = tuple(
         Artifact(
             runtime=runtime,

@@ -158,7 +158,7 @@ HOSTILE: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
     "absolute path": (lambda d: d["artifacts"][0].update(path="/etc/passwd"), "not inside the bundle"),
     "parent path": (lambda d: d["artifacts"][0].update(path="../x"), "not inside the bundle"),
     "windows path": (lambda d: d["artifacts"][0].update(path="..\\x"), "not inside the bundle"),
-    "empty path": (lambda d: d["artifacts"][0].update(path=""), "not inside the bundle"),
+    "empty path": (lambda d: d["artifacts"][0].update(path=""), "artifact 0"),
     "other schema": (lambda d: d.update(schema_version=99), "schema version 99"),
     "no artifacts": (lambda d: d.pop("artifacts"), "'artifacts' must be a list"),
     "short hash": (lambda d: d["artifacts"][0].update(sha256="00"), "artifact 0"),

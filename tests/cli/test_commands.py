@@ -66,7 +66,7 @@ def test_segment_gives_one_mask_on_every_runtime(
     result = call("segment", photo, *prompts, "--runtime", runtime, *source, "--out", out, "--json")
     assert result.exit_code == 0, result.stderr
     annotation = json.loads(result.stdout)["annotation"]
-    assert json.loads(out.read_text()) == annotation
+    assert json.loads(out.read_text()) == [annotation]
     mask = RunLengths.from_coco(annotation["segmentation"]).decode()
     assert mask.shape == (60, 90)
     assert mask.sum() == annotation["area"]

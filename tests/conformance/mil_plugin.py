@@ -1,7 +1,7 @@
-"""pytest plugin: run coremltools' own op tests with our interpreter in place of macOS's Core ML.
+"""pytest plugin: run coremltools' own tests with our interpreter in place of macOS's Core ML.
 
-coremltools ships its op tests in its wheel, but off macOS they return before they compare.  With
-this plugin they believe to be on macOS 15, predict with `MilModel`, and compare.  Value inference is
+coremltools ships its tests in its wheel, but off macOS they return before they compare.  This is
+`tinysam_mobile.mil.pytest_plugin`, which makes them predict and compare, and a log.  Value inference is
 refused while the interpreter runs.  Used by `make test-conformance` and by
 `tests/mil/test_conformance.py`:
 
@@ -9,6 +9,7 @@ refused while the interpreter runs.  Used by `make test-conformance` and by
         coremltools.converters.mil.mil.ops.tests.iOS17.test_linear
 
 MIL_CONFORMANCE_SAMPLE keeps that many parametrizations of each test function, evenly spaced.
+MIL_CONFORMANCE_DRAWN draws that many tests of all, by the seed MIL_CONFORMANCE_SEED (0).
 MIL_CONFORMANCE_TESTS names a file with the tests to keep, one in a line, as the log names them.
 MIL_CONFORMANCE_LOG names a file to which one JSON line is appended for each test that reached the
 predictor: {"test", "outcome", "ops", "error"}.
@@ -19,42 +20,20 @@ from __future__ import annotations
 import gc
 import json
 import os
-from collections.abc import Iterator
+import random
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import coremltools as ct
-import coremltools.converters.mil.testing_utils as testing_utils
-import coremltools.models.utils as model_utils
 import pytest
 from coremltools.converters.mil.mil import Operation
-from coremltools.models.model import MLModel
 
-from tinysam_mobile.errors import MilError
-from tinysam_mobile.mil import MilModel
+from tinysam_mobile.mil import MilPipeline, pytest_plugin
+from tinysam_mobile.mil.coremltools_predictor import ModelProxy
 
 # Ops that the current test's models ran; the fixture below empties it.
 _reached: set[str] = set()
-
-
-class _State:
-    """What `MLModel.make_state()` returns: our state behind coremltools' method names."""
-
-    def __init__(self, model: MilModel) -> None:
-        self.inner = model.make_state()
-
-    def read_state(self, name: str) -> Any:
-        return self.inner.read_state(name)
-
-    def write_state(self, name: str, value: Any) -> None:
-        self.inner.write_state(name, value)
-
-
-def _load(model: MLModel) -> MilModel:
-    loaded = MilModel.load(model)
-    _reached.update(node.op_type for node in loaded.plan.nodes())
-    return loaded
 
 
 def _refuse(operation: Any, *_: Any, **__: Any) -> Any:
@@ -71,30 +50,22 @@ def _without_value_inference() -> Iterator[None]:
         Operation._auto_val = original
 
 
-def predict(model: MLModel, data: Any, state: _State | None = None) -> Any:
-    """Stands in for `MLModel.predict`."""
-    with _without_value_inference():
-        try:
-            return _load(model).predict(data, None if state is None else state.inner)
-        except MilError as error:  # in Core ML's words, which some tests look for
-            raise RuntimeError(f"Unable to compute the prediction using ML Program: {error}") from error
+def _watched(predict: Callable[..., Any]) -> Callable[..., Any]:
+    """`predict` of the proxy, with value inference refused, and the ops that ran remembered."""
 
+    def watched(proxy: ModelProxy, data: Any, state: Any = None) -> Any:
+        models = proxy.model.models if isinstance(proxy.model, MilPipeline) else [proxy.model]
+        _reached.update(node.op_type for model in models for node in model.plan.nodes())
+        with _without_value_inference():
+            return predict(proxy, data, state)
 
-def make_state(model: MLModel) -> _State:
-    """Stands in for `MLModel.make_state`."""
-    return _State(_load(model))
+    return watched
 
 
 def pytest_configure() -> None:
-    """Make coremltools believe in macOS 15, with our predictor."""
-    testing_utils._IS_MACOS = True
-    model_utils._is_macos = lambda: True
-    model_utils._macos_version = lambda: (15, 0)
-    for name in ("_is_macos", "_macos_version"):
-        if hasattr(ct.utils, name):
-            setattr(ct.utils, name, getattr(model_utils, name))
-    MLModel.predict = predict
-    MLModel.make_state = make_state
+    """Make coremltools predict with the interpreter, as its users do."""
+    pytest_plugin.pytest_configure()
+    ModelProxy.predict = _watched(ModelProxy.predict)  # type: ignore[method-assign]
 
 
 def _function_id(item: pytest.Item) -> str:
@@ -120,6 +91,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if listing:
         wanted = set(Path(listing).read_text(encoding="utf-8").splitlines())
         _keep(config, items, {id(item) for item in items if _test_id(item) in wanted})
+    drawn = int(os.environ.get("MIL_CONFORMANCE_DRAWN", "0"))
+    if drawn:
+        chooser = random.Random(os.environ.get("MIL_CONFORMANCE_SEED", "0"))
+        _keep(config, items, {id(item) for item in chooser.sample(items, min(drawn, len(items)))})
     count = int(os.environ.get("MIL_CONFORMANCE_SAMPLE", "0"))
     if not count:
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +11,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.converters.test_executorch import (
-    CONTRACT,
-    MIN_ENCODER_DB,
-    MIN_HALF_DB,
-    SMALL,
-    Converted,
-    random_inputs,
+from tests.converters.tester import (
+    BOUNDS,
+    HALF_DEPTH,
+    check_nearness,
+    inputs_of,
+    request_of,
+    run_torch,
     sqnr_db,
-    worst_db,
 )
-from tinysam_mobile.contract.spec import Component, Signature, TensorSpec
+from tinysam_mobile.contract.spec import Component, Label, Signature, TensorSpec
 from tinysam_mobile.converters.base import ConversionRequest
 from tinysam_mobile.converters.executorch import BACKENDS, HALF_SCOPES, convert
 from tinysam_mobile.converters.executorch_rewrite import MAX_FOLDED_BYTES, GraphRewriter
@@ -35,6 +35,7 @@ from tinysam_mobile.modeling.stand_in import stand_in_model
 from tinysam_mobile.quant.recipe import RECIPES
 from tinysam_mobile.simulator.executorch import open_session
 
+MIN_DB, MIN_HALF_DB = (BOUNDS["executorch", recipe].encoder_db for recipe in ("fp32", "fp16"))
 MIN_HALF_SPARE_DB = 50.0
 
 
@@ -96,7 +97,7 @@ def test_rewriting_keeps_the_answer() -> None:
     module = Layers()
     graph, image = rewritten(module)
     with torch.inference_mode():
-        assert sqnr_db(module(image).numpy(), graph(image)[0].numpy()) >= MIN_ENCODER_DB
+        assert sqnr_db(module(image).numpy(), graph(image)[0].numpy()) >= MIN_DB
     left = {str(node.target) for node in graph.graph.nodes if node.op == "call_function"}
     assert not {name for name in left for lacking in ("norm", "expand", "stack", "split") if lacking in name}
 
@@ -124,14 +125,13 @@ def test_rewriting_to_half_precision() -> None:
 def test_spare_slots_change_nothing_in_half_precision() -> None:
     answers = []
     for slots in (2, 6):
-        model = stand_in_model(SMALL)
-        entry = entry_points(model, contract_of(model, slots=slots))["decode"]
-        inputs = random_inputs(entry.signature, used_slots=2)
-        rng = np.random.default_rng(7)
-        inputs["point_coords"][:, :2] = rng.uniform(0, 128, (1, 2, 2))
-        inputs["point_labels"][:, :2] = 1
-        inputs["image_embeddings"] = rng.standard_normal(inputs["image_embeddings"].shape).astype(np.float32)
-        inputs["mask_input"] = rng.standard_normal(inputs["mask_input"].shape).astype(np.float32)
+        model = stand_in_model(HALF_DEPTH)
+        contract = contract_of(model, slots=slots)
+        entry = entry_points(model, contract)["decode"]
+        shape = entry.signature.inputs[0].shape
+        embeddings = np.random.default_rng(7).standard_normal(shape).astype(np.float32)
+        points = [(Label.FOREGROUND, Label.FOREGROUND)]
+        inputs = inputs_of(entry.signature, contract, {"image_embeddings": embeddings}, kinds=points)
         tensors = tuple(torch.from_numpy(value) for value in inputs.values())
         program = torch.export.export(entry.module, tensors)
         with torch.inference_mode():
@@ -151,22 +151,22 @@ def small_request(
         "encode": EntryPoint(signature=encode, module=module.eval()),
         "decode": EntryPoint(signature=decode, module=Tail().eval()),
     }
-    return ConversionRequest(
-        entry_points=entries,
-        recipe=RECIPES[recipe],
-        contract=CONTRACT,
-        folder=folder,
-        executorch_backend=backend,
-    )
+    return replace(request_of(entries, folder, recipe), executorch_backend=backend)
 
 
 def test_half_precision_file_answers_in_float32(tmp_path: Path) -> None:
     request = small_request(tmp_path, module=Layers(), recipe="fp16")
-    files = {file.component: file for file in convert(request)}
-    model = Converted(entries=request.entry_points, files=files)
+    file, entry = convert(request)[0], request.entry_points["encode"]
+    session = open_session(
+        file.path,
+        signatures={"encode": entry.signature},
+        entry_points=file.entry_points,
+        num_threads=None,
+    )
     inputs = {"image": np.random.default_rng(1).uniform(0, 255, (1, 4, 8)).astype(np.float32)}
-    answer = model.session(Component.ENCODER).run("encode", inputs)
-    assert worst_db(model.reference("encode", inputs), answer) >= MIN_HALF_DB
+    answer = session.run("encode", inputs)
+    assert answer["image_embeddings"].dtype == np.float32
+    check_nearness(run_torch(entry, inputs), answer, MIN_HALF_DB)
 
 
 @pytest.mark.parametrize("backend", sorted(set(BACKENDS) - {"xnnpack"}))

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
@@ -128,6 +129,26 @@ def test_a_right_device_passes(world: World, tmp_path: Path) -> None:
     assert report["verdict"] == "PASSED"
     assert (tmp_path / "report/report.html").is_file()
     assert (tmp_path / "report/junit.xml").is_file()
+
+
+@pytest.mark.parametrize(
+    ("said", "warning"),
+    [
+        ({"configuration": "debug"}, "was built as Debug"),
+        ({"runtime_version": "1.4.0"}, "ran tflite 1.4.0, but the bundle's files were judged with"),
+        ({"configuration": "release", "runtime_version": metadata.version("ai-edge-litert")}, ""),
+        ({}, ""),
+    ],
+)
+def test_a_slow_build_and_another_runtime_are_warned_of(
+    world: World, tmp_path: Path, said: dict[str, str], warning: str
+) -> None:
+    app = device(world)
+    app.run |= said
+    result = compare(world, zipped(app.replay(world.fixtures)), tmp_path)
+    assert result.exit_code == 0, result.stdout + result.stderr
+    assert ("warning: " in result.stderr) == bool(warning)
+    assert warning in result.stderr
 
 
 class Bgr(FakeDevice):

@@ -219,7 +219,7 @@ def test_no_pixels(tmp_path: Path, size: tuple[int, int]) -> None:
 def test_decompression_bomb_is_refused_before_it_unpacks(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(png_of_size(60_000, 60_000))
-    with pytest.raises(ImageError, match="MAX_IMAGE_PIXELS"):
+    with pytest.raises(ImageError, match="too many pixels"):
         load_image(path)
 
 
@@ -249,9 +249,9 @@ def test_eps_is_never_run(tmp_path: Path) -> None:
 
 
 def test_missing_and_directory(tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match="no image file"):
+    with pytest.raises(ImageError, match="No such file"):
         load_image(tmp_path / "none.jpg")
-    with pytest.raises(ImageError, match="is a directory"):
+    with pytest.raises(ImageError, match="is a folder"):
         load_image(tmp_path)
 
 

@@ -103,13 +103,18 @@ class Program:
         kind.dataType = 65568 if array.dtype.kind == "f" else 131104
         if shape is None:
             kind.shape.extend(array.shape or (1,))
-        self.data[name] = array
+        # Core ML takes no other integers than int32; those of the program are made from them.
+        self.data[name] = array if array.dtype.kind == "f" else array.astype(np.int32)
         return name
 
     def add_op(
-        self, op_type: str, arguments: Mapping[str, Any], outputs: tuple[str, ...], dtype: int = 11
-    ) -> Any:
-        """Append an op.  A str that names an input or a former output, prefixed with %, refers to it."""
+        self, op_type: str, arguments: Mapping[str, Any], outputs: tuple[str, ...], dtype: int = 0,
+        shape: tuple[int | None, ...] | None = None,
+    ) -> Any:  # fmt: skip
+        """Append an op whose results have the MIL type `dtype` (0: nothing is declared) and `shape` (any).
+
+        A str that names an input or a former output, prefixed with %, refers to it.
+        """
         operation = self.block.operations.add(type=op_type)
         _set_literal(operation.attributes["name"], outputs[0] if outputs else op_type)
         for key, item in arguments.items():
@@ -120,7 +125,9 @@ class Program:
                 else:
                     _set_literal(binding.value, part)
         for name in outputs:
-            _set_type(operation.outputs.add(name=name).type, dtype, ())
+            kind = operation.outputs.add(name=name).type
+            _set_type(kind, dtype, shape or ())
+            kind.tensorType.rank = -1 if shape is None else len(shape)
         return operation
 
     def returns(self, *names: str) -> None:
@@ -143,8 +150,8 @@ def run(
     *,
     opset: str = "ios17",
     outputs: int = 1,
-    precision: str = "fp32",
-    dtype: int = 11,
+    precision: str = "declared",
+    dtype: int = 0,
     **arguments: Any,
 ) -> Any:
     """The result (or results) of one op: arrays are inputs, the rest (Const, numbers, str) constants.
@@ -172,6 +179,6 @@ def doubled(x: Any, **shapes: Any) -> Program:
     """The program y = 2 x."""
     program = Program()
     program.add_input("x", x, **shapes)
-    program.add_op("mul", {"x": "%x", "y": 2.0}, ("y",))
+    program.add_op("mul", {"x": "%x", "y": 2.0}, ("y",), 11, shapes.get("shape", x.shape))
     program.returns("y")
     return program

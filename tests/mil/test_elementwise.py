@@ -225,10 +225,10 @@ def test_fp16_rounds_each_result_once(name: str, seed: int) -> None:
     half = x.astype(np.float16).astype(np.float32)
     if name in ("add", "mul", "matmul"):
         expected = getattr(np, {"mul": "multiply"}.get(name, name))(half, half)
-        result = run(name, precision="fp16", x=x, y=x.copy())
+        result = run(name, precision="fp16", dtype=11, x=x, y=x.copy())
     else:
         expected = getattr(np, name)(half)
-        result = run(name, precision="fp16", x=x)
+        result = run(name, precision="fp16", dtype=11, x=x)
     # One unit of fp16's last place: two libraries may round to either side of a tie.
     np.testing.assert_allclose(result, expected.astype(np.float16), rtol=2**-10, atol=2**-24)
     assert (result == result.astype(np.float16)).all()

@@ -37,7 +37,7 @@ def test_wrong_inputs(data: Any, message: str) -> None:
         torch.from_numpy(X),
         X.astype(np.float64),
         X.astype(np.float16),
-        X.astype(np.int64),
+        X.astype(np.int32),
         X[::-1][::-1],
     ],
 )
@@ -122,11 +122,19 @@ def test_image_inputs_and_outputs(color: int, mode: str) -> None:
     result = model.predict({"image": image})
     planes = pixels.transpose(2, 0, 1) if channels == 3 else pixels[None]
     np.testing.assert_array_equal(result["array"][0], planes[::-1] if color == 30 else planes)
-    np.testing.assert_array_equal(np.asarray(result["inverted"]), 255 - pixels.astype(np.float32))
+    # coremltools' binding gives colour images an alpha channel (CoreMLPythonUtils.mm, 32BGRA to RGBA).
+    shown = result["inverted"]
+    assert shown.mode == ("RGBA" if mode == "RGB" else mode)
+    colours = np.asarray(shown)[..., :3] if mode == "RGB" else np.asarray(shown)
+    np.testing.assert_array_equal(colours, 255 - pixels.astype(np.float32))
+    if mode == "RGB":
+        assert (np.asarray(shown)[..., 3] == 255).all()
+        with_alpha = model.predict({"image": image.convert("RGBA")})
+        np.testing.assert_array_equal(with_alpha["array"], result["array"])
     with pytest.raises(MilError, match=r"must be a PIL\.Image\.Image"):
         model.predict({"image": planes})
     with pytest.raises(MilError, match="of mode"):
-        model.predict({"image": image.convert("RGBA")})
+        model.predict({"image": Image.new("CMYK", (5, 4))})
     with pytest.raises(MilError, match="does not match"):
         model.predict({"image": image.resize((8, 8))})
 
@@ -134,4 +142,4 @@ def test_image_inputs_and_outputs(color: int, mode: str) -> None:
 def test_output_types_are_those_of_the_description() -> None:
     program = doubled(X)
     program.spec.description.output[0].type.multiArrayType.dataType = 65552
-    assert program.run()[0].dtype == np.float16
+    assert program.run()[0].dtype == np.float32  # as coremltools' binding returns fp16 arrays

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from tinysam_mobile.contract.spec import Component, Signature, TensorSpec
 from tinysam_mobile.modeling.entry_points import EntryPoint
 from tinysam_mobile.quant.graph import Layer, LayerGraph, trace_layers
-from tinysam_mobile.quant.observers import Observer
+from tinysam_mobile.quant.observers import RangeObserver
 from tinysam_mobile.quant.plan import LayerGrids, QuantPlan
 from tinysam_mobile.quant.planning import LayerObservers, has_kernel, layer_grids
 from tinysam_mobile.quant.recipe import RECIPES
@@ -82,7 +82,7 @@ def observed(graph: LayerGraph) -> dict[str, LayerObservers]:
     def visit(layer: Layer, factors: tuple[Tensor, ...], multiply: Callable[..., Tensor]) -> Tensor:
         watched = seen.setdefault(layer.name, LayerObservers())
         for position in layer.activations:
-            watched.inputs.setdefault(position, Observer()).see(factors[position])
+            watched.inputs.setdefault(position, RangeObserver()).see(factors[position])
         out = multiply(*factors)
         watched.output.see(torch.relu(out) if layer.output is not layer.node else out)
         return out

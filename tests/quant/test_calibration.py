@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 
 from tinysam_mobile.contract.spec import Contract, Label
-from tinysam_mobile.errors import UsageError
+from tinysam_mobile.errors import TinySAMError
 from tinysam_mobile.quant import calibration
 from tinysam_mobile.quant.calibration import CalibrationSet
-from tinysam_mobile.quant.observers import METHODS, Observer, method_named, minmax_grid, mse_grid
+from tinysam_mobile.quant.observers import METHODS, RangeObserver, method_named, minmax_grid, mse_grid
 
 CONTRACT = Contract(image_size=128, grid_size=8, mask_size=32, channels=64)
 
@@ -64,9 +64,9 @@ def test_few_photos_warn_and_none_is_an_error(folder: Path, tmp_path: Path) -> N
     assert CalibrationSet(photos=tuple(folder.glob("0.png")) * 8).warning is None
     empty = tmp_path / "empty"
     empty.mkdir()
-    with pytest.raises(UsageError, match="holds no photo"):
+    with pytest.raises(TinySAMError, match="holds no photo"):
         CalibrationSet.from_folder(empty)
-    with pytest.raises(UsageError, match="is not a folder"):
+    with pytest.raises(TinySAMError, match="is not a folder"):
         CalibrationSet.from_folder(folder / "0.png")
 
 
@@ -82,7 +82,7 @@ def test_photos_are_read_one_at_a_time(folder: Path, monkeypatch: pytest.MonkeyP
 def test_an_observer_keeps_as_much_after_many_calls_as_after_one() -> None:
     import torch
 
-    observer = Observer()
+    observer = RangeObserver()
     observer.see(torch.zeros(10))
     size = observer.values.size
     for value in range(20):
@@ -96,7 +96,7 @@ def test_an_observer_keeps_as_much_after_many_calls_as_after_one() -> None:
 def test_least_squares_gives_up_an_outlier_that_minmax_keeps() -> None:
     import torch
 
-    observer = Observer()
+    observer = RangeObserver()
     x = torch.randn(100_000, generator=torch.Generator().manual_seed(0))
     for _ in range(20):
         observer.see(x)
@@ -107,5 +107,5 @@ def test_least_squares_gives_up_an_outlier_that_minmax_keeps() -> None:
 
 def test_unknown_method_lists_the_known() -> None:
     assert set(METHODS) == {"minmax", "percentile", "mse"}
-    with pytest.raises(UsageError, match="minmax, percentile, mse"):
+    with pytest.raises(TinySAMError, match="minmax, percentile, mse"):
         method_named("kl")

@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 import torch
 
+from tests.converters.tester import sqnr_db
 from tests.quant.net import SIGNATURE, entry_point, images, plan_of
 from tinysam_mobile.artifacts.coreml_sdk import quiet
 from tinysam_mobile.artifacts.executorch_facts import read_facts
-from tinysam_mobile.artifacts.integer_macs import count_macs
+from tinysam_mobile.artifacts.integer_macs import count_integer_macs
 from tinysam_mobile.converters import coreml, executorch
 from tinysam_mobile.converters.base import ConversionRequest
 from tinysam_mobile.converters.coreml_quantize import compress_weights, quantized_module
 from tinysam_mobile.mil import MilModel
 from tinysam_mobile.modeling.entry_points import example_inputs
-from tinysam_mobile.parity.metrics import sqnr_db
 from tinysam_mobile.quant.plan import QuantPlan
 from tinysam_mobile.quant.recipe import RECIPES
 from tinysam_mobile.quant.simulation import simulated
@@ -66,7 +66,7 @@ def test_executorch(tmp_path: Path, recipe: str, bound_db: float) -> None:
     assert sqnr_db(answer, out) > bound_db
     graph = read_facts(file.path).graphs["encode"]
     assert graph.pieces == 1
-    counted = count_macs(graph)
+    counted = count_integer_macs(graph)
     integer = 256 * 32 * 64 * 3
     if recipe == "static_w8a8":
         # Convolutions, dense and depthwise, and the products of attention; dynamic ones stay float.

@@ -11,10 +11,9 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
 from tests.quant.net import SIGNATURE, entry_point, images, plan_of
-from tinysam_mobile.artifacts.integer_macs import count_macs
+from tinysam_mobile.artifacts.integer_macs import count_integer_macs
 from tinysam_mobile.artifacts.tflite_delegates import delegation
 from tinysam_mobile.artifacts.tflite_graph import TfliteGraph, read_graph
-from tinysam_mobile.contract.spec import Component
 from tinysam_mobile.converters import tflite, tflite_passes, tflite_quantize
 from tinysam_mobile.errors import ConversionError
 from tinysam_mobile.parity.metrics import sqnr_db
@@ -32,7 +31,7 @@ WEIGHTS_MIN_DB = 35.0
 def float_model() -> bytes:
     """The float network as TFLite, converted once."""
     sdk = tflite._import_sdk()
-    return tflite._lower(sdk, Component.ENCODER, {"encode": entry_point()})
+    return tflite._lower(sdk, {"encode": entry_point()})
 
 
 def quantized(data: bytes, recipe: str, plan: QuantPlan | None, path: Path) -> tuple[TfliteGraph, list[str]]:
@@ -71,7 +70,7 @@ def test_without_calibration(float_model: bytes, tmp_path: Path, recipe: str) ->
     assert delegation(path, "encode").outside == ()
     names = graph.subgraph_of("encode").histogram
     assert names["QUANTIZE"] == 0
-    shares = count_macs(graph.subgraph_of("encode")).integer_share
+    shares = count_integer_macs(graph.subgraph_of("encode")).integer_share
     assert shares == 0 if recipe == "weight_only_w8" else shares > 0.2
     assert graph.constant_bytes["INT8"] > 1024
 
@@ -95,7 +94,7 @@ def test_static_against_the_simulation(float_model: bytes, tmp_path: Path) -> No
 def test_the_share_of_integer_multiplications_is_that_of_the_plan(float_model: bytes, tmp_path: Path) -> None:
     traced, plan = plan_of("static_w8a8")
     graph, _ = quantized(float_model, "static_w8a8", plan, tmp_path / "model.tflite")
-    counted = count_macs(graph.subgraph_of("encode"))
+    counted = count_integer_macs(graph.subgraph_of("encode"))
     assert counted.total == sum(layer.macs for layer in traced.layers.values())
     assert counted.integer == sum(layer.macs for layer in traced.layers.values() if layer.name in plan.layers)
 

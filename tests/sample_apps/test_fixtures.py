@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from PIL import Image, ImageOps
 from pycocotools import mask as coco
 
 from tests.app_fixtures.everything import Recording, replay
+from tests.app_fixtures.everything_fast import FastRules, replay_fast
 from tests.app_fixtures.masks import TIE, exact_logits, tie_bound
 from tests.app_fixtures.store import GOLDEN, Array, Case, flat, read_cases, read_tensor
 from tests.app_fixtures.write import write_fixtures
@@ -31,10 +33,11 @@ from tinysam_mobile.imaging.masks import (
 )
 from tinysam_mobile.imaging.preprocess import Geometry, preprocess
 from tinysam_mobile.imaging.upscale import upscale_masks
+from tinysam_mobile.segment.everything import EverythingResult
 from tinysam_mobile.segment.point_lattice import coarse_lattice, grid_points, second_round
 from tinysam_mobile.segment.prompts import make_prompt, pack_prompts
 
-MAX_TOTAL_BYTES = 1_500_000
+MAX_TOTAL_BYTES = 2_000_000
 EXIF_ORIENTATION = 0x0112
 
 
@@ -294,7 +297,11 @@ def test_everything(case: Case) -> None:
     assert (result.decoder_calls, result.stopped_early) == (case["decoder_calls"], case["stopped_early"])
     # Nothing is recorded that the host does not ask for, so an app that asks for more meets an error.
     assert sorted(set(engine.asked)) == list(range(len(case["answers"])))
-    found = [
+    assert objects_of(result) == case["objects"]
+
+
+def objects_of(result: EverythingResult) -> list[dict[str, Any]]:
+    return [
         {
             "point": list(o.point),
             "mask_index": o.mask_index,
@@ -305,7 +312,65 @@ def test_everything(case: Case) -> None:
         }
         for o in result.objects
     ]
-    assert found == case["objects"]
+
+
+def replayed_fast(case: Case, **rules: Any) -> tuple[EverythingResult, list[int]]:
+    contract = Manifest.from_json(json.loads((GOLDEN / "manifest.json").read_text("utf-8"))).contract
+    given = {**case["rules"], "duplicate_ious": tuple(case["rules"]["duplicate_ious"]), **rules}
+    size = (case["height"], case["width"])
+    result, engine = replay_fast(recording_of(case), size, case["settings"], FastRules(**given), contract)
+    return result, engine.asked
+
+
+@cases("everything_fast")
+def test_everything_fast(case: Case) -> None:
+    result, asked = replayed_fast(case)
+    assert flat(result.points) == case["visited"]
+    assert (result.decoder_calls, result.stopped_early) == (case["decoder_calls"], case["stopped_early"])
+    assert sorted(set(asked)) == list(range(len(case["answers"])))
+    assert objects_of(result) == case["objects"]
+
+
+def test_the_fast_cases_tell_mistakes_apart() -> None:
+    """Each rule of the fast mode decides in some case: another value gives another answer."""
+    answers = {case["name"]: case for case in read_cases("everything_fast")}
+    assert len(answers) >= 20
+    exact = {case["name"]: case for case in read_cases("everything")}
+    shared = exact.keys() & answers.keys()
+    assert any(len(answers[name]["visited"]) < len(exact[name]["visited"]) for name in shared)
+    assert answers["no_slack"]["visited"] != answers["hierarchical_landscape"]["visited"]
+    assert answers["all_slack"]["visited"] != answers["hierarchical_landscape"]["visited"]
+    for name, other in (
+        ("overlaps_that_rough_boxes_cannot_judge", {"box_margin": 0.0}),
+        ("rough_stability_measured_again", {"stability_margin_cells": 0.0}),
+        ("logits_that_halves_round", {"window_margin_cells": 0}),
+        ("little_memory", {"max_waiting_bytes": 2**20}),
+    ):
+        assert objects_of(replayed_fast(answers[name], **other)[0]) != answers[name]["objects"], name
+
+
+def test_halves_decide_over_pixels() -> None:
+    """In the case of that name float32 logits give other masks, so halves must be rounded as numpy does."""
+    (case,) = (c for c in read_cases("everything_fast") if c["name"] == "logits_that_halves_round")
+    logits = read_tensor(case["logits"]).astype(np.float32) * np.float32(case["scale"])
+    geometry = Geometry.of((case["height"], case["width"]), 128)
+    halves = logits.astype(np.float16).astype(np.float32)
+    flips = [
+        (upscale_masks(given, geometry) != upscale_masks(kept, geometry)).sum()
+        for given, kept in zip(logits, halves, strict=True)
+    ]
+    assert sum(flips) > 0
+
+
+@cases("half")
+def test_halves(case: Case) -> None:
+    """struct's half is an implementation of its own; it raises where the nearest half is infinite."""
+    for value, bits in zip(case["values"], case["halves"], strict=True):
+        try:
+            packed = struct.unpack("<H", struct.pack("<e", value))[0]
+        except OverflowError:
+            packed = 0xFC00 if value < 0 else 0x7C00
+        assert packed == bits
 
 
 def test_the_everything_cases_tell_mistakes_apart() -> None:

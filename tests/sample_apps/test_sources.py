@@ -16,7 +16,7 @@ from tinysam_mobile.modeling.config import CONFIGS
 SAMPLE_APPS = Path(__file__).parents[2] / "sample_apps"
 CORES = {
     "swift": SAMPLE_APPS / "ios" / "Sources" / "TinySAMKit",
-    "kotlin": SAMPLE_APPS / "android" / "tinysam" / "src" / "core" / "kotlin",
+    "kotlin": SAMPLE_APPS / "android" / "core" / "src" / "main" / "kotlin",
 }
 FEWEST_FILES = 15
 EMBEDDING_STRIDE, MASK_STRIDE = 16, 4

@@ -8,6 +8,7 @@ Views and shape constants cost no instruction.
 
 from __future__ import annotations
 
+import os
 import struct
 from collections import Counter
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ from typing import Any
 
 from tinysam_mobile.artifacts.executorch_sdk import quiet
 from tinysam_mobile.errors import BundleError
+from tinysam_mobile.files import open_regular
 
 __all__ = ["CONTRACT_METHOD", "OUTSIDE_REASONS", "MethodGraph", "check_header", "read_graphs"]
 
@@ -83,17 +85,15 @@ def check_header(path: Path) -> None:
 
     The native loader aborts the whole process on a wrong identifier, so this comes before it.
     """
-    try:
-        size_bytes = path.stat().st_size
-        with path.open("rb") as file:
-            head = file.read(HEADER.size)
-    except OSError as error:
-        raise BundleError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+    with open_regular(path, error=BundleError) as file:
+        size_bytes = os.fstat(file.fileno()).st_size
+        head = file.read(HEADER.size)
     if len(head) < HEADER.size or head[4:8] != IDENTIFIER:
         raise BundleError(f"{path}: is not an ExecuTorch program; convert the model again")
     _, magic, _, program_bytes, segments_at, segments_bytes = HEADER.unpack(head)
     if magic != HEADER_MAGIC:
-        raise BundleError(f"{path}: has no extended header; convert it again with executorch 1.0 or newer")
+        # Older exports have no extended header and say nothing of their length; ExecuTorch runs them.
+        return
     needed = max(program_bytes, segments_at + segments_bytes)
     if size_bytes < needed:
         raise BundleError(f"{path}: is cut off at {size_bytes} of {needed} bytes; copy or convert it again")

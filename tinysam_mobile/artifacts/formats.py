@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from tinysam_mobile.artifacts.graph import ArtifactFacts, Graph
-from tinysam_mobile.errors import UnknownNameError
+from tinysam_mobile.errors import BundleError, UnknownNameError
+from tinysam_mobile.files import open_regular
 from tinysam_mobile.version import package_version
 
 __all__ = [
+    "DEPLOYMENT_TARGETS",
     "FORMATS",
     "Accelerator",
     "ArtifactFormat",
@@ -24,8 +26,13 @@ __all__ = [
     "FormatRuntime",
     "format_named",
     "format_of",
+    "runtime_versions",
     "tool_versions",
 ]
+
+
+DEPLOYMENT_TARGETS = ("iOS16", "iOS17", "iOS18")
+"""Lowest systems that a Core ML package may be made for, from the oldest."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +96,8 @@ class ArtifactFormat:
     every machine.  `distributions` are the PyPI packages behind it, the converter's first; `extra` installs
     them.  `only_function` is what the SDK calls the function of a file that has one, `recipes`
     what the format makes of each recipe.  `accelerator` is None
-    where the file is compiled for its backend ahead of time.
+    where the file is compiled for its backend ahead of time.  `app_distribution` is the PyPI package whose
+    release an app should ship, None where the phone's system has the runtime.
     """
 
     name: str
@@ -102,6 +110,8 @@ class ArtifactFormat:
     only_function: str
     recipes: Mapping[str, Capability]
     accelerator: Accelerator | None = None
+    identifier: bytes | None = None
+    app_distribution: str | None = None
 
     @property
     def default_runtime(self) -> str:
@@ -118,6 +128,9 @@ class ArtifactFormat:
         details: dict[str, Any] = import_module(self.reader).describe(path)
         return details
 
+
+IDENTIFIER_AT = slice(4, 8)
+"""Where a flatbuffer tells what it is."""
 
 FORMATS: dict[str, ArtifactFormat] = {
     "coreml": ArtifactFormat(
@@ -170,6 +183,7 @@ FORMATS: dict[str, ArtifactFormat] = {
     "tflite": ArtifactFormat(
         name="tflite",
         suffix=".tflite",
+        identifier=b"TFL3",
         converter="tinysam_mobile.converters.tflite",
         reader="tinysam_mobile.artifacts.tflite_facts",
         runtimes={
@@ -182,6 +196,7 @@ FORMATS: dict[str, ArtifactFormat] = {
         },
         distributions=("litert-torch", "ai-edge-litert", "ai-edge-quantizer"),
         extra="tflite",
+        app_distribution="ai-edge-litert",
         only_function="serving_default",
         recipes={
             "fp32": _has("float32"),
@@ -211,6 +226,7 @@ FORMATS: dict[str, ArtifactFormat] = {
     "executorch": ArtifactFormat(
         name="executorch",
         suffix=".pte",
+        identifier=b"ET12",
         converter="tinysam_mobile.converters.executorch",
         reader="tinysam_mobile.artifacts.executorch_facts",
         runtimes={
@@ -222,6 +238,7 @@ FORMATS: dict[str, ArtifactFormat] = {
         },
         distributions=("executorch",),
         extra="executorch",
+        app_distribution="executorch",
         only_function="forward",
         recipes={
             "fp32": _has("float32"),
@@ -251,8 +268,21 @@ def format_named(name: str) -> ArtifactFormat:
 
 
 def format_of(path: Path) -> ArtifactFormat | None:
-    """Return the format whose suffix `path` has, in any case; None if it has none of them."""
+    """Return the format of a file by its first bytes, else by its suffix in any case; else None."""
+    head = b""
+    if path.is_file():
+        with open_regular(path, error=BundleError) as file:
+            head = file.read(IDENTIFIER_AT.stop)
+    for fmt in FORMATS.values():
+        if fmt.identifier is not None and fmt.identifier == head[IDENTIFIER_AT]:
+            return fmt
     return next((fmt for fmt in FORMATS.values() if path.suffix.lower() == fmt.suffix), None)
+
+
+def runtime_versions() -> dict[str, str]:
+    """Return format → the release that runs it here, of the formats whose runtime an app ships itself."""
+    shipped = {fmt.name: fmt.app_distribution for fmt in FORMATS.values() if fmt.app_distribution}
+    return {name: version for name, d in shipped.items() if (version := package_version(d)) is not None}
 
 
 def tool_versions() -> dict[str, str]:

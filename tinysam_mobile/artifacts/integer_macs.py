@@ -14,7 +14,7 @@ from math import prod
 from tinysam_mobile.artifacts.graph import Graph, GraphOp
 from tinysam_mobile.artifacts.tflite_graph import TfliteOp, TfliteSubgraph
 
-__all__ = ["MacCount", "count_macs"]
+__all__ = ["MacCount", "count_integer_macs"]
 
 INTEGERS = ("int8", "int16")
 HYBRID_OPS = ("FULLY_CONNECTED", "CONV_2D")
@@ -59,7 +59,7 @@ class MacCount:
         return self.integer / self.total if self.total else 0.0
 
 
-def count_macs(graph: TfliteSubgraph | Graph) -> MacCount:
+def count_integer_macs(graph: TfliteSubgraph | Graph) -> MacCount:
     """Count convolutions, fully connected layers and batched products; the rest is next to nothing."""
     total = integer = 0
     for op in graph.ops:

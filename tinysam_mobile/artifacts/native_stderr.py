@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from tempfile import TemporaryFile
 
-__all__ = ["KNOWN_LINES", "without_known_lines"]
+__all__ = ["without_known_lines"]
 
 KNOWN_LINES = re.compile(
     rb"WARNING: All log messages before absl::InitializeLog\(\) is called are written to STDERR"

@@ -17,6 +17,7 @@ from typing import Any
 
 from tinysam_mobile.contract.spec import Signature
 from tinysam_mobile.errors import BundleError, RuntimeUnavailableError
+from tinysam_mobile.files import read_bytes
 
 __all__ = [
     "FLEX_PREFIX",
@@ -31,6 +32,8 @@ __all__ = [
 ]
 
 FILE_IDENTIFIER = b"TFL3"
+MAX_MODEL_BYTES = 2**31 - 1
+"""A flatbuffer has 32-bit offsets, so none is larger."""
 FLEX_PREFIX = "Flex"
 """Custom operations with this prefix are TensorFlow kernels, which no phone has by default."""
 ITEM_BITS = {
@@ -193,12 +196,7 @@ def read_graph(path: Path) -> TfliteGraph:
 
 def read_model_bytes(path: Path) -> bytes:
     """Return the bytes of the file at `path`, verified as a TFLite flatbuffer; errors as `read_graph`."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise BundleError(
-            f"{path}: cannot be read ({error.strerror or error}); convert the checkpoint again"
-        ) from error
+    data = read_bytes(path, limit=MAX_MODEL_BYTES, error=BundleError, mend="convert the checkpoint again")
     if data[4:8] != FILE_IDENTIFIER:
         raise BundleError(f"{path}: not a TFLite model (the identifier TFL3 is missing); pass a .tflite file")
     try:

@@ -1,25 +1,21 @@
 """A bundle: one folder with the artifacts and `manifest.json`, written whole or not at all.
 
-`new_bundle` builds in a hidden folder beside the target and renames it at the end, so a killed conversion
-leaves no half-made bundle, and the next one sweeps up the hidden folder.  `Bundle.open` trusts nothing:
-schema and paths are checked, and an artifact's hash before its first use.
+`new_bundle` builds beside the target and renames at the end, so a killed conversion leaves no half-made one.
+`Bundle.open` trusts nothing: schema and paths are checked, and an artifact's hash before its first use.
 """
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import json
-import os
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+import os.path
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from tinysam_mobile.bundle.manifest import Artifact, Manifest
 from tinysam_mobile.errors import BundleError, UsageError
-from tinysam_mobile.files import check_replaceable
+from tinysam_mobile.files import new_folder, open_regular, read_json, write_text
 
 __all__ = ["MANIFEST_NAME", "Bundle", "hash_path", "new_bundle", "size_of", "write_manifest"]
 
@@ -44,7 +40,10 @@ class Bundle:
         Raises `BundleError` if the manifest is missing or malformed, its schema is another one, or a listed
         file is missing or outside the folder.
         """
-        manifest = Manifest.from_json(_read_json(folder / MANIFEST_NAME))
+        mend = f"is {folder} a bundle? Make one with 'tinysam-mobile convert'"
+        path = folder / MANIFEST_NAME
+        data = read_json(path, limit=MAX_MANIFEST_BYTES, error=BundleError, mend=mend)
+        manifest = Manifest.from_json(data)
         for artifact in manifest.artifacts:
             _check_place(folder, artifact)
         return cls(folder=folder, manifest=manifest)
@@ -76,43 +75,43 @@ class Bundle:
         return self
 
 
-def _read_json(path: Path) -> object:
-    try:
-        if path.stat().st_size > MAX_MANIFEST_BYTES:
-            raise BundleError(f"{path}: larger than any manifest; not read")
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BundleError(f"{path}: cannot be read ({error.strerror}); is {path.parent} a bundle?") from error
-    except (ValueError, RecursionError) as error:
-        raise BundleError(f"{path}: is not valid JSON ({error}); convert again") from error
-
-
 def _check_place(folder: Path, artifact: Artifact) -> None:
     relative = PurePosixPath(artifact.path)
     if relative.is_absolute() or ".." in relative.parts or "\\" in artifact.path or not relative.parts:
         raise BundleError(f"{folder}: the manifest names {artifact.path!r}, which is not inside the bundle")
     path = folder / relative
-    if not path.exists():
-        raise BundleError(f"{path}: listed in the manifest but missing; copy the whole bundle again")
-    root = folder.resolve()
-    for member in [path, *_members(path)]:
-        if not member.resolve().is_relative_to(root):
-            raise BundleError(f"{member}: a link that leads out of the bundle; it is not followed")
+    try:
+        if not path.exists():
+            raise BundleError(f"{path}: listed in the manifest but missing; copy the whole bundle again")
+        root = folder.resolve()
+        for member in [path, *_members(path)]:
+            if not member.resolve().is_relative_to(root):
+                raise BundleError(f"{member}: a link that leads out of the bundle; it is not followed")
+    except (OSError, ValueError, RuntimeError) as error:
+        # A name that is too long or holds NUL; a loop of links is a RuntimeError in Python 3.11 and 3.12.
+        reason = getattr(error, "strerror", None) or error
+        raise BundleError(f"{folder}: cannot find {artifact.path!r} ({reason}); convert again") from error
 
 
 def _members(path: Path) -> list[Path]:
-    return sorted(path.rglob("*")) if path.is_dir() else []
+    """Files and folders in a folder, without what macOS leaves in every folder that it shows."""
+    # os.path says no, where pathlib raises, of a name that is too long.
+    found = sorted(path.rglob("*")) if os.path.isdir(path) else []  # noqa: PTH112
+    return [member for member in found if member.name != ".DS_Store" and not member.name.startswith("._")]
 
 
 def hash_path(path: Path) -> str:
-    """SHA-256 of a file, or of a folder's relative paths and contents in sorted order, in hexadecimal."""
+    """SHA-256 of a file, or of a folder's relative paths and contents in sorted order, in hexadecimal.
+
+    Raises `BundleError` for what is neither, such as a pipe.
+    """
     digest = hashlib.sha256()
     for member in _members(path) or [path]:
-        if member.is_dir():
+        if os.path.isdir(member):  # noqa: PTH112
             continue
         if member != path:
             digest.update(f"{member.relative_to(path).as_posix()}\0{member.stat().st_size}\0".encode())
-        with member.open("rb") as file:
+        with open_regular(member, error=BundleError, mend="copy the whole bundle again") as file:
             while chunk := file.read(HASH_CHUNK_BYTES):
                 digest.update(chunk)
     return digest.hexdigest()
@@ -126,51 +125,13 @@ def size_of(path: Path) -> int:
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write `manifest.json` into `folder`."""
     text = json.dumps(manifest.to_json(), indent=2, ensure_ascii=False, allow_nan=False)
-    (folder / MANIFEST_NAME).write_text(text + "\n", encoding="utf-8")
+    write_text(folder / MANIFEST_NAME, text + "\n")
 
 
-@contextmanager
-def new_bundle(target: Path, *, overwrite: bool = False) -> Iterator[Path]:
-    """Give a folder to build in, which becomes `target` if the block ends without an error.
+def new_bundle(target: Path, *, overwrite: bool = False) -> AbstractContextManager[Path]:
+    """Give a folder to build in, which becomes the bundle `target` if the block ends without an error.
 
     An existing `target` raises `UsageError` unless `overwrite`; with it, only an empty folder or a bundle is
     replaced, after the new one is complete.
     """
-    check_replaceable(target, MANIFEST_NAME, overwrite=overwrite)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    _remove_abandoned(target)
-    building = target.parent / f".{target.name}.building-{os.getpid()}"
-    building.mkdir()
-    try:
-        yield building
-        _replace(building, target)
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
-
-
-def _remove_abandoned(target: Path) -> None:
-    """Delete what killed conversions to `target` left; one that still runs is let be."""
-    for folder in target.parent.glob(f".{glob.escape(target.name)}.building-*"):
-        pid = folder.name.rpartition("-")[2]
-        if not pid.isdigit() or int(pid) == os.getpid() or not _is_running(int(pid)):
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _is_running(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def _replace(building: Path, target: Path) -> None:
-    if not target.exists():
-        building.rename(target)
-        return
-    old = building.with_name(f".{target.name}.old-{os.getpid()}")
-    target.rename(old)
-    building.rename(target)
-    shutil.rmtree(old)
+    return new_folder(target, MANIFEST_NAME, overwrite=overwrite)

@@ -6,12 +6,11 @@ with their hashes.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tinysam_mobile.artifacts.formats import tool_versions
+from tinysam_mobile.artifacts.formats import runtime_versions, tool_versions
 from tinysam_mobile.bundle.rules_text import (
     filter_text,
     frame_text,
@@ -22,24 +21,34 @@ from tinysam_mobile.bundle.rules_text import (
 )
 from tinysam_mobile.contract import spec
 from tinysam_mobile.contract.everything_settings import (
+    BOX_MARGIN,
     COARSE_FACTOR,
     CROP_NMS_THRESH,
+    DUPLICATE_IOUS,
     EVERYTHING_KEY,
+    MAX_WAITING_BYTES,
+    NEAR_IOU_SLACK,
     SECOND_ROUND_OFFSETS,
+    STABILITY_MARGIN_CELLS,
+    WINDOW_MARGIN_CELLS,
     everything_settings,
 )
 from tinysam_mobile.contract.rules import Rules
+from tinysam_mobile.contract.schema import Count, Name, RelativePath, Sha256, read_document
 from tinysam_mobile.contract.spec import SIZE_NAMES, Component, Contract, TensorSpec
-from tinysam_mobile.errors import BundleError, InputError
+from tinysam_mobile.errors import BundleError, InputError, UsageError
 from tinysam_mobile.version import __version__
 
 if TYPE_CHECKING:
     from tinysam_mobile.modeling.checkpoint import Checkpoint
 
-__all__ = ["SCHEMA_VERSION", "Artifact", "Manifest", "contract_data"]
+__all__ = ["RUNTIMES_KEY", "SCHEMA_VERSION", "Artifact", "Manifest", "contract_data"]
 
 SCHEMA_VERSION = 1
 """Of `manifest.json`; another one is refused."""
+RUNTIMES_KEY = "runtimes"
+"""Of a manifest: the runtime's name in `artifacts` → the release that judges its files on the host, which the
+apps should run too.  Core ML's is that of the phone's iOS."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,13 +59,13 @@ class Artifact:
     the hash of its files' relative paths and contents in sorted order.
     """
 
-    runtime: str
-    recipe: str
+    runtime: Name
+    recipe: Name
     component: Component
-    path: str
-    entry_points: Mapping[str, str]
-    sha256: str
-    size_bytes: int
+    path: RelativePath
+    entry_points: Mapping[Name, Name]
+    sha256: Sha256
+    size_bytes: Count
     details: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -71,7 +80,7 @@ class Manifest:
     def contract(self) -> Contract:
         """The sizes and rules from which all else follows."""
         rules = Rules.from_json(self.data["rules"])
-        return Contract(**self.data["sizes"], rules=rules, skips=_skips(self.data))
+        return Contract(**self.data["sizes"], skips=_skips(self.data), rules=rules)
 
     @property
     def checkpoint_sha256(self) -> str | None:
@@ -117,22 +126,23 @@ def _check_body(body: Mapping[str, Any]) -> None:
         raise BundleError(
             f"manifest.json: 'sizes' must hold the positive integers {', '.join(sorted(names))}"
         )
+    _skips(body)
     try:
         Rules.from_json(body.get("rules"))
     except InputError as error:
         raise BundleError(f"manifest.json: 'rules': {error}") from error
-    _skips(body)
     checkpoint = body.get("checkpoint")
     if (
         not isinstance(checkpoint, dict)
         or not isinstance(checkpoint.get("sha256"), str | None)
-        or "name" not in checkpoint
+        or not isinstance(checkpoint.get("name"), str)
     ):
         raise BundleError("manifest.json: 'checkpoint' must hold a name and a sha256")
     try:
         everything_settings(body.get(EVERYTHING_KEY))
-    except InputError as error:
-        raise BundleError(f"manifest.json: '{EVERYTHING_KEY}': {error}") from error
+        Contract(**sizes)
+    except (InputError, UsageError) as error:
+        raise BundleError(f"manifest.json: '{EVERYTHING_KEY}' or 'sizes': {error}") from error
 
 
 def _skips(body: Mapping[str, Any]) -> tuple[TensorSpec, ...]:
@@ -154,22 +164,7 @@ def _skips(body: Mapping[str, Any]) -> tuple[TensorSpec, ...]:
 
 
 def _artifact(index: int, item: Any) -> Artifact:
-    where = f"manifest.json: artifact {index}"
-    try:
-        artifact = Artifact(**{**item, "component": Component(item["component"])})
-    except (TypeError, KeyError, ValueError) as error:
-        raise BundleError(f"{where}: {error}") from error
-    texts = (artifact.runtime, artifact.recipe, artifact.path, artifact.sha256)
-    if not all(isinstance(text, str) for text in texts) or not re.fullmatch("[0-9a-f]{64}", artifact.sha256):
-        raise BundleError(f"{where}: runtime, recipe, path and sha256 must be text")
-    if type(artifact.size_bytes) is not int or not isinstance(artifact.details, dict):
-        raise BundleError(f"{where}: size_bytes must be an integer and details an object")
-    entries = artifact.entry_points
-    if not isinstance(entries, dict) or not all(
-        isinstance(k, str) and isinstance(v, str) for k, v in entries.items()
-    ):
-        raise BundleError(f"{where}: entry_points must map names to names")
-    return artifact
+    return read_document(Artifact, item, f"manifest.json: artifact {index}", error=BundleError)
 
 
 def contract_data(checkpoint: Checkpoint, contract: Contract) -> dict[str, Any]:
@@ -177,6 +172,7 @@ def contract_data(checkpoint: Checkpoint, contract: Contract) -> dict[str, Any]:
     return {
         "schema_version": SCHEMA_VERSION,
         "generator": {"name": "tinysam-mobile", "version": __version__, "tools": tool_versions()},
+        RUNTIMES_KEY: runtime_versions(),
         "family": checkpoint.family.name,
         "licence": checkpoint.licence,
         "restriction": checkpoint.family.restriction,
@@ -252,4 +248,12 @@ def _search_data() -> dict[str, Any]:
         "offsets": [list(offset) for offset in SECOND_ROUND_OFFSETS],
         "offset_unit": "x: width // points_per_side, y: height // points_per_side, pixels of the photo",
         "crop_nms_thresh": CROP_NMS_THRESH,
+        "fast": {
+            "near_iou_slack": NEAR_IOU_SLACK,
+            "window_margin_cells": WINDOW_MARGIN_CELLS,
+            "max_waiting_bytes": MAX_WAITING_BYTES,
+            "duplicate_ious": list(DUPLICATE_IOUS),
+            "box_margin": BOX_MARGIN,
+            "stability_margin_cells": STABILITY_MARGIN_CELLS,
+        },
     }

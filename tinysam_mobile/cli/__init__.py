@@ -46,6 +46,7 @@ COMMANDS = {
     "distill": ("tinysam_mobile.cli.distill", "Train a small network, from masks or from a teacher."),
     "fetch": ("tinysam_mobile.cli.fetch", "Download a public checkpoint, checked and resumable."),
     "inspect": ("tinysam_mobile.cli.inspect", "Describe a checkpoint, an artifact or a bundle."),
+    "mil": ("tinysam_mobile.cli.mil", "Run, describe, compare and trace any Core ML model."),
     "doctor": ("tinysam_mobile.cli.doctor", "List runtimes and versions, what is missing and what mends it."),
 }
 """Verb → the module that has it as `command`, and its line in --help."""

@@ -63,6 +63,7 @@ def command(
     table = [(path, kind, f"{size_bytes / 1e6:.2f}") for path, kind, size_bytes in rows]
     print_table(["in the folder", "what", "MB"], table, right=["MB"])
     click.echo(f"{app} app: {target}")
+    click.echo(f"\nTo use the library in an app of your own:\n\n{APPS[app].snippet}", nl=False)
 
 
 def _own_folder(app: str) -> Path:

@@ -17,7 +17,7 @@ from tinysam_mobile.cli.options import (
     out_option,
     threads_option,
 )
-from tinysam_mobile.cli.output import command_errors, progress
+from tinysam_mobile.cli.output import command_errors, progress, warn
 from tinysam_mobile.cli.parameter_types import InputFile, OutputFolder
 from tinysam_mobile.simulator.registry import open_model
 
@@ -60,7 +60,7 @@ def command(
     """
     from tinysam_mobile.cli.parity_output import finish
     from tinysam_mobile.device.fixtures import read_fixtures
-    from tinysam_mobile.device.judge_dumps import check_fixtures, judge_dump
+    from tinysam_mobile.device.judge_dumps import check_fixtures, judge_dump, run_warnings
     from tinysam_mobile.parity.report_data import ParityReport, environment
 
     bundle, replayed = Bundle.open(bundle_path), read_fixtures(fixtures)
@@ -72,6 +72,8 @@ def command(
         info, side = judge_dump(
             reference, bundle, replayed, dump_path, overrides=given_bounds(), progress=say
         )
+    for warning in run_warnings(bundle, info):
+        warn(warning)
     report = ParityReport(
         title=f"{bundle_path.name} on {info.device_model}",
         reference={"name": loaded.name, "sha256": loaded.sha256},

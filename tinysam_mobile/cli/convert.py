@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from tinysam_mobile.artifacts.formats import FORMATS
+from tinysam_mobile.artifacts.formats import DEPLOYMENT_TARGETS, FORMATS
 from tinysam_mobile.bundle.folder import MANIFEST_NAME, Bundle
 from tinysam_mobile.cli.float_model import warn_about_stand_in
 from tinysam_mobile.cli.options import (
@@ -26,7 +26,6 @@ from tinysam_mobile.cli.options import (
 from tinysam_mobile.cli.output import command_errors, exit_code, print_json, print_table, progress, warn
 from tinysam_mobile.cli.parameter_types import Number, OutputFolder
 from tinysam_mobile.converters.options import (
-    DEPLOYMENT_TARGETS,
     EXECUTORCH_BACKENDS,
     ConversionOptions,
 )

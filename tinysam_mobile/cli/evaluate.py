@@ -15,6 +15,7 @@ from tinysam_mobile.cli.options import (
     everything_option,
     image_size_option,
     images_option,
+    isolate_option,
     last_option,
     out_option,
     recipe_option,
@@ -103,6 +104,7 @@ Examples:
 )
 @out_option(OutputFolder(), "Folder for results per photo, from which a killed run goes on; none by default.")
 @threads_option
+@isolate_option(default=False)
 @as_json_option
 @command_errors
 def command(
@@ -125,6 +127,7 @@ def command(
     baseline: tuple[str, ...],
     out: Path | None,
     threads: int | None,
+    isolate: bool,
     as_json: bool,
 ) -> None:
     from tinysam_mobile.cli.evaluate_inputs import PlanChoice
@@ -146,6 +149,7 @@ def command(
         recipe=recipe,
         image_size=image_size,
         threads=threads,
+        isolate=isolate,
     )
     sources = tuple(ModelSourceName()(source) for source in sources)
     if not compare:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +13,12 @@ from tinysam_mobile.evaluation.detections import read_boxes
 from tinysam_mobile.evaluation.models import ModelUnderTest
 from tinysam_mobile.evaluation.photo import EvaluationPlan
 from tinysam_mobile.evaluation.prompt_kinds import check_kinds, slots_of
+from tinysam_mobile.files import file_sha256
 from tinysam_mobile.segment.everything import EverythingConfig
 from tinysam_mobile.version import __version__
 
 __all__ = ["PlanChoice"]
 
-HASH_CHUNK_BYTES = 2**20
 MAX_SLOTS = 16
 
 
@@ -51,16 +50,8 @@ class PlanChoice:
         return {
             "version": __version__,
             "model": dict(model.fingerprint),
-            "annotations": _sha256(data.file),
-            "boxes": _sha256(self.boxes) if self.boxes else None,
+            "annotations": file_sha256(data.file),
+            "boxes": file_sha256(self.boxes) if self.boxes else None,
             "last": data.last,
             "plan": plan.to_json(),
         }
-
-
-def _sha256(file: Path) -> str:
-    digest = hashlib.sha256()
-    with file.open("rb") as stream:
-        while chunk := stream.read(HASH_CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()

@@ -14,6 +14,7 @@ from tinysam_mobile.cli.output import progress
 from tinysam_mobile.errors import UsageError
 from tinysam_mobile.evaluation.coco import CocoDataset
 from tinysam_mobile.evaluation.data_choice import DataChoice
+from tinysam_mobile.evaluation.detections import check_matches
 from tinysam_mobile.evaluation.models import ModelUnderTest
 from tinysam_mobile.evaluation.processes import joined_processes
 from tinysam_mobile.evaluation.results import open_results
@@ -62,6 +63,8 @@ def _measure(
 ) -> Table:
     """The figures of one model on the first process; nothing on the others."""
     plan = choice.plan(data.rules, model.everything)
+    if plan.boxes is not None:
+        check_matches(plan.boxes, dataset)
     results = open_results(split.out, model.name, choice.describe(data, model, plan))
     with progress() as say:
         measure_photos(

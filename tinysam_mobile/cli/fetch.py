@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from hashlib import file_digest
 from pathlib import Path
 
 import click
@@ -21,6 +20,7 @@ from tinysam_mobile.cli.options import as_json_option
 from tinysam_mobile.cli.output import command_errors, print_json, print_table
 from tinysam_mobile.cli.parameter_types import OutputFolder
 from tinysam_mobile.errors import UsageError
+from tinysam_mobile.files import file_sha256
 from tinysam_mobile.modeling.fetch import (
     PUBLIC_CHECKPOINTS,
     PublicCheckpoint,
@@ -61,8 +61,7 @@ def command(name: str | None, list_only: bool, folder: Path | None, as_json: boo
         raise UsageError(f"name a checkpoint: {', '.join(PUBLIC_CHECKPOINTS)} (see fetch --list)")
     checkpoint = public_checkpoint(name)
     path = _fetch_with_bar(checkpoint, folder or cache_folder())
-    with path.open("rb") as file:
-        sha256 = file_digest(file, "sha256").hexdigest()
+    sha256 = file_sha256(path)
     if checkpoint.sha256 is None:
         click.echo(f"no hash of {name} is published; this file has SHA-256 {sha256}", err=True)
     if as_json:

@@ -22,7 +22,7 @@ from tinysam_mobile.cli.options import (
     seed_option,
     threads_option,
 )
-from tinysam_mobile.cli.output import command_errors, print_json, progress
+from tinysam_mobile.cli.output import command_errors, print_json, progress, warn
 from tinysam_mobile.cli.parameter_types import OutputFolder
 from tinysam_mobile.device.answers import answered, drawn_cases
 from tinysam_mobile.device.fixtures import write_fixtures
@@ -73,6 +73,7 @@ def command(
     bundle = Bundle.open(bundle_path)
     contract = bundle.manifest.contract
     cases: Iterator[PhotoCase]
+    photos: PhotoSet | None = None
     if images is None:
         cases = drawn_cases(contract, count=prompts, seed=seed)
     else:
@@ -82,6 +83,8 @@ def command(
         say("loading the checkpoint")
         reference = open_model(checkpoint_of(bundle, checkpoint).model, contract, num_threads=threads)
         identity = write_fixtures(out, bundle.manifest, answered(reference, cases, say), overwrite=overwrite)
+    for reason in photos.damaged.values() if photos else ():
+        warn(f"left out: {reason}")
     files = [path for path in out.rglob("*") if path.is_file()]
     size_bytes = sum(path.stat().st_size for path in files)
     if as_json:

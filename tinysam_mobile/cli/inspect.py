@@ -71,7 +71,7 @@ def describe(path: Path) -> dict[str, Any]:
 
 
 @click.command()
-@click.argument("path", type=InputPath())
+@click.argument("path", type=InputPath(joined=True))
 @as_json_option
 @command_errors
 def command(path: Path, as_json: bool) -> None:

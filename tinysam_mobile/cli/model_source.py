@@ -21,7 +21,7 @@ SLOTS = 8
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSource:
-    """--checkpoint, --bundle, --runtime, --recipe, --image-size and --threads; nothing is opened yet."""
+    """--checkpoint, --bundle, --runtime, --recipe and so on; nothing is opened yet."""
 
     checkpoint: str | None = None
     bundle: Path | None = None
@@ -29,6 +29,7 @@ class ModelSource:
     recipe: str | None = None
     image_size: int | None = None
     threads: int | None = None
+    isolate: bool = False
 
     @property
     def runtime_name(self) -> str:
@@ -65,7 +66,7 @@ class ModelSource:
         self.check()
         if self.bundle is None:
             return self._torch(self.checkpoint, slots, batch)
-        (model,) = bundle_models(self.bundle, runtime=self.runtime, recipe=self.recipe, threads=self.threads)
+        (model,) = self._bundle(self.bundle)
         return model
 
     def named(self, sources: tuple[str, ...], *, slots: int) -> list[ModelUnderTest]:
@@ -75,9 +76,7 @@ class ModelSource:
         models = []
         for source in sources:
             if is_bundle(source):
-                models += bundle_models(
-                    Path(source), runtime=self.runtime, recipe=self.recipe, threads=self.threads
-                )
+                models += self._bundle(Path(source))
             else:
                 models.append(self._torch(source, slots, None))
         return models
@@ -88,6 +87,11 @@ class ModelSource:
         if model.checkpoint is not None:
             warn_about_stand_in(model.checkpoint)
         return Predictor(model.open()), model.everything
+
+    def _bundle(self, folder: Path) -> list[ModelUnderTest]:
+        return bundle_models(
+            folder, runtime=self.runtime, recipe=self.recipe, threads=self.threads, isolate=self.isolate
+        )
 
     def _torch(self, source: str | None, slots: int, batch: int | None) -> ModelUnderTest:
         return checkpoint_model(

@@ -37,6 +37,7 @@ __all__ = [
     "fixtures_option",
     "image_size_option",
     "images_option",
+    "isolate_option",
     "last_option",
     "max_photos_option",
     "out_option",
@@ -141,6 +142,16 @@ def prompts_option(*, default: int) -> Decorator:
         default=default,
         show_default=True,
         help="Number of prompts that are drawn on each photo.",
+    )
+
+
+def isolate_option(*, default: bool) -> Decorator:
+    """`--isolate` and `--no-isolate`."""
+    return click.option(
+        "--isolate/--no-isolate",
+        default=default,
+        show_default=True,
+        help="Run native runtimes in processes of their own, so that a damaged artifact cannot end this one.",
     )
 
 

@@ -14,11 +14,14 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import sys
 import tempfile
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import TextIOWrapper
+from types import FrameType
 
 import click
 
@@ -55,6 +58,12 @@ def code_of(error: TinySAMError) -> int:
 @contextmanager
 def run_to_an_end() -> Iterator[None]:
     """Turn whatever the block raises into one line on stderr and an exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that has not every character shows a question mark; it is no reason to end.
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    with suppress(ValueError):  # only the main thread may; elsewhere nobody sends signals
+        signal.signal(signal.SIGTERM, _end_by_signal)
     try:
         yield
     except click.exceptions.NoArgsIsHelpError as error:
@@ -72,8 +81,17 @@ def run_to_an_end() -> Iterator[None]:
     except BrokenPipeError:
         _forget_stdout()
         sys.exit(EXIT_CLOSED_PIPE)
+    except SystemExit as end:
+        # Click has met the closed pipe first and ends with 1, which here means that something failed.
+        met_by_click = type(sys.stdout).__name__ == "PacifyFlushWrapper"
+        sys.exit(EXIT_CLOSED_PIPE if met_by_click and end.code == 1 else end.code)
     except Exception as error:  # whatever was not foreseen is one line too
         _end_unforeseen(error)
+
+
+def _end_by_signal(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 (the signature of handlers)
+    """Leave as by an exception, so that what is half-written is cleared away."""
+    sys.exit(128 + number)
 
 
 def print_error(message: str) -> None:

@@ -7,14 +7,13 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
-from pathlib import Path
 from typing import Any, ParamSpec
 
 import click
 
 from tinysam_mobile.cli.outcome import EXIT_FAILED, EXIT_NOT_RUN, code_of, print_error
 from tinysam_mobile.contract.foreign_text import one_line, printable
-from tinysam_mobile.errors import TinySAMError, UsageError
+from tinysam_mobile.errors import TinySAMError
 
 __all__ = [
     "command_errors",
@@ -23,7 +22,6 @@ __all__ = [
     "print_table",
     "progress",
     "warn",
-    "write_file",
 ]
 
 P = ParamSpec("P")
@@ -78,25 +76,17 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, right:
         # As text, since rich would take [words in brackets] for its own markup.
         table.add_row(*(Text(printable(cell)) for cell in row))
     width = None if sys.stdout.isatty() else 160
-    Console(file=sys.stdout, width=width, highlight=False).print(table)
+    console = Console(file=sys.stdout, width=width, highlight=False)
+    # Rich would end the process itself, with 1, where nobody reads any more.
+    with console.capture() as capture:
+        console.print(table)
+    click.echo(capture.get(), nl=False)
 
 
 def warn(text: str | None) -> None:
     """Print a warning on stderr, if there is one."""
     if text:
         click.echo(f"warning: {one_line(text)}", err=True)
-
-
-def write_file(target: Path, save: Callable[[Path], None]) -> None:
-    """Let `save` write `target`, whole or not at all; raises `UsageError` that names --out if it cannot."""
-    # Pillow takes the format from the suffix, so the suffix stays.
-    partial = target.with_name(f".partial_{target.name}")
-    try:
-        save(partial)
-        partial.replace(target)
-    except (OSError, ValueError) as error:
-        partial.unlink(missing_ok=True)
-        raise UsageError(f"--out {target}: cannot be written ({error})") from error
 
 
 @contextmanager

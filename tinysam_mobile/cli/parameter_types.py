@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,10 @@ from typing import Any
 import click
 
 from tinysam_mobile.bundle.folder import MANIFEST_NAME
+from tinysam_mobile.cli.output import warn
 from tinysam_mobile.errors import InputError, TinySAMError, UsageError
 from tinysam_mobile.files import check_replaceable, check_writable
-from tinysam_mobile.imaging.photo_files import PHOTO_SUFFIXES, photos_in
+from tinysam_mobile.imaging.photo_files import PHOTO_SUFFIXES, photos_in, skipped_in
 
 __all__ = [
     "BundleFolder",
@@ -29,6 +31,8 @@ __all__ = [
 ]
 
 STAND_IN = "stand-in"
+JOINED_BY = "+"
+MAX_NAMED = 3
 OTHER_SUFFIXES = (".tflite", ".pte", ".mlpackage", ".json", ".toml", ".zip", ".txt", ".md", *PHOTO_SUFFIXES)
 """Of files that are certainly no checkpoint; a checkpoint itself may have any suffix, or none."""
 
@@ -79,10 +83,17 @@ class InputFile(CheckedPath):
             raise InputError(f"{path}: must end in {' or '.join(self.suffixes)}; {self.mend}")
 
 
+@dataclass(frozen=True, kw_only=True)
 class InputPath(CheckedPath):
-    """A regular file or a folder."""
+    """A regular file or a folder; with `joined` also files with + between them."""
+
+    joined: bool = False
 
     def check(self, path: Path) -> None:
+        if self.joined and JOINED_BY in str(path) and not path.exists():
+            for part in str(path).split(JOINED_BY):
+                InputFile().check(Path(part))
+            return
         check_exists(path, "check the name")
         if not path.is_file() and not path.is_dir():
             raise InputError(f"{path}: is neither a regular file nor a folder")
@@ -128,6 +139,9 @@ class Photos(CheckedPath):
         check_exists(path, "name a folder of photos")
         if path.is_dir() or not self.or_one:
             photos_in(path)
+            if skipped := skipped_in(path):
+                names = ", ".join(skip.name for skip in skipped[:MAX_NAMED])
+                warn(f"{path}: {len(skipped)} photos of kinds that are not read here are left out: {names}")
         elif not path.is_file():
             raise InputError(f"{path}: is no regular file; name a photo or a folder of photos")
 
@@ -141,9 +155,14 @@ class CheckpointSource(click.ParamType[str]):
         source = str(value)
         if source.partition(":")[0] != STAND_IN:
             mend = "name a .safetensors or .pth file, or see 'tinysam-mobile fetch --list'"
-            path = InputFile(mend=mend).convert(source, param, ctx)
-            if path.suffix.lower() in OTHER_SUFFIXES:
-                self.fail(f"{path}: a file that ends in {path.suffix} is no checkpoint; {mend}", param, ctx)
+            # A model that is published in parts is named by its files with + between them.
+            whole = source if JOINED_BY not in source or _is_there(source) else None
+            for part in [whole] if whole is not None else source.split(JOINED_BY):
+                path = InputFile(mend=mend).convert(part, param, ctx)
+                if path.suffix.lower() in OTHER_SUFFIXES:
+                    self.fail(
+                        f"{path}: a file that ends in {path.suffix} is no checkpoint; {mend}", param, ctx
+                    )
         return source
 
 
@@ -189,6 +208,12 @@ class OutputFolder(CheckedPath):
 
     def check(self, path: Path) -> None:
         check_writable(path, is_folder=True)
+
+
+def _is_there(name: str) -> bool:
+    with suppress(OSError, ValueError):
+        return Path(name).exists()
+    return False
 
 
 def check_exists(path: Path, mend: str) -> None:

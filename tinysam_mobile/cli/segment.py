@@ -17,15 +17,17 @@ from tinysam_mobile.cli.options import (
     bundle_option,
     checkpoint_option,
     everything_option,
+    isolate_option,
     out_option,
     recipe_option,
     runtime_option,
     threads_option,
 )
-from tinysam_mobile.cli.output import command_errors, print_json, progress, write_file
+from tinysam_mobile.cli.output import command_errors, print_json, progress
 from tinysam_mobile.cli.parameter_types import InputFile, OutputFile
-from tinysam_mobile.cli.segment_everything import Photo, save_json, segment_everything
+from tinysam_mobile.cli.segment_everything import Photo, check_apart, save_json, segment_everything
 from tinysam_mobile.errors import UsageError
+from tinysam_mobile.files import write_with
 from tinysam_mobile.imaging.images import load_image
 from tinysam_mobile.imaging.masks import RunLengths, mask_boxes
 from tinysam_mobile.imaging.pictures import draw_prompts, mask_image, overlay
@@ -36,6 +38,8 @@ __all__ = ["command"]
 FORMATS = ("overlay", "mask", "coco", "labels")
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 """Of pictures that Pillow writes."""
+MAX_DIGITS = 16
+"""Of a photo's number that JavaScript and float64 hold exactly."""
 Point = tuple[float, float, int]
 Box = tuple[float, float, float, float]
 
@@ -80,6 +84,7 @@ def parse_box(text: str) -> Box:
 @runtime_option(default="torch")
 @recipe_option()
 @threads_option
+@isolate_option(default=False)
 @out_option(
     OutputFile(suffixes=(*PICTURE_SUFFIXES, ".json")),
     "File to write; by default IMAGE_overlay.png in this folder, with --everything IMAGE_everything.png, "
@@ -107,6 +112,7 @@ def command(
     runtime: str | None,
     recipe: str | None,
     threads: int | None,
+    isolate: bool,
     out: Path | None,
     kind: str | None,
     everything: bool,
@@ -127,7 +133,12 @@ def command(
       tinysam-mobile segment photo.jpg --everything --points-per-side 16 --budget-ms 2000
     """
     source = ModelSource(
-        runtime=runtime, checkpoint=checkpoint, bundle=bundle_path, recipe=recipe, threads=threads
+        runtime=runtime,
+        checkpoint=checkpoint,
+        bundle=bundle_path,
+        recipe=recipe,
+        threads=threads,
+        isolate=isolate,
     )
     source.check()
     if everything:
@@ -164,8 +175,9 @@ def segment_object(
         )
     if kind == "labels":
         raise UsageError("--format labels goes with --everything")
-    photo = load_image(image)
     target = out or Path(f"{image.stem}_overlay.png")
+    check_apart(image, target)
+    photo = load_image(image)
     kind = kind or ("coco" if target.suffix == ".json" else "overlay")
     with progress() as say:
         say(f"loading {source.runtime_name}")
@@ -191,12 +203,16 @@ def segment_object(
 
 
 def coco_annotation(prediction: Prediction, file_name: str) -> dict[str, Any]:
-    """The best mask as a COCO-style annotation: compressed RLE, bbox xywh and area in pixels."""
+    """The best mask as one of COCO's results: compressed RLE, bbox xywh and area in pixels."""
     mask = prediction.best_mask
     x0, y0, x1, y1 = (int(value) for value in mask_boxes(mask[None])[0])
     runs = RunLengths.encode(mask)
+    name = Path(file_name).stem
     return {
         "file_name": file_name,
+        # COCO's photos are called by their numbers.
+        "image_id": int(name) if name.isascii() and name.isdigit() and len(name) < MAX_DIGITS else 1,
+        "category_id": 1,
         "segmentation": runs.to_coco(),
         "bbox": [x0, y0, x1 - x0 + 1, y1 - y0 + 1] if runs.area else [0, 0, 0, 0],
         "area": runs.area,
@@ -216,10 +232,11 @@ def _write(
     annotation: dict[str, Any],
 ) -> None:
     savers: dict[str, Callable[[Path], None]] = {
-        "coco": lambda path: save_json(path, annotation),
+        # A list is what COCO's tools take for results.
+        "coco": lambda path: save_json(path, [annotation]),
         "mask": lambda path: mask_image(prediction.best_mask).save(path),
         "overlay": lambda path: draw_prompts(
             overlay(photo, prediction.best_mask), points=points, box=box
         ).save(path),
     }
-    write_file(target, savers[kind])
+    write_with(target, savers[kind])

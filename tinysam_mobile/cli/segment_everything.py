@@ -13,15 +13,16 @@ from PIL import Image
 
 from tinysam_mobile.cli.everything_options import given_settings
 from tinysam_mobile.cli.model_source import ModelSource
-from tinysam_mobile.cli.output import print_json, progress, write_file
+from tinysam_mobile.cli.output import print_json, progress
 from tinysam_mobile.errors import UsageError
+from tinysam_mobile.files import check_writable, write_with
 from tinysam_mobile.imaging.images import RGBImage
 from tinysam_mobile.imaging.pictures import overlay_labels
 from tinysam_mobile.segment.everything import EverythingConfig, EverythingGenerator, EverythingResult
 from tinysam_mobile.segment.label_map import label_map
 from tinysam_mobile.segment.output import coco_document
 
-__all__ = ["FORMATS", "Photo", "save_json", "segment_everything"]
+__all__ = ["FORMATS", "Photo", "check_apart", "save_json", "segment_everything"]
 
 FORMATS = ("overlay", "coco", "labels")
 
@@ -45,6 +46,7 @@ def segment_everything(
 ) -> None:
     """Find every object of `photo` and write the files; `source` is the model that does it."""
     targets = _targets(photo.path, out, kind)
+    check_apart(photo.path, *targets.values())
     EverythingConfig(**given_settings())  # refuses what does not go together, before the model is loaded
     with progress() as say:
         say("loading the model")
@@ -88,11 +90,12 @@ def _targets(image: Path, out: Path | None, kind: str | None) -> dict[str, Path]
         raise UsageError(f"--format {kind} goes with a prompt; --everything writes {', '.join(FORMATS)}")
     if kind is None and out is not None and out.suffix == ".json":
         kind = "coco"
-    stem = out.with_suffix("") if out else Path(f"{image.stem}_everything")
+    # Joined, since with_suffix would take a dot inside the name for the beginning of a suffix.
+    folder, stem = (out.parent, out.stem) if out else (Path(), f"{image.stem}_everything")
     all_targets = {
-        "overlay": out or stem.with_suffix(".png"),
-        "coco": stem.with_suffix(".json"),
-        "labels": stem.with_name(f"{stem.name}_labels.png"),
+        "overlay": out or folder / f"{stem}.png",
+        "coco": folder / f"{stem}.json",
+        "labels": folder / f"{stem}_labels.png",
     }
     if kind is None:
         return all_targets
@@ -109,9 +112,17 @@ def _write(
         "labels": lambda path: Image.fromarray(labels).save(path),
     }
     for name, target in targets.items():
-        write_file(target, savers[name])
+        write_with(target, savers[name])
 
 
-def save_json(path: Path, document: Mapping[str, Any]) -> None:
+def check_apart(photo: Path, *targets: Path) -> None:
+    """Raise `UsageError` if one of `targets` is the photo itself, by whatever name."""
+    for target in targets:
+        if target.exists() and target.samefile(photo):
+            raise UsageError(f"{target}: is the photo itself, which is not overwritten; choose another --out")
+        check_writable(target, is_folder=False)
+
+
+def save_json(path: Path, document: Any) -> None:
     """Write one JSON document in one line."""
     path.write_text(json.dumps(document) + "\n", encoding="utf-8")

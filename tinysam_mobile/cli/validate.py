@@ -14,6 +14,7 @@ from tinysam_mobile.cli.options import (
     as_json_option,
     checkpoint_option,
     images_option,
+    isolate_option,
     max_photos_option,
     out_option,
     own_prompts_option,
@@ -23,7 +24,7 @@ from tinysam_mobile.cli.options import (
     seed_option,
     threads_option,
 )
-from tinysam_mobile.cli.output import command_errors, progress
+from tinysam_mobile.cli.output import command_errors, progress, warn
 from tinysam_mobile.cli.parameter_types import BundleFolder, OutputFolder
 from tinysam_mobile.simulator.registry import open_model
 
@@ -59,6 +60,7 @@ POINTS_PER_SIDE = 16
 @points_per_side_option
 @bound_options
 @threads_option
+@isolate_option(default=True)
 @out_option(OutputFolder(), "Folder for report.html, report.json and junit.xml.", default="validation")
 @as_json_option
 @command_errors
@@ -74,6 +76,7 @@ def command(
     max_photos: int | None,
     everything_photos: int,
     threads: int | None,
+    isolate: bool,
     out: Path,
     as_json: bool,
 ) -> None:
@@ -104,7 +107,7 @@ def command(
     with progress() as say:
         say("loading the checkpoint")
         open_subject = open_mapping if bundle_path.is_file() else open_converted
-        subject = open_subject(bundle_path, checkpoint, runtimes, recipes, given_bounds(), threads)
+        subject = open_subject(bundle_path, checkpoint, runtimes, recipes, given_bounds(), threads, isolate)
         results = validate(
             open_model(subject.checkpoint.model, subject.contract, num_threads=threads),
             subject.sides,
@@ -113,6 +116,8 @@ def command(
             everything_config=EverythingConfig(**{**subject.everything, **grid}),
             progress=say,
         )
+    for reason in photos.damaged.values():
+        warn(f"left out: {reason}")
     finish(report_of(bundle_path, subject.checkpoint, photos, results), out, as_json=as_json)
 
 
@@ -126,7 +131,8 @@ def report_of(
         title=subject.name,
         reference={"name": checkpoint.name, "sha256": checkpoint.sha256},
         settings={
-            "photos": len(photos.paths),
+            "photos": len(photos.paths) - len(photos.damaged),
+            "photos_left_out": photos.damaged,
             "prompts_per_photo": photos.prompts,
             "own_prompts": sum(map(len, photos.own.values())),
             "seed": photos.seed,

@@ -39,10 +39,13 @@ def open_converted(
     recipes: Sequence[str],
     limits: Mapping[str, float],
     threads: int | None,
+    isolate: bool,
 ) -> Subject:
     """Open a bundle and the float model that it was made from; raises `UsageError` for another one."""
     bundle = Bundle.open(folder)
-    sides = bundle_sides(bundle, runtimes=runtimes, recipes=recipes, overrides=limits, num_threads=threads)
+    sides = bundle_sides(
+        bundle, runtimes=runtimes, recipes=recipes, overrides=limits, num_threads=threads, isolate=isolate
+    )
     return Subject(
         checkpoint=checkpoint_of(bundle, checkpoint),
         contract=bundle.manifest.contract,
@@ -58,6 +61,7 @@ def open_mapping(
     recipes: Sequence[str],
     limits: Mapping[str, float],
     threads: int | None,
+    isolate: bool,  # noqa: ARG001 (files of the user's own; both ways to open have one form)
 ) -> Subject:
     """Read the mapping of a model converted elsewhere; it says runtime and recipe itself."""
     if runtimes or recipes:

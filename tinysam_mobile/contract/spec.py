@@ -112,8 +112,8 @@ class Contract:
     channels: int
     slots: int = 8
     batch: int = 16
-    rules: Rules = SAM_RULES
     skips: tuple[TensorSpec, ...] = ()
+    rules: Rules = SAM_RULES
 
     def __post_init__(self) -> None:
         if self.slots < 2:

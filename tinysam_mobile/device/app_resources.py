@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tinysam_mobile.bundle.folder import Bundle, new_bundle, write_manifest
-from tinysam_mobile.bundle.manifest import Artifact, Manifest
+from tinysam_mobile.bundle.manifest import RUNTIMES_KEY, Artifact, Manifest
 from tinysam_mobile.contract.spec import Component
 from tinysam_mobile.device.fixtures import read_fixtures
 from tinysam_mobile.errors import BundleError, DumpError, UnknownNameError, UsageError
@@ -25,20 +25,64 @@ FIXTURES_FOLDER = "fixtures"
 class App:
     """A sample app: the runtime that it needs, those that it can use too, and where it looks for them.
 
-    `resources` is relative to the repository.
+    `resources` is relative to the repository.  `deployment_target` is the oldest system that the app runs on,
+    as `convert --deployment-target` names it: artifacts for a newer one are refused.  `snippet` shows how
+    another app takes the library and opens the folder.
     """
 
     needs: str
     also: tuple[str, ...]
     resources: Path
+    deployment_target: str | None = None
+    snippet: str = ""
 
+
+IOS_SNIPPET = """\
+In Package.swift, or in Xcode under File > Add Package Dependencies:
+    .package(url: "https://YOUR.HOST/tinysam-mobile.git", branch: "main")
+    .product(name: "TinySAMCoreML", package: "tinysam-mobile")
+In your code, with the folder above copied into your app as a folder reference:
+    import TinySAMCoreML
+    import TinySAMKit
+
+    let folder = Bundle.main.url(forResource: "bundle", withExtension: nil, subdirectory: "Model")!
+    let sam = try await TinySAM(bundle: folder)
+    try await sam.setPhoto(RGBImage(photo: jpegData))
+    let mask = try await sam.mask(at: Point(x: 320, y: 240))
+    for try await event in try await sam.everything() { print(event) }
+"""
+
+ANDROID_SNIPPET = """\
+In sample_apps/android, once:
+    ./gradlew publishToMavenLocal
+In your app's build.gradle.kts, with mavenLocal() among the repositories:
+    implementation("mobile.tinysam:tinysam-litert:0.1.0")
+    androidResources { noCompress += "tflite" }
+In your code, with the folder above as src/main/assets/tinysam:
+    import mobile.tinysam.core.TinySam
+    import mobile.tinysam.litert.LiteRt
+    import mobile.tinysam.platform.BitmapRows
+    import mobile.tinysam.platform.open
+
+    val sam = TinySam.open(context, LiteRt())
+    sam.setPhoto(BitmapRows(bitmap))
+    val mask = sam.mask(x = 320.0, y = 240.0)
+    sam.everything().collect { event -> println(event) }
+"""
 
 APPS = {
-    "ios": App(needs="coreml", also=("executorch",), resources=Path("sample_apps/ios/App/Resources/TinySAM")),
+    "ios": App(
+        needs="coreml",
+        also=("executorch",),
+        resources=Path("sample_apps/ios/App/Resources/Model/bundle"),
+        deployment_target="iOS18",
+        snippet=IOS_SNIPPET,
+    ),
     "android": App(
         needs="tflite",
         also=("executorch",),
         resources=Path("sample_apps/android/app/src/main/assets/tinysam"),
+        snippet=ANDROID_SNIPPET,
     ),
 }
 
@@ -66,6 +110,8 @@ def fill_app_resources(
     _check_apart(out, bundle.folder)
     _check_manifest(bundle)
     artifacts = _chosen(APPS[name], name, bundle, recipe)
+    for artifact in artifacts:
+        _check_system(APPS[name], artifact)
     if fixtures is not None:
         _check_fixtures(fixtures, bundle)
     with new_bundle(out, overwrite=overwrite) as folder:
@@ -103,11 +149,30 @@ def _check_apart(out: Path, bundle: Path) -> None:
 def _check_manifest(bundle: Bundle) -> None:
     data = bundle.manifest.data
     prompts = data.get("prompts")
-    if "everything_search" not in data or not isinstance(prompts, dict) or "label_codes" not in prompts:
+    search = data.get("everything_search")
+    has_search = isinstance(search, dict) and "fast" in search and RUNTIMES_KEY in data
+    if not has_search or not isinstance(prompts, dict) or "label_codes" not in prompts:
         raise BundleError(
-            f"{bundle.folder}: its manifest was written before the apps read it and lacks everything_search "
-            "or prompts.label_codes; convert again with this version"
+            f"{bundle.folder}: its manifest was written before the apps read it and lacks "
+            "everything_search.fast, runtimes or prompts.label_codes; convert again with this version"
         )
+
+
+def _check_system(app: App, artifact: Artifact) -> None:
+    """Raise `UsageError` for an artifact that takes a newer system than the app promises to run on."""
+    needed = artifact.details.get("deployment_target")
+    if app.deployment_target is None or not isinstance(needed, str):
+        return
+    if _version(needed) > _version(app.deployment_target):
+        raise UsageError(
+            f"{artifact.path} was made for {needed}, but the app runs from {app.deployment_target} on: "
+            f"convert with --deployment-target {app.deployment_target}, or raise the app's in project.yml"
+        )
+
+
+def _version(deployment_target: str) -> int:
+    """The number in such as iOS18; 0 where there is none."""
+    return int("".join(filter(str.isdigit, deployment_target)) or 0)
 
 
 def _check_fixtures(folder: Path, bundle: Bundle) -> None:

@@ -31,6 +31,7 @@ from tinysam_mobile.device.layout import (
     size_bytes,
 )
 from tinysam_mobile.errors import DumpError
+from tinysam_mobile.files import open_regular
 from tinysam_mobile.parity.stages import Recording
 
 __all__ = ["Dump", "DumpInfo", "open_dump"]
@@ -61,7 +62,8 @@ class DumpInfo:
 
     `latency_ms` maps `LATENCY_STEPS` to one figure per call; `peak_memory_bytes`, `load_ms` and `threads` are
     None where the app could not tell.  `artifact_sha256` maps encoder and decoder to the hashes in the
-    manifest that the app carries.
+    manifest that the app carries.  `configuration` is how the app was built, `release` or `debug`, and
+    `runtime_version` the release of the runtime in it; None where the app could not tell.
     """
 
     device_model: str
@@ -77,6 +79,8 @@ class DumpInfo:
     peak_memory_bytes: int | None
     latency_ms: Mapping[str, list[float]]
     artifact_sha256: Mapping[str, str]
+    configuration: str | None = None
+    runtime_version: str | None = None
 
 
 class Dump:
@@ -118,7 +122,7 @@ def open_dump(path: Path, fixtures: FixtureSet) -> Iterator[Dump]:
     lengths = {f"{name}.bin": size_bytes(spec) for name, spec in specs.items()}
     with ExitStack() as stack:
         with _errors_of(path):
-            file = stack.enter_context(path.open("rb"))
+            file = stack.enter_context(open_regular(path, error=DumpError))
             _check_outline(file, lengths)
             archive = stack.enter_context(zipfile.ZipFile(file))
             _check_members(archive, lengths)
@@ -235,6 +239,8 @@ def _read_info(archive: zipfile.ZipFile, fixtures: FixtureSet, specs: Mapping[st
         ),
         latency_ms={step: _latencies(latency, step) for step in latency.keys},
         artifact_sha256={key: hashes.text(key) for key in hashes.keys},
+        configuration=run.text("configuration") if run.has("configuration") else None,
+        runtime_version=run.text("runtime_version") if run.has("runtime_version") else None,
     )
 
 

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -37,7 +35,7 @@ from tinysam_mobile.device.layout import (
     tensors_of,
 )
 from tinysam_mobile.errors import DumpError, InputError, UsageError
-from tinysam_mobile.files import check_replaceable
+from tinysam_mobile.files import new_folder, open_regular, read_bytes
 from tinysam_mobile.parity.stages import PROMPT_KINDS, ParityPrompt, PhotoCase, Recording
 from tinysam_mobile.segment.prompts import Prompt, make_prompt
 
@@ -78,18 +76,8 @@ def write_fixtures(
 
     Raises `UsageError` if `folder` exists and is not to be overwritten, or holds something else.
     """
-    check_replaceable(folder, FIXTURES_INDEX, overwrite=overwrite)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    building = folder.parent / f".{folder.name}.building-{os.getpid()}"
-    building.mkdir()
-    try:
-        identity = _fill(building, manifest, answered)
-        if folder.exists():
-            shutil.rmtree(folder)
-        building.rename(folder)
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
-    return identity
+    with new_folder(folder, FIXTURES_INDEX, overwrite=overwrite) as building:
+        return _fill(building, manifest, answered)
 
 
 def _fill(folder: Path, manifest: Manifest, answered: Iterable[tuple[PhotoCase, Recording]]) -> str:
@@ -114,8 +102,8 @@ def _fill(folder: Path, manifest: Manifest, answered: Iterable[tuple[PhotoCase, 
         "layout_version": LAYOUT_VERSION,
         "checkpoint_sha256": manifest.checkpoint_sha256,
         "sizes": contract.sizes,
-        "rules": contract.rules.to_json(),
         "encoder_outputs": [asdict(spec) for spec in contract.encoder_outputs],
+        "rules": contract.rules.to_json(),
         "photos": cases,
         "tensors": tensors,
     }
@@ -163,13 +151,8 @@ def read_fixtures(folder: Path) -> FixtureSet:
     Raises `DumpError` for a missing or damaged index or tensor.
     """
     path = folder / FIXTURES_INDEX
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_INDEX_BYTES + 1)
-    except OSError as error:
-        raise DumpError(
-            f"{path}: cannot be read ({error.strerror}); write it with 'tinysam-mobile fixtures BUNDLE'"
-        ) from error
+    mend = "write it with 'tinysam-mobile fixtures BUNDLE'"
+    data = read_bytes(path, limit=MAX_INDEX_BYTES, error=DumpError, mend=mend)
     index = parse_index(data, str(path))
     contract = _contract(index)
     photos = index.objects("photos", longest=MAX_CASES)
@@ -184,13 +167,11 @@ def read_fixtures(folder: Path) -> FixtureSet:
 
 def _contract(index: Fields) -> Contract:
     sizes = index.fields("sizes")
+    numbers = {name: sizes.integer(name, lowest=1, highest=MAX_SIDE) for name in SIZE_NAMES}
     skips = index.objects("encoder_outputs", longest=MAX_ENCODER_OUTPUTS)[1:]
     try:
-        return Contract(
-            **{name: sizes.integer(name, lowest=1, highest=MAX_SIDE) for name in SIZE_NAMES},
-            skips=tuple(map(_feature, skips)),
-            rules=Rules.from_json(index.fields("rules").plain()),
-        )
+        rules = Rules.from_json(index.fields("rules").plain())
+        return Contract(**numbers, skips=tuple(map(_feature, skips)), rules=rules)
     except (UsageError, InputError) as error:
         raise DumpError(f"{FIXTURES_INDEX}: {error}") from error
 
@@ -250,11 +231,8 @@ def _prompt(points: list[float], labels: list[float], box: list[float] | None) -
 
 def _read_tensor(folder: Path, spec: TensorSpec) -> NDArray[Any]:
     path = folder / f"{spec.name}.bin"
-    try:
-        with path.open("rb") as file:
-            data = file.read(size_bytes(spec) + 1)
-    except OSError as error:
-        raise DumpError(f"{path}: cannot be read ({error.strerror}); write the fixtures again") from error
+    with open_regular(path, error=DumpError, mend="write the fixtures again") as file:
+        data = file.read(size_bytes(spec) + 1)
     try:
         return decode_tensor(data, spec)
     except DumpError as error:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from tinysam_mobile.bundle.folder import Bundle
-from tinysam_mobile.bundle.manifest import Artifact
+from tinysam_mobile.bundle.manifest import RUNTIMES_KEY, Artifact
 from tinysam_mobile.contract.backend import Backend
 from tinysam_mobile.device.dumps import DumpInfo, open_dump
 from tinysam_mobile.device.fixtures import FixtureSet
@@ -15,7 +15,7 @@ from tinysam_mobile.parity.bounds import bounds_for
 from tinysam_mobile.parity.lint import Finding, lint_artifact
 from tinysam_mobile.parity.sides import SideJudge, SideResult
 
-__all__ = ["check_fixtures", "judge_dump"]
+__all__ = ["check_fixtures", "judge_dump", "run_warnings"]
 
 
 def judge_dump(
@@ -51,6 +51,23 @@ def check_fixtures(bundle: Bundle, fixtures: FixtureSet) -> None:
         )
 
 
+def run_warnings(bundle: Bundle, info: DumpInfo) -> list[str]:
+    """What makes a dump's figures less telling, though its masks can be judged: full sentences."""
+    warnings = []
+    if (info.configuration or "").lower() == "debug":
+        warnings.append(
+            "The app was built as Debug, whose code around the model is 18 to 112 times slower: "
+            "its latencies say nothing, so build it as Release and replay the fixtures again."
+        )
+    judged = bundle.manifest.data.get(RUNTIMES_KEY, {}).get(info.runtime)
+    if judged and info.runtime_version and info.runtime_version != judged:
+        warnings.append(
+            f"The app ran {info.runtime} {info.runtime_version}, but the bundle's files were judged with "
+            f"{judged}: integer kernels of two releases may round differently, so use {judged} in the app."
+        )
+    return warnings
+
+
 def _known(bundle: Bundle, path: Path, info: DumpInfo, overrides: Mapping[str, float] | None) -> SideResult:
     artifacts = bundle.artifacts(info.runtime, info.recipe)
     for artifact in artifacts:
@@ -72,6 +89,9 @@ def _known(bundle: Bundle, path: Path, info: DumpInfo, overrides: Mapping[str, f
             "app": info.app_version,
             "compute unit": info.compute_unit,
             "threads": info.threads,
+            "app built as": info.configuration,
+            "runtime version": info.runtime_version,
+            "warnings": run_warnings(bundle, info) or None,
             "thermal state": f"{info.thermal_before} before, {info.thermal_after} after",
             **{artifact.path: f"sha256 {artifact.sha256}" for artifact in artifacts},
         },

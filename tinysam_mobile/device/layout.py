@@ -17,10 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tinysam_mobile.contract.features import joined_shape
 from tinysam_mobile.contract.spec import Contract, TensorSpec
 from tinysam_mobile.errors import DumpError
-from tinysam_mobile.parity.stages import PHOTO_STAGES, PROMPT_STAGES, PhotoCase, Recording, Stage
+from tinysam_mobile.parity.stages import PHOTO_STAGES, PROMPT_STAGES, PhotoCase, Recording, stage_arrays
 
 __all__ = [
     "DUMP_INDEX",
@@ -64,22 +63,13 @@ def input_specs(index: int, case: PhotoCase, contract: Contract) -> dict[str, Te
 
 def output_specs(index: int, case: PhotoCase, contract: Contract) -> dict[str, TensorSpec]:
     """Return what the device records for the photo number `index`, in the order of the stages."""
-    size, mask, masks = contract.image_size, contract.mask_size, contract.rules.num_masks
-    shapes: dict[Stage, tuple[tuple[int, ...], str]] = {
-        Stage.PREPROCESSED_IMAGE: ((3, size, size), "float32"),
-        Stage.EMBEDDING: (joined_shape(contract), "float32"),
-        Stage.PACKED_PROMPT: ((contract.slots, 3), "float32"),
-        Stage.LOW_RES_LOGITS: ((masks, mask, mask), "float32"),
-        Stage.PREDICTED_IOU: ((masks,), "float32"),
-        Stage.CHOSEN_MASK: ((1,), "int32"),
-        Stage.FULL_SIZE_MASK: (case.pixels.shape[:2], "uint8"),
-    }
+    arrays = stage_arrays(contract, (case.pixels.shape[0], case.pixels.shape[1]))
     names = [(stage, f"photo_{index}/{stage}") for stage in PHOTO_STAGES] + [
         (stage, f"photo_{index}/prompt_{i}/{stage}")
         for i in range(len(case.prompts))
         for stage in PROMPT_STAGES
     ]
-    return {name: TensorSpec(name=name, shape=shapes[s][0], dtype=shapes[s][1]) for s, name in names}
+    return {name: TensorSpec(name=name, shape=arrays[s][0], dtype=arrays[s][1]) for s, name in names}
 
 
 def tensors_of(index: int, recording: Recording) -> dict[str, NDArray[Any]]:

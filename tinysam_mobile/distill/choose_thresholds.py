@@ -23,6 +23,7 @@ from tinysam_mobile.errors import UsageError
 from tinysam_mobile.evaluation.coco import read_coco
 from tinysam_mobile.evaluation.instances import CocoImage
 from tinysam_mobile.evaluation.miou import targets_of
+from tinysam_mobile.files import write_with
 from tinysam_mobile.imaging.images import load_image
 from tinysam_mobile.imaging.masks import mask_boxes, non_maximum_suppression, stability_scores
 from tinysam_mobile.imaging.overlaps import match_one_to_one
@@ -206,11 +207,8 @@ def store_thresholds(checkpoint: Path, settings: Mapping[str, Any], out: Path) -
         # safetensors objects are not iterable, though they have keys().
         state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         metadata = dict(file.metadata() or {})
-    partial = out.with_suffix(".partial")
-    save_file(state, partial, metadata=metadata | {EVERYTHING_KEY: json.dumps(dict(settings))})
-    # safetensors makes files that only their owner may read; this one goes into a wheel.
-    partial.chmod(0o644)
-    partial.replace(out)
+    metadata |= {EVERYTHING_KEY: json.dumps(dict(settings))}
+    write_with(out, lambda path: save_file(state, path, metadata=metadata))
 
 
 def choose_for_checkpoint(

@@ -17,7 +17,7 @@ from tinysam_mobile.evaluation.average_precision import metric_classes
 from tinysam_mobile.evaluation.instances import CocoImage, Instance
 from tinysam_mobile.imaging.masks import RunLengths
 
-__all__ = ["MASK_LIMITS", "RecallCount", "average_recall", "count_recall"]
+__all__ = ["RecallCount", "average_recall", "count_recall"]
 
 MASK_LIMITS = (1, 10, 100, 1000)
 """At most so many masks of a photo, the best by score: AR@1 … AR@1000."""

@@ -12,6 +12,7 @@ from typing import Any
 
 from tinysam_mobile.errors import RuntimeUnavailableError
 from tinysam_mobile.evaluation.published import PUBLISHED
+from tinysam_mobile.files import new_file, write_text
 
 __all__ = ["ComparedModel", "comparison_files", "markdown", "published_rows", "to_csv"]
 
@@ -171,9 +172,7 @@ def comparison_files(
         "comparison.csv": to_csv(rows),
     }
     for name, text in texts.items():
-        partial = folder / f".partial_{name}"
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(folder / name)
-    _plot(rows, folder / ".partial_comparison.png")
-    (folder / ".partial_comparison.png").replace(folder / "comparison.png")
+        write_text(folder / name, text)
+    with new_file(folder / "comparison.png") as building:
+        _plot(rows, building)
     return [folder / name for name in (*texts, "comparison.png")]

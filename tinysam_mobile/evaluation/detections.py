@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from tinysam_mobile.errors import DatasetError
-from tinysam_mobile.evaluation.instances import CocoImage
+from tinysam_mobile.evaluation.annotation_index import photo_id, whole
+from tinysam_mobile.evaluation.instances import CocoDataset, CocoImage
 from tinysam_mobile.evaluation.json_stream import scratch_database, stream_items
 
-__all__ = ["DetectedBox", "DetectedBoxes", "read_boxes"]
+__all__ = ["DetectedBox", "DetectedBoxes", "check_matches", "read_boxes"]
 
 TABLE = "CREATE TABLE boxes (image_id, category_id, x0, y0, x1, y1, score)"
 INDEX = "CREATE INDEX boxes_by_image ON boxes (image_id)"
+LARGEST = 1e9
+"""Of a coordinate in pixels, or a score."""
 Box = tuple[float, float, float, float]
 
 
@@ -51,6 +54,12 @@ class DetectedBoxes:
         ]
 
 
+def check_matches(boxes: DetectedBoxes, dataset: CocoDataset) -> None:
+    """Raise `DatasetError` if no box is of a photo of `dataset`, so that AP 0 is never a mistake in ids."""
+    if not any(boxes.of(image, limit=1) for image in dataset.images):
+        raise DatasetError(f"{dataset.name}: none of the boxes has the image_id of a photo; check the ids")
+
+
 def read_boxes(file: Path) -> DetectedBoxes:
     """Read a list of objects with image_id, category_id, bbox [x, y, width, height] and score.
 
@@ -60,7 +69,7 @@ def read_boxes(file: Path) -> DetectedBoxes:
     database.execute("BEGIN")
     try:
         database.executemany("INSERT INTO boxes VALUES (?, ?, ?, ?, ?, ?, ?)", _rows(file))
-    except (KeyError, TypeError, ValueError, AttributeError, sqlite3.Error) as error:
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, sqlite3.Error) as error:
         raise DatasetError(
             f"{file}: no detections in COCO's results format ({error!r}); it must be a list of objects with "
             "image_id, category_id, bbox [x, y, width, height] and score"
@@ -70,17 +79,23 @@ def read_boxes(file: Path) -> DetectedBoxes:
     return DetectedBoxes(database)
 
 
+def _finite(value: Any) -> float:
+    if type(value) not in (int, float) or not abs(value) <= LARGEST:
+        raise ValueError(f"{str(value)[:40]} is no finite number")
+    return float(value)
+
+
 def _rows(file: Path) -> Iterator[tuple[Any, ...]]:
     for entry in stream_items(file):
-        x, y, width, height = (float(value) for value in entry["bbox"])
+        x, y, width, height = (_finite(value) for value in entry["bbox"])
         if width < 0 or height < 0:
             raise ValueError(f"bbox {entry['bbox']} has a negative side")
         yield (
-            entry["image_id"],
-            int(entry["category_id"]),
+            photo_id(entry["image_id"]),
+            whole(entry["category_id"]),
             x,
             y,
             x + width,
             y + height,
-            float(entry["score"]),
+            _finite(entry["score"]),
         )

@@ -21,6 +21,8 @@ __all__ = ["Category", "CocoDataset", "CocoImage", "Instance", "decode_segmentat
 BoolMask = NDArray[np.bool_]
 POLYGON_STEPS = 5
 """Per pixel, of the walk around a polygon."""
+MAX_POLYGON_STEPS = 10_000_000
+"""Of the walk along one polygon, which takes a hundred bytes for each."""
 POLYGON_REACH_PX = 2**20
 """Corners farther out are no polygon of a photo, and the walk would take memory for each pixel on the way."""
 
@@ -105,8 +107,10 @@ def _fill_polygons(polygons: Sequence[Sequence[float]], height: int, width: int)
             raise DatasetError(f"a polygon must be numbers x0, y0, x1, y1, …: {error}") from error
         if not (np.abs(corners) <= POLYGON_REACH_PX).all():
             raise DatasetError(f"a polygon has a corner more than {POLYGON_REACH_PX} pixels away")
-        toggles = np.bincount(_toggles(corners, height, width), minlength=height * width + 1)
-        mask |= (np.cumsum(toggles[:-1]) % 2 == 1).reshape((height, width), order="F")
+        places, counts = np.unique(_toggles(corners, height, width), return_counts=True)
+        toggles = np.zeros(height * width + 1, np.bool_)
+        toggles[places[counts % 2 == 1]] = True
+        mask |= np.logical_xor.accumulate(toggles[:-1]).reshape((height, width), order="F")
     return mask
 
 
@@ -120,6 +124,8 @@ def _toggles(corners: NDArray[np.float64], height: int, width: int) -> NDArray[n
     start = (POLYGON_STEPS * corners + 0.5).astype(np.int64)
     end = np.roll(start, -1, axis=0)
     steps = np.abs(end - start).max(axis=1, initial=0)
+    if steps.sum() > MAX_POLYGON_STEPS:
+        raise DatasetError(f"a polygon's outline is longer than {MAX_POLYGON_STEPS // POLYGON_STEPS} pixels")
     edge = np.repeat(np.arange(len(start)), steps + 1)
     step = np.arange(len(edge)) - np.repeat(np.cumsum(steps + 1) - steps - 1, steps + 1)
     x, y = _walked(start, end, steps, edge, step).T

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 import ijson
 
 from tinysam_mobile.errors import DatasetError
+from tinysam_mobile.files import open_regular
 
 __all__ = ["scratch_database", "stream_items"]
 
@@ -59,15 +60,13 @@ def stream_items(file: Path, key: str | None = None) -> Iterator[Any]:
     prefix = f"{key}.item" if key else "item"
     found = False
     try:
-        with file.open("rb") as stream:
+        with open_regular(file, error=DatasetError) as stream:
             for entry in ijson.items(_ShallowJson(stream, file), prefix, use_float=True):
                 found = True
                 yield entry
         if not found and not _has_list(file, key or ""):
             where = f"no list {key!r}" if key else "no list at its top"
             raise DatasetError(f"{file}: has {where}; is it the right file?")
-    except OSError as error:
-        raise DatasetError(f"{file}: cannot be read ({error.strerror}); check the path") from error
     except ijson.JSONError as error:
         raise DatasetError(
             f"{file}: is not valid JSON ({_reason(error)}); download or write it again"
@@ -82,7 +81,7 @@ def _reason(error: ijson.JSONError) -> str:
 
 
 def _has_list(file: Path, prefix: str) -> bool:
-    with file.open("rb") as stream:
+    with open_regular(file, error=DatasetError) as stream:
         events = ijson.parse(_ShallowJson(stream, file))
         return any(at == prefix and event == "start_array" for at, event, _ in events)
 

@@ -11,6 +11,7 @@ from tinysam_mobile.bundle.folder import MANIFEST_NAME, Bundle
 from tinysam_mobile.contract.backend import Backend
 from tinysam_mobile.contract.spec import Contract
 from tinysam_mobile.errors import UsageError
+from tinysam_mobile.simulator.isolated import open_isolated
 from tinysam_mobile.simulator.registry import RUNTIMES, open_bundle, open_model, runtime_named
 
 if TYPE_CHECKING:
@@ -77,7 +78,12 @@ def checkpoint_model(
 
 
 def bundle_models(
-    folder: Path, *, runtime: str | None = None, recipe: str | None = None, threads: int | None = None
+    folder: Path,
+    *,
+    runtime: str | None = None,
+    recipe: str | None = None,
+    threads: int | None = None,
+    isolate: bool = False,
 ) -> list[ModelUnderTest]:
     """Return the models of a bundle: of one runtime and recipe, or every one that it holds.
 
@@ -86,11 +92,11 @@ def bundle_models(
     bundle = Bundle.open(folder)
     if runtime is not None:
         found = bundle.artifacts(runtime_named(runtime).artifact_runtime, recipe)
-        return [_bundle_model(bundle, runtime, found[0].recipe, threads)]
+        return [_bundle_model(bundle, runtime, found[0].recipe, threads, isolate)]
     variants = dict.fromkeys(
         (a.runtime, a.recipe) for a in bundle.manifest.artifacts if a.runtime in RUNTIMES
     )
-    models = [_bundle_model(bundle, *v, threads) for v in variants if recipe in (None, v[1])]
+    models = [_bundle_model(bundle, *v, threads, isolate) for v in variants if recipe in (None, v[1])]
     if not models:
         raise UsageError(
             f"{folder}: holds no artifact of recipe {recipe}" if recipe else f"{folder}: is empty"
@@ -98,7 +104,10 @@ def bundle_models(
     return models
 
 
-def _bundle_model(bundle: Bundle, runtime: str, recipe: str, threads: int | None) -> ModelUnderTest:
+def _bundle_model(
+    bundle: Bundle, runtime: str, recipe: str, threads: int | None, isolate: bool
+) -> ModelUnderTest:
+    open_it = open_isolated if isolate else open_bundle
     artifacts = bundle.artifacts(RUNTIMES[runtime].artifact_runtime, recipe)
     return ModelUnderTest(
         name=bundle.folder.resolve().name,
@@ -107,5 +116,5 @@ def _bundle_model(bundle: Bundle, runtime: str, recipe: str, threads: int | None
         fingerprint={"runtime": runtime, "artifacts": sorted(a.sha256 for a in artifacts)},
         size_bytes=sum(a.size_bytes for a in artifacts),
         everything=bundle.manifest.everything,
-        open=lambda: open_bundle(bundle, runtime, recipe=recipe, num_threads=threads),
+        open=lambda: open_it(bundle, runtime, recipe=recipe, num_threads=threads),
     )

@@ -24,7 +24,7 @@ from tinysam_mobile.evaluation.miou import (
     targets_of,
 )
 from tinysam_mobile.imaging.images import RGBImage, load_image
-from tinysam_mobile.imaging.masks import RunLengths
+from tinysam_mobile.imaging.masks import RunLengths, box_ious
 from tinysam_mobile.imaging.overlaps import mask_ious, match_one_to_one
 from tinysam_mobile.segment.everything import EverythingConfig, EverythingGenerator
 from tinysam_mobile.segment.predictor import Predictor
@@ -120,6 +120,12 @@ def _loaded(image: CocoImage) -> RGBImage:
     photo = load_image(image.path)
     if photo.shape[:2] != (image.height, image.width):
         height, width = photo.shape[:2]
+        if (width, height) == (image.height, image.width):
+            raise DatasetError(
+                f"{image.path}: its annotations are for the photo as it is stored, {image.width} x "
+                f"{image.height}, but its EXIF orientation turns it to {width} x {height}; turn the photo's "
+                "pixels and delete the orientation, or annotate the upright photo"
+            )
         raise DatasetError(
             f"{image.path}: is {width} x {height} pixels, but its annotations are for "
             f"{image.width} x {image.height}; these are other photos or resized ones"
@@ -163,17 +169,8 @@ def _owners(found: Sequence[tuple[DetectedBox, Box]], targets: Sequence[Target])
         tight = tight_box(target.mask)
         for row, (box, part) in enumerate(found):
             if box.category_id == target.instance.category_id:
-                ious[row, column] = _box_iou(part, tight)
+                ious[row, column] = box_ious(part, np.array([tight]))[0]
     return match_one_to_one(ious, min_iou=SAME_OBJECT_BOX_IOU)
-
-
-def _box_iou(left: Sequence[float], right: Sequence[float]) -> float:
-    """IoU of two boxes x0, y0, x1, y1 given by their edges."""
-    width = min(left[2], right[2]) - max(left[0], right[0])
-    height = min(left[3], right[3]) - max(left[1], right[1])
-    shared = max(width, 0.0) * max(height, 0.0)
-    areas = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (left, right))
-    return shared / (areas - shared)
 
 
 def _everything(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["PUBLISHED", "SURVEY", "TINYSAM_PAPER", "PublishedModel"]
+__all__ = ["PUBLISHED", "PublishedModel"]
 
 TINYSAM_PAPER = "arXiv 2312.13789 v3, COCO val 2017 and LVIS v1 with ViTDet-H's boxes; MACs as it counts"
 SURVEY = "a survey of efficient SAM variants, 100 COCO photos, RTX 3090"

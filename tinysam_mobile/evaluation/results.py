@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from tinysam_mobile.errors import DatasetError
 from tinysam_mobile.evaluation.photo import PhotoResult
+from tinysam_mobile.files import read_json, write_text
 
 __all__ = ["ResultFolder", "open_results"]
 
@@ -36,16 +36,14 @@ class ResultFolder:
         """Store a photo's result, whole or not at all."""
         path = self._path(number)
         path.parent.mkdir(exist_ok=True)
-        partial = path.with_suffix(f".partial{os.getpid()}")
-        partial.write_text(json.dumps(result.to_json()), encoding="utf-8")
-        partial.replace(path)
+        write_text(path, json.dumps(result.to_json()))
 
     def read(self, number: int) -> PhotoResult:
         """Return a photo's result; raises `DatasetError` if it is missing or damaged."""
         path = self._path(number)
         try:
-            return PhotoResult.from_json(json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            return PhotoResult.from_json(read_json(path, error=DatasetError))
+        except (ValueError, KeyError, TypeError) as error:
             raise DatasetError(f"{path}: is missing or damaged ({error}); delete it and run again") from error
 
     def all(self, count: int) -> Iterator[PhotoResult]:
@@ -63,5 +61,5 @@ def open_results(out: Path, name: str, description: Mapping[str, Any]) -> Result
     safe = "".join(c if c.isalnum() or c in "-_." else "-" for c in name)
     folder = out / f"{safe}-{digest}"
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "run.json").write_text(text + "\n", encoding="utf-8")
+    write_text(folder / "run.json", text + "\n")
     return ResultFolder(folder)

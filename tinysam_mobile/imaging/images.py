@@ -5,18 +5,20 @@
 | EXIF orientation | upright; an orientation that cannot be read is ignored |
 | grey, 1-bit | grey in all three channels |
 | transparency (RGBA, LA, palette, colour key) | laid over white |
-| CMYK (also as Adobe inverts it), YCbCr, LAB, HSV | converted by Pillow, without the file's ICC profile |
+| ICC profile (Display P3 of phones, Adobe RGB, CMYK) | converted to sRGB; a damaged one is ignored |
+| CMYK (also as Adobe inverts it), YCbCr, LAB, HSV without one | converted by Pillow |
 | 16-bit grey, 32-bit integers | 0…65535 → 0…255; values beyond that range: lowest → 0, highest → 255 |
 | float | 0…1 → 0…255; or 0…255 as they are; else lowest → 0, highest → 255; NaN and infinity → 0 |
 | animated, several pages | the first frame |
 
-A file of more pixels than twice `PIL.Image.MAX_IMAGE_PIXELS` (179 million as Pillow ships) is refused, since
-a few kilobytes can unpack to gigabytes.  A program that trusts its files raises Pillow's limit.
+A file that declares more than `MAX_PIXELS` is refused before it is decoded, since a few kilobytes can unpack
+to gigabytes; `load_image` takes another limit from a program that trusts its files.
 """
 
 from __future__ import annotations
 
 import warnings
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -26,32 +28,37 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from tinysam_mobile.errors import ImageError
+from tinysam_mobile.files import check_regular
 
 __all__ = ["RGBImage", "as_rgb", "load_image"]
 
 RGBImage = NDArray[np.uint8]
 """(H, W, 3) RGB, 0…255."""
 
+MAX_PIXELS = 100_000_000
+"""Decoding, turning and converting so many takes 1.5 GB at most."""
+PROFILED_MODES = ("RGB", "RGBA", "L", "LA", "CMYK")
+SRGB_NAME, MAX_NAME_BYTES = b"sRGB", 1024
+"""What every description of sRGB says near its beginning; converting from sRGB to sRGB takes time only."""
+ROWS_AT_ONCE = 256
+
 BACKGROUND = (255, 255, 255, 255)
 REFUSED_FORMATS = {"EPS"}
 """EPS is a program, which Pillow hands to Ghostscript: nothing in a file is executed."""
 
 
-def load_image(path: str | Path) -> RGBImage:
+def load_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> RGBImage:
     """Return the picture in `path` as (H, W, 3) uint8 RGB; see the table above.
 
-    Raises `ImageError` if there is no such file or it is a directory, no image, truncated, empty (0 pixels)
-    or larger than Pillow's limit.
+    Raises `ImageError` if there is no such file or it is no regular file, no image, truncated, empty (0
+    pixels) or larger than `max_pixels`.
     """
     path = Path(path)
-    if path.is_dir():
-        raise ImageError(f"{path} is a directory: name an image file in it")
-    if not path.exists():
-        raise ImageError(f"there is no image file {path}: check the name")
+    check_regular(path, error=ImageError, mend="name an image file")
     with warnings.catch_warnings():
         # Pillow warns from half of the limit that it then enforces; its other warnings are about metadata.
         warnings.simplefilter("ignore")
-        return _open(path)
+        return _open(path, max_pixels)
 
 
 def as_rgb(image: NDArray[Any]) -> RGBImage:
@@ -71,10 +78,11 @@ def as_rgb(image: NDArray[Any]) -> RGBImage:
     return array
 
 
-def _open(path: Path) -> RGBImage:
+def _open(path: Path, max_pixels: int) -> RGBImage:
     Image.init()
     try:
         with Image.open(path, formats=sorted(set(Image.OPEN) - REFUSED_FORMATS)) as image:
+            _check_size(path, image.size, max_pixels)
             image.load()
             return as_rgb(np.asarray(_to_rgb(_upright(image))))
     except ImageError:
@@ -82,10 +90,18 @@ def _open(path: Path) -> RGBImage:
     except UnidentifiedImageError as error:
         raise ImageError(f"{path} is no image that Pillow {PIL.__version__} reads, or is empty") from error
     except Image.DecompressionBombError as error:
-        raise ImageError(f"{path}: {error}; raise PIL.Image.MAX_IMAGE_PIXELS if you trust it") from error
+        raise ImageError(f"{path}: has too many pixels ({error}); scale it down") from error
     except Exception as error:  # Pillow's decoders raise a dozen types, struct.error and SyntaxError too.
         reason = str(error) or type(error).__name__
         raise ImageError(f"{path} is truncated or damaged: {reason}; export it anew") from error
+
+
+def _check_size(path: Path, size: tuple[int, int], max_pixels: int) -> None:
+    width, height = size
+    if width * height > max_pixels:
+        raise ImageError(
+            f"{path}: has {width} x {height} pixels, more than {max_pixels // 10**6} million; scale it down"
+        )
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -101,12 +117,35 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         return Image.fromarray(_eight_bits(np.asarray(image))).convert("RGB")
     if image.mode == "La":
         image = image.convert("LA")
+    image = _in_srgb(image)
     if image.has_transparency_data:
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, BACKGROUND), image).convert("RGB")
     if image.mode == "LAB":
         return _lab_to_rgb(image)
     return image.convert("RGB")
+
+
+def _in_srgb(image: Image.Image) -> Image.Image:
+    """Convert by the file's ICC profile; without one, with sRGB's or a damaged one return it as it is."""
+    profile = image.info.get("icc_profile")
+    if not profile or image.mode not in PROFILED_MODES or SRGB_NAME in profile[:MAX_NAME_BYTES]:
+        return image
+    from PIL import ImageCms
+
+    alpha = image.getchannel("A") if image.mode in ("RGBA", "LA") else None
+    plain = image.convert(image.mode.rstrip("A")) if alpha else image
+    try:
+        source = ImageCms.ImageCmsProfile(BytesIO(profile))
+        target = ImageCms.createProfile("sRGB")
+        converted = ImageCms.profileToProfile(plain, source, target, outputMode="RGB")
+    except Exception:  # A damaged profile, or one of another kind of colours, does not spoil the pixels.
+        return image
+    assert converted is not None
+    if alpha:
+        converted.putalpha(alpha)
+    converted.info.pop("icc_profile", None)
+    return converted
 
 
 def _lab_to_rgb(image: Image.Image) -> Image.Image:
@@ -120,14 +159,23 @@ def _lab_to_rgb(image: Image.Image) -> Image.Image:
 
 def _eight_bits(values: NDArray[Any]) -> NDArray[np.uint8]:
     """Bring integer or float samples of unknown range to 0…255 (rules in the table above)."""
-    samples = values.astype(np.float64)
-    finite = np.isfinite(samples)
-    if not finite.any():
-        return np.zeros(values.shape, np.uint8)
-    low, high = samples[finite].min(), samples[finite].max()
-    if np.issubdtype(values.dtype, np.integer):
-        low, high = (0.0, 65535.0) if low >= 0 and high <= 65535 else (low, high)
-    elif low >= 0 and high <= 255:
-        low, high = (0.0, 1.0) if high <= 1 else (0.0, 255.0)
+    low, high = _range(values)
     scale = 255.0 / (high - low) if high > low else 0.0
-    return (np.where(finite, samples - low, 0.0) * scale + 0.5).astype(np.uint8)
+    result = np.zeros(values.shape, np.uint8)
+    # Some rows at a time: as float64 a whole photo would take eight times its size.
+    for start in range(0, len(values), ROWS_AT_ONCE):
+        samples = values[start : start + ROWS_AT_ONCE].astype(np.float64)
+        known = np.where(np.isfinite(samples), samples - low, 0.0)
+        result[start : start + ROWS_AT_ONCE] = (known * scale + 0.5).astype(np.uint8)
+    return result
+
+
+def _range(values: NDArray[Any]) -> tuple[float, float]:
+    """What becomes 0 and what becomes 255."""
+    finite = values if np.issubdtype(values.dtype, np.integer) else values[np.isfinite(values)]
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+    if np.issubdtype(values.dtype, np.integer):
+        return (0.0, 65535.0) if low >= 0 and high <= 65535 else (low, high)
+    if low >= 0 and high <= 255:
+        return (0.0, 1.0) if high <= 1 else (0.0, 255.0)
+    return low, high

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from tinysam_mobile.contract.rules import Rules, Selection
 from tinysam_mobile.contract.spec import MASK_THRESHOLD
@@ -19,6 +19,7 @@ from tinysam_mobile.errors import InputError, UsageError
 
 __all__ = [
     "RunLengths",
+    "box_ious",
     "mask_boxes",
     "non_maximum_suppression",
     "outlines",
@@ -184,23 +185,26 @@ def non_maximum_suppression(
 ) -> NDArray[np.int64]:
     """Indices of the boxes (M, 4) that stay, by falling score; of equal scores the earlier one goes first.
 
-    A box goes if its IoU with one that stays and has a higher score is above `iou_threshold`.  Widths are
-    x1 - x0, so boxes without area overlap nothing.
+    A box goes if its IoU (`box_ious`) with one that stays and has a higher score is above `iou_threshold`.
     """
     boxes = boxes.astype(np.float32)
-    areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
     left = np.argsort(-scores, kind="stable")
     kept = []
     while len(left):
         best, left = left[0], left[1:]
         kept.append(best)
-        low = np.maximum(boxes[best, :2], boxes[left, :2])
-        high = np.minimum(boxes[best, 2:], boxes[left, 2:])
-        shared = np.prod(np.maximum(high - low, 0), axis=1)
-        union = areas[best] + areas[left] - shared
-        iou = np.divide(shared, union, out=np.zeros_like(union), where=union > 0)
-        left = left[iou <= iou_threshold]
+        left = left[box_ious(boxes[best], boxes[left]) <= iou_threshold]
     return np.array(kept, np.int64)
+
+
+def box_ious(box: ArrayLike, others: NDArray[Any]) -> NDArray[np.float32]:
+    """IoU f32 (M,) of a box x0, y0, x1, y1 with `others` (M, 4); widths are x1 - x0, without area it is 0."""
+    ours, others = np.asarray(box, np.float32), others.astype(np.float32, copy=False)
+    low, high = np.maximum(ours[:2], others[:, :2]), np.minimum(ours[2:], others[:, 2:])
+    shared = np.prod(np.maximum(high - low, 0), axis=1)
+    union = np.prod(ours[2:] - ours[:2]) + np.prod(others[:, 2:] - others[:, :2], axis=1) - shared
+    ious: NDArray[np.float32] = np.divide(shared, union, out=np.zeros_like(union), where=union > 0)
+    return ious
 
 
 def remove_small_regions(mask: Mask, *, area: float, mode: str) -> tuple[Mask, bool]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-__all__ = ["MASK_COLOUR", "distinct_colours", "draw_prompts", "mask_image", "overlay", "overlay_labels"]
+__all__ = ["distinct_colours", "draw_prompts", "mask_image", "overlay", "overlay_labels"]
 
 MASK_COLOUR = (30, 144, 255)
 FOREGROUND_COLOUR = (46, 204, 64)

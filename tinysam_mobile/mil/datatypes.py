@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-__all__ = ["BLOB_TYPES", "DTYPES", "STRING", "ElementType", "unpack_bits"]
+__all__ = ["BLOB_TYPES", "DTYPES", "STRING", "ElementType", "pack_bits", "unpack_bits"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,16 +77,41 @@ BLOB_TYPES: dict[int, int] = {
 }  # fmt: skip
 
 
+# Elements unpacked at a time, so that the bits of a large weight are never in memory all at once.
+_UNPACKED_AT_ONCE = 1 << 20
+
+
 def unpack_bits(packed: np.ndarray, bits: int, count: int, *, signed: bool) -> np.ndarray:
     """`count` elements of `bits` (1 to 7) bits each from bytes, the least significant bits first.
 
     Returns uint8, or int8 in two's complement when `signed`, shape (count,).
     """
-    stream: np.ndarray = np.unpackbits(packed.view(np.uint8), bitorder="little")[: count * bits]
-    weights = (1 << np.arange(bits)).astype(np.uint8)
-    values: np.ndarray = (stream.reshape(count, bits) * weights).sum(axis=1, dtype=np.uint8)
+    data = packed.view(np.uint8).reshape(-1)
+    if data.size * 8 < count * bits:
+        raise ValueError(f"{count} elements of {bits} bits do not fit {data.size} bytes")
+    values = np.empty(count, dtype=np.uint8)
+    for start in range(0, count, _UNPACKED_AT_ONCE):  # a multiple of 8, so that it begins with a byte
+        stop = min(start + _UNPACKED_AT_ONCE, count)
+        part = data[start * bits // 8 : (stop * bits + 7) // 8]
+        values[start:stop] = _unpack_part(part, bits, stop - start)
     if not signed:
         return values
     half = 1 << (bits - 1)
-    signed_values: np.ndarray = ((values ^ half).astype(np.int16) - half).astype(np.int8)
-    return signed_values
+    return ((values ^ half).view(np.int8) - np.int8(half)).astype(np.int8)
+
+
+def _unpack_part(packed: np.ndarray, bits: int, count: int) -> np.ndarray:
+    if bits in (1, 2, 4):
+        places = np.arange(0, 8, bits, dtype=np.uint8)
+        parts = (packed[:, None] >> places) & np.uint8((1 << bits) - 1)
+        return parts.reshape(-1)[:count]
+    stream = np.unpackbits(packed, bitorder="little")[: count * bits]
+    weights = (1 << np.arange(bits)).astype(np.uint8)
+    result: np.ndarray = (stream.reshape(count, bits) * weights).sum(axis=1, dtype=np.uint8)
+    return result
+
+
+def pack_bits(values: np.ndarray, bits: int) -> bytes:
+    """The inverse of `unpack_bits`: integers of `bits` bits each, the least significant bits first."""
+    stream = (values.reshape(-1, 1).astype(np.int64) >> np.arange(bits)) & 1
+    return np.packbits(stream.astype(np.uint8).reshape(-1), bitorder="little").tobytes()

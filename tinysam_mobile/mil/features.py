@@ -7,6 +7,7 @@ dictionaries out, under the names of the description.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 import torch
 
 from tinysam_mobile.errors import MilError
+from tinysam_mobile.mil.sizes import MAX_ELEMENTS
 
 __all__ = ["Feature", "from_runtime", "read_features", "to_runtime"]
 
@@ -22,8 +24,10 @@ _ARRAY_TYPES: dict[int, np.dtype[Any]] = {
     65600: np.dtype("float64"), 65568: np.dtype("float32"), 65552: np.dtype("float16"),
     131104: np.dtype("int32"), 131080: np.dtype("int8"),
 }  # fmt: skip
+# What coremltools' binding hands to Core ML (kind and bytes of an element); MLModel.predict makes fp16 fp32.
+_TAKEN = {("f", 2), ("f", 4), ("f", 8), ("i", 4), ("i", 1)}
 _COLOR_SPACES = {10: "L", 20: "RGB", 30: "BGR", 40: "F"}
-_PIL_MODES = {"L": "L", "RGB": "RGB", "BGR": "RGB", "F": "F"}
+_PIL_MODES = {"L": ("L",), "RGB": ("RGB", "RGBA"), "BGR": ("RGB", "RGBA"), "F": ("F",)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +71,14 @@ def _range_text(bounds: tuple[int, int | None]) -> str:
 
 def read_features(descriptions: Any) -> dict[str, Feature]:
     """Features by name from repeated FeatureDescriptions."""
-    return {d.name: _read_feature(d) for d in descriptions}
+    features = {}
+    for description in descriptions:
+        if description.name in features:
+            raise MilError(f"the description names {description.name!r} twice")
+        feature = features[description.name] = _read_feature(description)
+        if not all(0 <= size < 2**31 for size in feature.shape) or math.prod(feature.shape) > MAX_ELEMENTS:
+            raise MilError(f"{description.name!r} is described with the impossible shape {feature.shape}")
+    return features
 
 
 def _read_feature(description: Any) -> Feature:
@@ -121,12 +132,12 @@ def _read_image(name: str, image: Any, optional: bool) -> Feature:
     )  # fmt: skip
 
 
-def to_runtime(feature: Feature, value: Any, dtype: torch.dtype, rank: int) -> torch.Tensor:
+def to_runtime(feature: Feature, value: Any, dtype: torch.dtype, *, is_scalar: bool) -> torch.Tensor:
     """An input as the program takes it.
 
-    value: array-like or PIL image; dtype: the runtime type of the program's input; rank: its rank
-    (Core ML passes a scalar as an array of one element).  Raises MilError when the value does not
-    fit the description.
+    value: array-like or PIL image; dtype: the runtime type of the program's input; is_scalar: whether
+    that has rank 0 (Core ML passes a scalar as an array of one element).  Raises MilError when the value
+    does not fit the description.
     """
     if feature.kind == "image":
         return _image_to_tensor(feature, value).to(dtype)
@@ -134,33 +145,46 @@ def to_runtime(feature: Feature, value: Any, dtype: torch.dtype, rank: int) -> t
         raise MilError(f"input {feature.name!r} is a {feature.kind}; ML Programs take arrays and images")
     array = _as_array(feature, value)
     _check_shape(feature, array.shape)
-    if rank == 0 and array.size == 1:
+    if is_scalar and array.size == 1:
         array = array.reshape(())
     return _convert(array, dtype)
 
 
 def _as_array(feature: Feature, value: Any) -> np.ndarray[Any, Any]:
+    """`value` as an array of a type that Core ML takes; Python numbers and lists become one."""
     if isinstance(value, torch.Tensor):
-        value = value.detach().cpu().numpy()
+        value = value.detach().cpu()
+        value = value.float().numpy() if value.dtype == torch.bfloat16 else value.numpy()
     try:
         array = np.asarray(value)
-    except ValueError as error:
+    except (ValueError, TypeError, RuntimeError) as error:
         raise MilError(f"input {feature.name!r} is not an array: {error}") from error
-    if array.dtype == np.bool_:
+    if not hasattr(value, "dtype") and array.dtype.kind in "biu":
+        if array.size and not -(2**31) <= int(array.min()) <= int(array.max()) < 2**31:
+            raise MilError(f"input {feature.name!r} has integers that do not fit int32")
         array = array.astype(np.int32)
-    if array.dtype.kind not in "fiu":
+    if array.dtype.kind not in "fiub":
         raise MilError(
             f"input {feature.name!r} must be an array of numbers ({feature.describe()}), "
             f"not {type(value).__name__}"
+        )
+    if (array.dtype.kind, array.dtype.itemsize) not in _TAKEN:
+        wanted = feature.dtype or np.dtype("int32")
+        raise MilError(
+            f"input {feature.name!r} is an array of {array.dtype}, which Core ML does not take; give "
+            f"{wanted}, for example with .astype(numpy.{wanted})"
         )
     return array
 
 
 def _convert(array: np.ndarray[Any, Any], dtype: torch.dtype) -> torch.Tensor:
     if dtype == torch.float32:
-        array = np.ascontiguousarray(array, dtype=np.float32)
-    elif array.dtype.kind == "f" or array.dtype.itemsize == 8 or array.dtype.kind == "u":
-        array = array.astype(np.int64)
+        array = np.asarray(
+            array, dtype=np.float32, order="C"
+        )  # ascontiguousarray would give a scalar an axis
+    elif array.dtype.kind == "f":
+        with np.errstate(invalid="ignore"):
+            array = array.astype(np.int64)
     if not array.flags.writeable or any(step < 0 for step in array.strides):
         array = array.copy()
     return torch.from_numpy(np.asarray(array)).to(dtype)
@@ -191,12 +215,14 @@ def _check_shape(feature: Feature, shape: tuple[int, ...]) -> None:
 
 
 def _image_to_tensor(feature: Feature, value: Any) -> torch.Tensor:
-    mode = _PIL_MODES[feature.color]
+    modes = _PIL_MODES[feature.color]
     if not hasattr(value, "mode") or not hasattr(value, "size"):
         raise MilError(f"image input {feature.name!r} must be a PIL.Image.Image, not {type(value).__name__}")
-    if value.mode != mode:
-        raise MilError(f"image input {feature.name!r} must be of mode {mode!r}, not {value.mode!r}")
+    if value.mode not in modes:
+        raise MilError(f"image input {feature.name!r} must be of mode {modes[0]!r}, not {value.mode!r}")
     pixels = np.asarray(value, dtype=np.float32)
+    if pixels.ndim == 3:
+        pixels = pixels[..., :3]  # Core ML passes the colours of an RGBA image on and leaves its alpha
     channels = pixels[None, None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)[None]
     if feature.color == "BGR":
         channels = channels[:, ::-1]
@@ -205,8 +231,8 @@ def _image_to_tensor(feature: Feature, value: Any) -> torch.Tensor:
 
 
 def from_runtime(feature: Feature, value: Any) -> Any:
-    """An output as `MLModel.predict` returns it: an array of the described type, a PIL image, or a
-    classifier's label and probabilities as they are."""
+    """An output as `MLModel.predict` returns it on macOS: an array of the described type (float32 for
+    fp16), an image (RGBA when it has colours), or a classifier's label and probabilities as they are."""
     if not isinstance(value, torch.Tensor):
         return value
     if feature.kind == "image":
@@ -216,19 +242,27 @@ def from_runtime(feature: Feature, value: Any) -> Any:
         array = array.reshape(1)
     if feature.dtype is None:
         return array.copy() if array.dtype != np.bool_ else array.astype(np.int32)
+    dtype = np.dtype("float32") if feature.dtype == np.float16 else feature.dtype
     with np.errstate(over="ignore", invalid="ignore"):
-        return np.array(array, dtype=feature.dtype)
+        return np.array(array, dtype=dtype)
 
 
 def _tensor_to_image(feature: Feature, value: torch.Tensor) -> Any:
     from PIL import Image
 
-    planes = value.numpy()[0]
+    planes = value.numpy()
+    channels = 3 if feature.color in ("RGB", "BGR") else 1
+    if planes.ndim != 4 or planes.shape[:2] != (1, channels):
+        raise MilError(
+            f"image output {feature.name!r} needs the shape (1, {channels}, H, W), not {planes.shape}"
+        )
     if feature.color == "F":
-        return Image.fromarray(planes[0].astype(np.float32))
-    pixels = np.clip(np.rint(planes), 0, 255).astype(np.uint8)
+        return Image.fromarray(planes[0, 0].astype(np.float32))
+    # Core ML converts with saturation and rounds to the nearest; NaN becomes 0.
+    pixels = np.clip(np.rint(np.nan_to_num(planes[0], nan=0.0)), 0, 255).astype(np.uint8)
     if feature.color == "L":
         return Image.fromarray(pixels[0])
     if feature.color == "BGR":
         pixels = pixels[::-1]
-    return Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0)))
+    opaque = np.full_like(pixels[:1], 255)
+    return Image.fromarray(np.ascontiguousarray(np.concatenate((pixels, opaque)).transpose(1, 2, 0)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,35 +11,43 @@ import numpy as np
 import torch
 
 from tinysam_mobile.errors import MilError
+from tinysam_mobile.mil.binding import bind_function
 from tinysam_mobile.mil.datatypes import DTYPES
-from tinysam_mobile.mil.executor import Executable, Observer, bind_function
+from tinysam_mobile.mil.executor import Executable, Observer
 from tinysam_mobile.mil.features import Feature, from_runtime, read_features, to_runtime
+from tinysam_mobile.mil.limits import DEFAULT_LIMITS, Limits
 from tinysam_mobile.mil.ops.state import StateCell
 from tinysam_mobile.mil.package import OpenedModel, open_model
+from tinysam_mobile.mil.precision import PRECISIONS, round_fp16, rounded_slots
 from tinysam_mobile.mil.program import FunctionPlan, plan_function
 from tinysam_mobile.mil.weights import WeightFiles
 
-__all__ = ["PRECISIONS", "MilModel", "MilState"]
-
-PRECISIONS = ("fp32", "fp16")
+__all__ = ["MilModel", "MilState", "check_precision"]
 
 
 class MilState:
-    """The state of one series of predictions, as `MLModel.make_state()` gives it: zeros at first."""
+    """The state of one series of predictions, as `MLModel.make_state()` gives it: zeros at first.
 
-    def __init__(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    shapes: of each state; rounded: the states that hold fp16.
+    """
+
+    def __init__(self, shapes: Mapping[str, tuple[int, ...]], rounded: Collection[str] = ()) -> None:
         self.cells = {name: StateCell(torch.zeros(shape)) for name, shape in shapes.items()}
+        self._rounded = frozenset(rounded)
 
     def read_state(self, name: str) -> np.ndarray[Any, Any]:
         """A copy of the state `name`, fp32.  Raises MilError for an unknown name."""
         return np.array(self._cell(name).value.numpy())
 
     def write_state(self, name: str, value: np.ndarray[Any, Any]) -> None:
-        """Set the state `name`.  Raises MilError for an unknown name or another shape."""
+        """Set the state `name` to a copy.  Raises MilError for an unknown name or another shape."""
         cell = self._cell(name)
-        if tuple(value.shape) != tuple(cell.value.shape):
-            raise MilError(f"state {name!r} has shape {tuple(cell.value.shape)}, not {tuple(value.shape)}")
-        cell.value = torch.from_numpy(np.array(value, dtype=np.float32))
+        if tuple(np.shape(value)) != tuple(cell.value.shape):
+            raise MilError(
+                f"state {name!r} has shape {tuple(cell.value.shape)}, not {tuple(np.shape(value))}"
+            )
+        copy = torch.from_numpy(np.array(value, dtype=np.float32))
+        cell.value = round_fp16(copy) if name in self._rounded else copy
 
     def _cell(self, name: str) -> StateCell:
         if name not in self.cells:
@@ -60,8 +68,10 @@ class MilModel:
         description: Any,
         precision: str,
         num_threads: int | None,
+        limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         self.plan = plan
+        self.limits = limits
         self.precision = precision
         self.num_threads = num_threads
         self.inputs: dict[str, Feature] = read_features(description.input)
@@ -76,29 +86,52 @@ class MilModel:
         cls,
         model: Any,
         *,
-        precision: str = "fp32",
+        precision: str = "declared",
         function_name: str | None = None,
         weights_dir: str | Path | None = None,
         num_threads: int | None = None,
+        limits: Limits = DEFAULT_LIMITS,
     ) -> MilModel:
-        """Load a model: a .mlpackage path, a proto Model, or a coremltools MLModel.
+        """Load a model: a .mlpackage or .mlmodelc path, a proto Model, or a coremltools MLModel.
 
-        precision: "fp32", or "fp16" (each op's result rounded to fp16, fp32 inside the op).
+        precision: "declared" (what the program declares fp16 is rounded to it), "fp32" (nothing is), or
+        "fp16" (as declared; a program without fp16 as if it had been converted to it); see `precision`.
         function_name: of a multi-function package; its default function when None.
         num_threads: torch's threads during `predict`; as torch is set when None.
+        limits: what one prediction may use; see `Limits`.
         Raises UnsupportedOp listing every op that is missing; MilError when the model cannot be
         read, is not an ML Program, or its weight file is missing, truncated or of another model.
         """
-        if precision not in PRECISIONS:
-            raise MilError(f"unknown precision {precision!r}; choose one of: {', '.join(PRECISIONS)}")
-        opened = open_model(model, Path(weights_dir) if weights_dir is not None else None)
+        check_precision(precision)
+        opened = open_model(model, Path(weights_dir).expanduser() if weights_dir is not None else None)
+        return cls.from_opened(
+            opened, precision=precision, function_name=function_name, num_threads=num_threads,
+            limits=limits,
+        )  # fmt: skip
+
+    @classmethod
+    def from_opened(
+        cls,
+        opened: OpenedModel,
+        *,
+        precision: str = "declared",
+        function_name: str | None = None,
+        num_threads: int | None = None,
+        limits: Limits = DEFAULT_LIMITS,
+    ) -> MilModel:
+        """As `load`, of a model that is open."""
         name, description = _select_function(opened, function_name)
         functions = opened.spec.mlProgram.functions
         if name not in functions:
             raise MilError(f"no function {name!r} in the program; it has: {', '.join(sorted(functions))}")
         weights = WeightFiles(opened.weights_dir)
         plan = plan_function(name, functions[name], weights)
-        return cls(plan, weights, description, precision, num_threads)
+        return cls(plan, weights, description, precision, num_threads, limits)
+
+    def __repr__(self) -> str:
+        takes = ", ".join(f"{name}: {feature.describe()}" for name, feature in self.inputs.items())
+        gives = ", ".join(f"{name}: {feature.describe()}" for name, feature in self.outputs.items())
+        return f"<MilModel {self.plan.name} ({self.plan.opset}, {self.precision}): {takes} -> {gives}>"
 
     def predict(
         self,
@@ -125,12 +158,16 @@ class MilModel:
         """A new state of zeros.  Raises MilError when the model has none."""
         if not self.states:
             raise MilError("this model has no state")
-        return MilState({name: feature.shape for name, feature in self.states.items()})
+        halves = rounded_slots(self.plan, self.precision)[0]
+        return MilState(
+            {name: feature.shape for name, feature in self.states.items()},
+            [name for name in self.states if self.plan.inputs[name] in halves],
+        )
 
     def executable(self) -> Executable:
         """The bound program; decodes the weights on first use."""
         if self._bound is None:
-            self._bound = bind_function(self.plan, self._weights, self.precision)
+            self._bound = bind_function(self.plan, self._weights, self.precision, self.limits)
         return self._bound
 
     def _predict_one(
@@ -156,11 +193,11 @@ class MilModel:
 
     def _read_input(self, feature: Feature, value: Any) -> torch.Tensor:
         info = self.plan.values[self.plan.inputs[feature.name]]
-        dtype = DTYPES[info.data_type].runtime_dtype
+        dtype = DTYPES[info.data_type].runtime_dtype  # plan_function knows the type of every input
         if value is None:
-            shape = feature.shape if info.shape else ()
+            shape = () if info.shape == () else feature.shape
             return torch.full(shape, feature.default, dtype=dtype)
-        return to_runtime(feature, value, dtype, len(info.shape))
+        return to_runtime(feature, value, dtype, is_scalar=info.shape == ())
 
     def _read_state(self, state: MilState | None) -> dict[str, StateCell]:
         if not self.states:
@@ -179,11 +216,21 @@ class MilModel:
             raise MilError(
                 f"the description names the inputs {sorted(taken)}, the program {sorted(self.plan.inputs)}"
             )
+        for name, feature in self.states.items():
+            declared = self.plan.values[self.plan.inputs[name]].shape
+            if declared is not None and declared != feature.shape:
+                raise MilError(f"the state {name!r} is described as {feature.shape}, declared as {declared}")
         lost = [name for name in self.outputs if name not in self.plan.outputs]
         if lost:
             raise MilError(
                 f"the description names outputs that the program does not return: {', '.join(lost)}"
             )
+
+
+def check_precision(precision: str) -> None:
+    """Raise MilError for an unknown mode."""
+    if precision not in PRECISIONS:
+        raise MilError(f"unknown precision {precision!r}; choose one of: {', '.join(PRECISIONS)}")
 
 
 def _select_function(opened: OpenedModel, function_name: str | None) -> tuple[str, Any]:

@@ -16,7 +16,10 @@ from tinysam_mobile.errors import MilError
 from tinysam_mobile.mil.datatypes import DTYPES, STRING, ElementType, unpack_bits
 from tinysam_mobile.mil.weights import WeightFiles
 
-__all__ = ["check_value", "decode_value", "element_of", "static_shape"]
+__all__ = ["MAX_CONSTANT_ELEMENTS", "check_value", "decode_value", "element_of", "static_shape"]
+
+MAX_CONSTANT_ELEMENTS = 1 << 30
+"""More than the largest weight of a language model that a phone could hold."""
 
 
 def static_shape(tensor_type: Any) -> tuple[int | None, ...]:
@@ -37,9 +40,31 @@ def element_of(tensor_type: Any) -> ElementType:
 
 def check_value(value: Any, weights: WeightFiles) -> None:
     """Raise MilError when `value` refers to a blob that its weight file does not hold."""
-    if value.WhichOneof("value") == "blobFileValue":
+    form = value.WhichOneof("value")
+    if form == "blobFileValue":
         blob, kind = value.blobFileValue, value.type.tensorType
         weights.check(blob.fileName, blob.offset, element_of(kind), _count(kind))
+    elif form is None or value.immediateValue.WhichOneof("value") is None:
+        raise MilError("a constant of the program has no value")
+    elif value.immediateValue.WhichOneof("value") == "tensor":
+        _check_tensor(value.type.tensorType, value.immediateValue.tensor)
+
+
+def _check_tensor(tensor_type: Any, stored: Any) -> None:
+    """Raise MilError unless as many elements are stored as the type says, so that none are made up."""
+    count, field = _count(tensor_type), stored.WhichOneof("value")
+    if tensor_type.dataType != STRING:
+        element_of(tensor_type)
+    if field is None:
+        found = 0
+    elif field == "bytes":
+        bits = element_of(tensor_type).bits
+        found = len(stored.bytes.values) * 8 // bits
+        found = count if count <= found < count + max(1, 8 // bits) else found
+    else:
+        found = len(getattr(stored, field).values)
+    if found != count:
+        raise MilError(f"a constant of shape {_sizes(tensor_type)} has {found} values")
 
 
 def decode_value(value: Any, weights: WeightFiles) -> Any:
@@ -68,7 +93,12 @@ def _sizes(tensor_type: Any) -> tuple[int, ...]:
 
 
 def _count(tensor_type: Any) -> int:
-    return math.prod(_sizes(tensor_type))
+    count = math.prod(_sizes(tensor_type))
+    if count > MAX_CONSTANT_ELEMENTS:
+        raise MilError(
+            f"a constant of the program has {count:.4g} elements, more than {MAX_CONSTANT_ELEMENTS}"
+        )
+    return count
 
 
 def _decode_tensor(tensor_type: Any, stored: Any) -> Any:
@@ -76,9 +106,13 @@ def _decode_tensor(tensor_type: Any, stored: Any) -> Any:
     field = stored.WhichOneof("value")
     if tensor_type.dataType == STRING:
         strings = tuple(stored.strings.values)
+        if not shape and len(strings) != 1:
+            raise MilError("a string of the program has no value")
         return strings if shape else strings[0]
     element = element_of(tensor_type)
     if field is None:
+        if math.prod(shape):
+            raise MilError(f"a constant of shape {shape} has no values")
         return torch.zeros(shape, dtype=element.runtime_dtype)
     values = getattr(stored, field).values
     if field == "bytes":

@@ -13,6 +13,7 @@ import torch
 
 from tinysam_mobile.errors import MilError
 from tinysam_mobile.mil.datatypes import BLOB_TYPES, DTYPES, ElementType, unpack_bits
+from tinysam_mobile.mil.files import require_file
 
 __all__ = ["WeightFiles"]
 
@@ -45,6 +46,8 @@ class WeightFiles:
             values = unpack_bits(raw, element.bits, count, signed=element.signed)
         else:
             values = raw.view(element.file_dtype)
+            if not values.flags.aligned:
+                values = values.copy()
         if values.dtype in (np.uint16, np.uint32, np.uint64):
             values = values.astype(np.int64)
         return torch.from_numpy(np.asarray(values)).to(element.runtime_dtype)
@@ -82,10 +85,9 @@ class WeightFiles:
                 "load the .mlpackage, or pass weights_dir"
             )
         path = self.weights_dir / Path(file_name).name
+        require_file(path, "the weight file")
         try:
             data = np.memmap(path, dtype=np.uint8, mode="c")
-        except FileNotFoundError:
-            raise MilError(f"the weight file {path} is missing; save the model again") from None
         except (OSError, ValueError) as error:
             raise MilError(f"the weight file {path} cannot be read: {error}") from error
         self._maps[file_name] = np.asarray(data)

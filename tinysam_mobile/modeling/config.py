@@ -7,7 +7,7 @@ shapes are those of `tinysam_42.3.pth` and `mobile_sam.pt`.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from tinysam_mobile.contract.rules import (
@@ -22,6 +22,7 @@ from tinysam_mobile.contract.rules import (
     Upscale,
 )
 from tinysam_mobile.errors import InputError, UnknownNameError, UsageError
+from tinysam_mobile.modeling.config_limits import MAX_IMAGE_SIZE, checked_name, read_part
 from tinysam_mobile.modeling.encoders.edgetam import EdgeTAMConfig
 from tinysam_mobile.modeling.encoders.efficientvit import EfficientViTConfig
 from tinysam_mobile.modeling.encoders.hiera import HieraConfig
@@ -108,8 +109,11 @@ class TinySAMConfig:
     rules: Rules = SAM_RULES
 
     def __post_init__(self) -> None:
-        if self.image_size < 64 or self.image_size % 64:
-            raise UsageError(f"image_size must be a positive multiple of 64, not {self.image_size}")
+        size = self.image_size
+        if type(size) is not int or not 64 <= size <= MAX_IMAGE_SIZE or size % 64:
+            raise UsageError(
+                f"image_size must be a multiple of 64 from 64 to {MAX_IMAGE_SIZE}, not {str(size)[:20]}"
+            )
         if self.decoder.mask_prompts != self.rules.mask_prompts:
             raise UsageError(f"{self.name}: the decoder and the rules differ in mask_prompts")
         if self.decoder.num_masks != self.rules.num_masks:
@@ -317,17 +321,6 @@ def config_named(name: str) -> TinySAMConfig:
     return CONFIGS[name]
 
 
-def _part(kind: type[Any], data: Any) -> Any:
-    known = {field.name for field in fields(kind)}
-    if not isinstance(data, dict) or set(data) - known:
-        raise UsageError(f"{kind.__name__}: expected an object with the keys {', '.join(sorted(known))}")
-    return kind(**{key: _as_tuples(value) for key, value in data.items()})
-
-
-def _as_tuples(value: Any) -> Any:
-    return tuple(map(_as_tuples, value)) if isinstance(value, list) else value
-
-
 def _encoder(data: Any) -> EncoderConfig:
     if not isinstance(data, dict):
         raise UsageError("encoder: expected an object")
@@ -335,7 +328,7 @@ def _encoder(data: Any) -> EncoderConfig:
     name = str(data.get("kind", "tiny_vit"))
     if name not in ENCODERS:
         raise UnknownNameError("kind of encoder", name, ENCODERS)
-    config: EncoderConfig = _part(ENCODERS[name].config, {k: v for k, v in data.items() if k != "kind"})
+    config: EncoderConfig = read_part(ENCODERS[name].config, {k: v for k, v in data.items() if k != "kind"})
     return config
 
 
@@ -348,10 +341,10 @@ def config_from_dict(data: Any) -> TinySAMConfig:
         )
     try:
         return TinySAMConfig(
-            name=str(data["name"]),
-            image_size=int(data["image_size"]),
+            name=checked_name(data["name"]),
+            image_size=data["image_size"],
             encoder=_encoder(data["encoder"]),
-            decoder=_part(DecoderConfig, data["decoder"]),
+            decoder=read_part(DecoderConfig, data["decoder"]),
             rules=Rules.from_json(data["rules"]) if "rules" in data else SAM_RULES,
         )
     except (TypeError, ValueError, InputError) as error:

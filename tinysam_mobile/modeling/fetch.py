@@ -6,6 +6,8 @@ Proxies come from the usual environment variables (HTTPS_PROXY, NO_PROXY).
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -280,7 +282,7 @@ def _transfer(url: str, partial: Path, on_bytes: OnBytes | None, attempts: int) 
     problem = ""
     for _ in range(attempts):
         try:
-            with partial.open("ab") as file:
+            with _open_to_append(partial) as file:
                 _request_rest(url, file, on_bytes)
             return
         except (
@@ -295,6 +297,21 @@ def _transfer(url: str, partial: Path, on_bytes: OnBytes | None, attempts: int) 
         f"{url}: cannot be downloaded ({problem}, {attempts} attempts). Offline? Download it on another "
         f"machine and give its path where a CHECKPOINT is asked for; behind a proxy set HTTPS_PROXY"
     )
+
+
+def _open_to_append(partial: Path) -> IO[bytes]:
+    """Open what is there of a download; a link or anything else but a regular file is not written through."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    try:
+        descriptor = os.open(partial, flags, 0o666)
+    except OSError as error:
+        raise CheckpointError(
+            f"{partial}: cannot be written ({error.strerror}); delete it, or choose another --folder"
+        ) from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise CheckpointError(f"{partial}: is no regular file; delete it, or choose another --folder")
+    return os.fdopen(descriptor, "ab")
 
 
 def _request_rest(url: str, file: IO[bytes], on_bytes: OnBytes | None) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from tinysam_mobile.bundle.folder import Bundle
 from tinysam_mobile.bundle.manifest import Artifact
+from tinysam_mobile.contract.verdict import Verdict
 from tinysam_mobile.errors import RuntimeUnavailableError
 from tinysam_mobile.parity.compare import EntryPointParity, compare_backends
 from tinysam_mobile.quant.recipe import recipe_named
@@ -28,10 +29,10 @@ class MeasuredArtifact:
     not_run: str | None
 
     @property
-    def verdict(self) -> str:
+    def verdict(self) -> Verdict:
         if self.not_run:
-            return "NOT_RUN"
-        return "PASSED" if all(p.passed for p in self.parity) else "FAILED"
+            return Verdict.NOT_RUN
+        return Verdict.PASSED if all(p.passed for p in self.parity) else Verdict.FAILED
 
 
 def measure_bundle(

@@ -22,7 +22,7 @@ from tinysam_mobile.parity.metrics import sqnr_db
 from tinysam_mobile.parity.mistake import Mistake, Situation
 from tinysam_mobile.parity.stages import PHOTO_STAGES, PhotoCase, Recording, Stage
 
-__all__ = ["EXPLAINED_DB", "MIN_GAIN_DB", "MISTAKES", "Explanation", "diagnose", "situation_of"]
+__all__ = ["Explanation", "diagnose", "situation_of"]
 
 MISTAKES = (*IMAGE_MISTAKES, *EMBEDDING_MISTAKES, *PROMPT_MISTAKES, *DECODER_MISTAKES, *MASK_MISTAKES)
 """In the order in which equally good explanations are preferred."""

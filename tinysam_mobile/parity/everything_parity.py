@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from tinysam_mobile.contract.backend import Backend
 from tinysam_mobile.imaging.images import RGBImage
+from tinysam_mobile.imaging.masks import box_ious
 from tinysam_mobile.imaging.overlaps import mask_ious, match_one_to_one
 from tinysam_mobile.segment.everything import (
     EverythingConfig,
@@ -25,7 +26,6 @@ from tinysam_mobile.segment.everything import (
     SegmentedObject,
 )
 from tinysam_mobile.segment.label_map import label_map
-from tinysam_mobile.segment.point_lattice import Box
 from tinysam_mobile.segment.predictor import Predictor
 
 __all__ = [
@@ -221,22 +221,14 @@ def _cause(
         return "predicted IoU"
     if found.stability - config.stability_score_thresh <= TIE_MARGIN:
         return "stability"
-    overlaps = [(_box_iou(found.box, rival.box), rival) for rival in rivals]
+    boxes = np.array([rival.box for rival in rivals]).reshape(-1, 4)
+    overlaps = list(zip(box_ious(found.box, boxes).tolist(), rivals, strict=True))
     if any(abs(iou - config.box_nms_thresh) <= TIE_MARGIN for iou, _ in overlaps):
         return "box overlap"
     near = [rival for iou, rival in overlaps if iou > config.box_nms_thresh]
     if any(abs(rival.score - found.score) <= TIE_MARGIN for rival in near):
         return "order"
     return "value" if found.point in visited else "point"
-
-
-def _box_iou(left: Box, right: Box) -> float:
-    """IoU of two boxes xyxy as `non_maximum_suppression` measures it."""
-    width = min(left[2], right[2]) - max(left[0], right[0])
-    height = min(left[3], right[3]) - max(left[1], right[1])
-    shared = max(width, 0) * max(height, 0)
-    areas = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (left, right))
-    return shared / (areas - shared) if areas > shared else 0.0
 
 
 def summary(parities: Mapping[str, EverythingParity]) -> dict[str, Any]:

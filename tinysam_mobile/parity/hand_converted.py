@@ -14,27 +14,49 @@ prompt goes through `decode`.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from tinysam_mobile.artifacts.formats import FORMATS
 from tinysam_mobile.contract.backend import Arrays, Backend, Session, check_inputs
+from tinysam_mobile.contract.schema import Name, RelativePath, read_document
 from tinysam_mobile.contract.spec import PIXEL_MEAN, PIXEL_STD, Contract, Signature, TensorSpec
 from tinysam_mobile.errors import InputError
+from tinysam_mobile.files import read_json
 from tinysam_mobile.simulator.registry import import_runtime, runtime_named
 
 __all__ = ["HandConverted", "open_hand_converted", "read_mapping"]
 
-IMAGE_VALUES = ("0-255", "normalised")
-ENTRY_KEYS = {"file", "function", "inputs", "outputs", "image_values"}
 OPTIONAL_INPUTS = {"valid_size"}
 MAX_MAPPING_BYTES = 2**20
+MAX_SLOTS = 64
+
+
+class EntryDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One entry point as it is written in a mapping."""
+
+    file: RelativePath
+    inputs: dict[Name, Name]
+    outputs: dict[Name, Name]
+    function: Name | None = None
+    image_values: Literal["0-255", "normalised"] = "0-255"
+
+
+class MappingDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """A mapping as it is written."""
+
+    runtime: Name
+    encode: EntryDocument
+    decode: EntryDocument
+    decode_batch: EntryDocument | None = None
+    recipe: Name = "fp32"
+    slots: Annotated[int, msgspec.Meta(ge=2, le=MAX_SLOTS)] = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,47 +85,26 @@ def read_mapping(path: Path) -> HandConverted:
 
     Raises `InputError` that names the field at fault, `UnknownNameError` for an unknown runtime.
     """
-    try:
-        if path.stat().st_size > MAX_MAPPING_BYTES:
-            raise InputError(f"{path}: larger than any mapping; not read")
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: is not valid JSON ({error})") from error
-    if not isinstance(data, dict) or not {"runtime", "encode", "decode"} <= set(data):
-        raise InputError(f"{path}: must be an object with runtime, encode and decode")
-    slots = data.get("slots", 8)
-    if type(slots) is not int or not isinstance(data.get("recipe", "fp32"), str):
-        raise InputError(f"{path}: slots must be an integer and recipe a name")
-    runtime = str(data["runtime"])
-    runtime_named(runtime)
-    entries = {name: data[name] for name in ("encode", "decode", "decode_batch") if name in data}
+    data = read_json(path, limit=MAX_MAPPING_BYTES)
+    hint = "a mapping is an object with runtime, encode and decode; see docs/validate.md"
+    document = read_document(MappingDocument, data, str(path), hint=hint)
+    runtime_named(document.runtime)
+    entries = {"encode": document.encode, "decode": document.decode, "decode_batch": document.decode_batch}
     return HandConverted(
-        runtime=runtime,
-        recipe=data.get("recipe", "fp32"),
-        slots=slots,
-        entry_points={name: _entry(path, name, item, runtime) for name, item in entries.items()},
-    )
-
-
-def _entry(path: Path, name: str, item: Any, runtime: str) -> EntryMapping:
-    where = f"{path}: {name}"
-    if not isinstance(item, dict) or not isinstance(item.get("file"), str) or set(item) - ENTRY_KEYS:
-        raise InputError(f"{where}: must be an object with file, inputs, outputs, and perhaps function")
-    names = {key: item.get(key) for key in ("inputs", "outputs")}
-    for key, mapping in names.items():
-        if not isinstance(mapping, dict) or not all(isinstance(value, str) for value in mapping.values()):
-            raise InputError(f"{where}: {key} must map the contract's names to the file's")
-    values = item.get("image_values", IMAGE_VALUES[0])
-    if values not in IMAGE_VALUES:
-        raise InputError(f"{where}: image_values must be one of {', '.join(IMAGE_VALUES)}")
-    return EntryMapping(
-        file=path.parent / item["file"],
-        function=item.get("function", _only_function(runtime)),
-        inputs=names["inputs"] or {},
-        outputs=names["outputs"] or {},
-        image_values=values,
+        runtime=document.runtime,
+        recipe=document.recipe,
+        slots=document.slots,
+        entry_points={
+            name: EntryMapping(
+                file=path.parent / entry.file,
+                function=entry.function or _only_function(document.runtime),
+                inputs=entry.inputs,
+                outputs=entry.outputs,
+                image_values=entry.image_values,
+            )
+            for name, entry in entries.items()
+            if entry is not None
+        },
     )
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinysam_mobile.contract.backend import Backend
-from tinysam_mobile.contract.features import feature_parts, joined_shape
+from tinysam_mobile.contract.features import feature_parts
 from tinysam_mobile.contract.rules import Rules
 from tinysam_mobile.contract.spec import MASK_THRESHOLD, Contract, Label
 from tinysam_mobile.errors import InputError
@@ -25,7 +25,14 @@ from tinysam_mobile.imaging.upscale import upscale_logits
 from tinysam_mobile.parity.bounds import Bounds
 from tinysam_mobile.parity.metrics import boundary_iou, cosine, mask_iou, max_abs_difference, sqnr_db
 from tinysam_mobile.parity.record import decode_prompts, encode_photo
-from tinysam_mobile.parity.stages import PHOTO_STAGES, PROMPT_STAGES, PhotoCase, Recording, Stage
+from tinysam_mobile.parity.stages import (
+    PHOTO_STAGES,
+    PROMPT_STAGES,
+    PhotoCase,
+    Recording,
+    Stage,
+    stage_arrays,
+)
 
 __all__ = [
     "PhotoJudgement",
@@ -152,17 +159,8 @@ def judge_photo(
 
 def check_recording(side: Recording, case: PhotoCase, contract: Contract) -> None:
     """Raise `InputError` that names the array of `side` whose shape or dtype is not that of the case."""
-    height, width = case.pixels.shape[:2]
-    size, low, masks = contract.image_size, contract.mask_size, contract.rules.num_masks
-    expected: Mapping[Stage, tuple[tuple[int, ...], type]] = {
-        Stage.PREPROCESSED_IMAGE: ((3, size, size), np.float32),
-        Stage.EMBEDDING: (joined_shape(contract), np.float32),
-        Stage.PACKED_PROMPT: ((contract.slots, 3), np.float32),
-        Stage.LOW_RES_LOGITS: ((masks, low, low), np.float32),
-        Stage.PREDICTED_IOU: ((masks,), np.float32),
-        Stage.CHOSEN_MASK: ((1,), np.int32),
-        Stage.FULL_SIZE_MASK: ((height, width), np.uint8),
-    }
+    masks = contract.rules.num_masks
+    expected = stage_arrays(contract, (case.pixels.shape[0], case.pixels.shape[1]))
     if len(side.prompts) != len(case.prompts):
         raise InputError(f"{case.name}: {len(side.prompts)} prompts recorded, {len(case.prompts)} asked")
     for where, arrays in [("", side.photo), *((f" of prompt {i}", a) for i, a in enumerate(side.prompts))]:

@@ -21,7 +21,7 @@ from tinysam_mobile.imaging.upscale import upscale_logits
 from tinysam_mobile.parity.record import Floats, decode_prompts
 from tinysam_mobile.parity.stages import PhotoCase, Recording, Stage
 
-__all__ = ["ADVICE", "Mistake", "Situation", "mistake"]
+__all__ = ["Mistake", "Situation", "mistake"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tinysam_mobile.contract.spec import Contract
-from tinysam_mobile.errors import UsageError
+from tinysam_mobile.errors import ImageError, UsageError
 from tinysam_mobile.imaging.images import load_image
 from tinysam_mobile.imaging.photo_files import photos_in
 from tinysam_mobile.parity.prompt_sampling import make_case, read_own_prompts
@@ -25,6 +25,8 @@ class PhotoSet:
     prompts: int
     seed: int
     own: Mapping[str, list[Prompt]]
+    damaged: dict[str, str] = field(default_factory=dict)
+    """Name of a photo that could not be read → why; filled while photos are read."""
 
     @classmethod
     def find(
@@ -43,11 +45,22 @@ class PhotoSet:
         return cls(paths=tuple(paths), prompts=prompts, seed=seed, own=own)
 
     def cases(self, contract: Contract, *, first: int | None = None) -> Iterator[PhotoCase]:
-        """Yield the photos, or the `first` ones, with the prompts for a model of `contract`."""
+        """Yield the photos, or the `first` ones, with the prompts for a model of `contract`.
+
+        A photo among others that cannot be read is left out and told in `damaged`; raises `ImageError` if
+        none can be read.
+        """
         for path in self.paths[:first]:
+            try:
+                pixels = load_image(path)
+            except ImageError as error:
+                self.damaged[path.name] = str(error)
+                if len(self.damaged) == len(self.paths):
+                    raise
+                continue
             yield make_case(
                 path.name,
-                load_image(path),
+                pixels,
                 contract,
                 count=self.prompts,
                 seed=self.seed,

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from tinysam_mobile.contract.rules import PadPoint
+from tinysam_mobile.contract.schema import Coordinate, read_document
 from tinysam_mobile.contract.spec import Contract
 from tinysam_mobile.errors import InputError, UsageError
+from tinysam_mobile.files import read_json
 from tinysam_mobile.imaging.images import RGBImage
 from tinysam_mobile.imaging.preprocess import Geometry
 from tinysam_mobile.parity.stages import ParityPrompt, PhotoCase
@@ -37,6 +39,16 @@ SPARE_XY = -20000.0
 MASK_LOGIT = 10.0
 """Largest size of a drawn mask prompt's logits, about that of a trained model's answers."""
 MAX_OWN_BYTES = 16 * 2**20
+MAX_OWN_POINTS = 64
+"""More than any model has slots."""
+
+
+class OwnPrompt(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One prompt of a user's file, in pixels of the upright photo."""
+
+    points: Annotated[list[tuple[Coordinate, Coordinate]], msgspec.Meta(max_length=MAX_OWN_POINTS)] = []
+    labels: list[int] | None = None
+    box: tuple[Coordinate, Coordinate, Coordinate, Coordinate] | None = None
 
 
 def make_case(
@@ -115,14 +127,7 @@ def read_own_prompts(path: Path) -> Mapping[str, list[Prompt]]:
     Coordinates are pixels of the upright photo; labels may be left out where all points are on the object.
     Raises `InputError` that names the photo and the prompt at fault.
     """
-    try:
-        if path.stat().st_size > MAX_OWN_BYTES:
-            raise InputError(f"{path}: larger than any list of prompts; not read")
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: is not valid JSON ({error})") from error
+    data = read_json(path, limit=MAX_OWN_BYTES)
     if not isinstance(data, dict) or not all(isinstance(prompts, list) for prompts in data.values()):
         raise InputError(f"{path}: must hold one object, photo name → list of prompts")
     return {
@@ -132,12 +137,11 @@ def read_own_prompts(path: Path) -> Mapping[str, list[Prompt]]:
 
 
 def _own_prompt(item: Any, where: str) -> Prompt:
-    if not isinstance(item, dict) or set(item) - {"points", "labels", "box"}:
-        raise InputError(f"{where}: must be an object with points, labels and box, or some of them")
-    points = item.get("points", [])
-    labels = item.get("labels", [1] * len(points) if isinstance(points, list) else [])
+    hint = "it must be an object with points, labels and box, or some of them"
+    own = read_document(OwnPrompt, item, where, hint=hint)
+    labels = [1] * len(own.points) if own.labels is None else own.labels
     try:
-        prompt = make_prompt(points, labels, item.get("box"))
+        prompt = make_prompt(own.points, labels, own.box)
     except UsageError as error:
         raise InputError(f"{where}: {error}") from error
     if prompt.is_empty:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
+from tinysam_mobile.contract.foreign_text import xml_text
+from tinysam_mobile.files import write_text
 from tinysam_mobile.parity.report_data import ParityReport, report_data
 from tinysam_mobile.parity.report_page import render_page
 from tinysam_mobile.parity.sides import SideResult
@@ -27,9 +28,8 @@ def write_report(report: ParityReport, folder: Path) -> dict[str, Path]:
     }
     paths = {}
     for name, text in texts.items():
-        building = folder / f".{name}.building-{os.getpid()}"
-        building.write_text(text, encoding="utf-8")
-        paths[name] = building.replace(folder / name)
+        paths[name] = folder / name
+        write_text(paths[name], text)
     return paths
 
 
@@ -55,13 +55,15 @@ def _junit(report: ParityReport) -> str:
     """One suite per side, one test per stage and one for the masks end to end."""
     root = ElementTree.Element("testsuites", name="tinysam-mobile")
     for side in report.sides:
-        suite = ElementTree.SubElement(root, "testsuite", name=side.name)
+        suite = ElementTree.SubElement(root, "testsuite", name=xml_text(side.name))
         for name, failure in _junit_cases(side):
-            case = ElementTree.SubElement(suite, "testcase", name=name, classname=side.name)
+            case = ElementTree.SubElement(
+                suite, "testcase", name=xml_text(name), classname=xml_text(side.name)
+            )
             if side.not_run is not None:
-                ElementTree.SubElement(case, "skipped", message=_xml_text(side.not_run))
+                ElementTree.SubElement(case, "skipped", message=xml_text(side.not_run))
             elif failure is not None:
-                ElementTree.SubElement(case, "failure", message=_xml_text(failure))
+                ElementTree.SubElement(case, "failure", message=xml_text(failure))
         suite.set("tests", str(len(suite)))
         suite.set("failures", str(len(suite.findall("*/failure"))))
         suite.set("skipped", str(len(suite.findall("*/skipped"))))
@@ -84,8 +86,3 @@ def _junit_cases(side: SideResult) -> Sequence[tuple[str, str | None]]:
         text = f"{100 * check.unexplained:.1f} % of the objects are unexplained"
         cases.append((f"everything_{check.mode}_{check.photo}", None if check.passed else text))
     return cases
-
-
-def _xml_text(text: str) -> str:
-    """XML 1.0 has no way to write control characters."""
-    return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)

@@ -17,7 +17,7 @@ from tinysam_mobile.parity.judge import PhotoJudgement
 from tinysam_mobile.parity.sides import SideResult
 from tinysam_mobile.version import __version__
 
-__all__ = ["REPORT_SCHEMA_VERSION", "ParityReport", "environment", "report_data"]
+__all__ = ["ParityReport", "environment", "report_data"]
 
 REPORT_SCHEMA_VERSION = 1
 SCHEMA_NAME = "tinysam-mobile parity report"

@@ -15,10 +15,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tinysam_mobile.contract.features import joined_shape
+from tinysam_mobile.contract.spec import Contract
 from tinysam_mobile.imaging.images import RGBImage
 from tinysam_mobile.segment.prompts import Prompt
 
-__all__ = ["PHOTO_STAGES", "PROMPT_KINDS", "PROMPT_STAGES", "ParityPrompt", "PhotoCase", "Recording", "Stage"]
+__all__ = [
+    "PHOTO_STAGES",
+    "PROMPT_KINDS",
+    "PROMPT_STAGES",
+    "ParityPrompt",
+    "PhotoCase",
+    "Recording",
+    "Stage",
+    "stage_arrays",
+]
 
 PROMPT_KINDS = (
     "point",
@@ -60,6 +71,20 @@ PROMPT_STAGES = (
 )
 """Once per prompt: f32 (N, 3) x, y in the S frame and label; f32 (3, S/4, S/4); f32 (3,); i32 (1,) index of
 the mask that is shown; u8 (H, W) 0 or 1 in pixels of the photo."""
+
+
+def stage_arrays(contract: Contract, photo_size: tuple[int, int]) -> dict[Stage, tuple[tuple[int, ...], str]]:
+    """Shape and dtype of each stage's array for a photo of `photo_size` (H, W); everything mode has none."""
+    size, low, masks = contract.image_size, contract.mask_size, contract.rules.num_masks
+    return {
+        Stage.PREPROCESSED_IMAGE: ((3, size, size), "float32"),
+        Stage.EMBEDDING: (joined_shape(contract), "float32"),
+        Stage.PACKED_PROMPT: ((contract.slots, 3), "float32"),
+        Stage.LOW_RES_LOGITS: ((masks, low, low), "float32"),
+        Stage.PREDICTED_IOU: ((masks,), "float32"),
+        Stage.CHOSEN_MASK: ((1,), "int32"),
+        Stage.FULL_SIZE_MASK: (photo_size, "uint8"),
+    }
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,6 +16,7 @@ from tinysam_mobile.parity.record import record_photo
 from tinysam_mobile.parity.sides import SideJudge, SideResult
 from tinysam_mobile.parity.stages import PhotoCase, Recording
 from tinysam_mobile.segment.everything import EverythingConfig, EverythingResult
+from tinysam_mobile.simulator.isolated import open_isolated
 from tinysam_mobile.simulator.registry import RUNTIMES, open_bundle
 
 __all__ = ["HostSide", "bundle_sides", "validate"]
@@ -36,9 +37,11 @@ def bundle_sides(
     recipes: Sequence[str] = (),
     overrides: Mapping[str, float] | None = None,
     num_threads: int | None = None,
+    isolate: bool = False,
 ) -> list[HostSide]:
     """Return a side per runtime and recipe of the bundle; all of them, or those named.
 
+    With `isolate` native runtimes run in processes of their own, so that a damaged artifact ends no other.
     Raises `UsageError` for one that the bundle does not hold, `UnknownNameError` for an unknown one.
     """
     held = dict.fromkeys((a.runtime, a.recipe) for a in bundle.manifest.artifacts)
@@ -59,7 +62,7 @@ def bundle_sides(
                         lint=_lint(bundle, artifacts),
                         details={a.path: f"sha256 {a.sha256}, {a.size_bytes} bytes" for a in artifacts},
                     ),
-                    open=_opener(bundle, runtime, artifacts[0].recipe, num_threads),
+                    open=_opener(bundle, runtime, artifacts[0].recipe, num_threads, isolate),
                 )
             )
     return sides
@@ -73,8 +76,11 @@ def _lint(bundle: Bundle, artifacts: Sequence[Artifact]) -> tuple[Finding, ...]:
         return ()
 
 
-def _opener(bundle: Bundle, runtime: str, recipe: str, num_threads: int | None) -> Callable[[], Backend]:
-    return lambda: open_bundle(bundle, runtime, recipe=recipe, num_threads=num_threads)
+def _opener(
+    bundle: Bundle, runtime: str, recipe: str, num_threads: int | None, isolate: bool
+) -> Callable[[], Backend]:
+    open_it = open_isolated if isolate else open_bundle
+    return lambda: open_it(bundle, runtime, recipe=recipe, num_threads=num_threads)
 
 
 def validate(

@@ -9,8 +9,21 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from tinysam_mobile.contract.everything_settings import (
+    BOX_MARGIN,
+    DUPLICATE_IOUS,
+    MAX_WAITING_BYTES,
+    STABILITY_MARGIN_CELLS,
+    WINDOW_MARGIN_CELLS,
+)
 from tinysam_mobile.contract.spec import MASK_THRESHOLD
-from tinysam_mobile.imaging.masks import RunLengths, mask_boxes, non_maximum_suppression, stability_scores
+from tinysam_mobile.imaging.masks import (
+    RunLengths,
+    box_ious,
+    mask_boxes,
+    non_maximum_suppression,
+    stability_scores,
+)
 from tinysam_mobile.imaging.preprocess import Geometry
 from tinysam_mobile.imaging.upscale import upscale_at, upscale_blocks, window_above
 from tinysam_mobile.segment.point_lattice import Box, Points
@@ -27,8 +40,8 @@ Floats = NDArray[np.float32]
 class LogitWindow:
     """What decides where a low-resolution mask is: its f16 `logits` from `corner` (row, column) on.
 
-    It reaches `MARGIN` cells beyond the last one above the threshold.  Farther out a pixel averages over
-    cells below it only, whatever they are.
+    It reaches `WINDOW_MARGIN_CELLS` cells beyond the last one above the threshold.  Farther out a pixel averages
+    over cells below it only, whatever they are.
     """
 
     logits: NDArray[np.float16]
@@ -51,15 +64,11 @@ class LogitWindow:
         return mask
 
 
-MARGIN = 3
-"""Cells that a pixel reads, in each direction."""
-
-
 def _span(above: Any) -> slice:
     places = np.flatnonzero(above)
     if not len(places):
         return slice(0, 0)
-    return slice(max(int(places[0]) - MARGIN, 0), int(places[-1]) + 1 + MARGIN)
+    return slice(max(int(places[0]) - WINDOW_MARGIN_CELLS, 0), int(places[-1]) + 1 + WINDOW_MARGIN_CELLS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,18 +182,6 @@ def as_box(row: NDArray[np.int64]) -> Box:
     return x0, y0, x1, y1
 
 
-MAX_WAITING_BYTES = 256 * 2**20
-"""Of low-resolution logits; beyond that near-duplicates go before all candidates are known."""
-DUPLICATE_IOUS = (0.97, 0.9, 0.8)
-"""Box IoUs above which duplicates go then, one after the other until it is enough.  A candidate that goes
-would have stayed only if the one above it is itself suppressed later by a third that spares it."""
-BOX_MARGIN = 0.2
-"""Rough boxes decide over an overlap only if it is this far from the threshold; else full-size boxes do."""
-STABILITY_MARGIN_CELLS = 1.0
-"""A low-resolution stability is measured again at full size if it is nearer to the threshold than this over
-the square root of the mask's area in cells: it is wrong by cells along the outline."""
-
-
 class FastJudge:
     """The same thresholds, as far as possible on the low-resolution logits.
 
@@ -231,7 +228,7 @@ class FastJudge:
         kept: list[Candidate] = []
         boxes = np.zeros((len(found), 4), np.float32)
         for candidate in sorted(found, key=lambda candidate: -candidate.score):
-            ious = _box_ious(candidate.box, boxes[: len(kept)])
+            ious = box_ious(candidate.box, boxes[: len(kept)])
             if (ious > iou_threshold + BOX_MARGIN).any():
                 continue
             unsure = np.flatnonzero(ious > iou_threshold - BOX_MARGIN).tolist()
@@ -240,7 +237,7 @@ class FastJudge:
             for i in unsure:
                 kept[i] = self._full_size(kept[i])
                 boxes[i] = kept[i].box
-            if not (_box_ious(candidate.box, boxes[unsure]) > iou_threshold).any():
+            if not (box_ious(candidate.box, boxes[unsure]) > iou_threshold).any():
                 boxes[len(kept)] = candidate.box
                 kept.append(candidate)
         full = [self._full_size(candidate) for candidate in kept]
@@ -308,18 +305,6 @@ class FastJudge:
             sides.append(np.clip((first, last), 0, pixels - 1))
         (x0, x1), (y0, y1) = (side.astype(np.int64).tolist() for side in sides)
         return x0, y0, x1, y1
-
-
-def _box_ious(box: Box, others: Floats) -> Floats:
-    """IoU (M,) of a box xyxy with `others` (M, 4), as `non_maximum_suppression` measures it."""
-    ours = np.array(box, np.float32)
-    shared = np.prod(
-        np.maximum(np.minimum(ours[2:], others[:, 2:]) - np.maximum(ours[:2], others[:, :2]), 0), axis=1
-    )
-    areas = np.prod(others[:, 2:] - others[:, :2], axis=1)
-    union = areas + np.prod(ours[2:] - ours[:2]) - shared
-    ious: Floats = np.divide(shared, union, out=np.zeros_like(union), where=union > 0)
-    return ious
 
 
 def _extent(profile: Floats, length: int) -> tuple[float, float]:

@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tinysam_mobile.contract.everything_settings import COARSE_FACTOR, CROP_NMS_THRESH
+from tinysam_mobile.contract.everything_settings import COARSE_FACTOR, CROP_NMS_THRESH, NEAR_IOU_SLACK
 from tinysam_mobile.errors import UnknownNameError, UsageError
 from tinysam_mobile.imaging.images import RGBImage, as_rgb
 from tinysam_mobile.imaging.masks import RunLengths, mask_boxes, non_maximum_suppression, remove_small_regions
@@ -74,7 +74,7 @@ class EverythingConfig:
     stability_score_thresh: float = 0.95
     stability_score_offset: float = 1.0
     high_score_thresh: float = 8.5
-    near_iou_slack: float = 0.05
+    near_iou_slack: float = NEAR_IOU_SLACK
     box_nms_thresh: float = 0.7
     crop_layers: int = 0
     crop_overlap_ratio: float = 512 / 1500

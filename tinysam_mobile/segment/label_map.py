@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from tinysam_mobile.errors import UsageError
 from tinysam_mobile.segment.everything import SegmentedObject
 
-__all__ = ["MAX_OBJECTS", "label_map", "paint_order"]
+__all__ = [
+    "label_map",
+]
 
 MAX_OBJECTS = np.iinfo(np.uint16).max
 

@@ -1,7 +1,8 @@
 """Prompts in original-image pixels, and their packing into the N slots of the decoder.
 
 The packing is the official predictor's: the points, then the two corners of the box; a call with points and
-no box gets exactly one pad point.  Slots that are left over carry `Label.UNUSED` and change nothing.
+no box gets exactly one pad point.  A box that reaches over the border is clipped to the image.
+Slots that are left over carry `Label.UNUSED` and change nothing.
 """
 
 from __future__ import annotations
@@ -97,7 +98,7 @@ def _checked_box(box: ArrayLike) -> NDArray[np.float64]:
 def _finite(name: str, values: ArrayLike) -> NDArray[np.float64]:
     try:
         array: NDArray[Any] = np.array(values, np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise UsageError(f"{name} must be numbers: {error}") from error
     if not np.isfinite(array).all():
         raise UsageError(f"{name} must be finite numbers, not {array.tolist()}")
@@ -117,7 +118,10 @@ def pack_prompts(prompts: Sequence[Prompt], geometry: Geometry, *, slots: int, b
         coords[row, :count] = geometry.to_model(prompt.points)
         labels[row, :count] = prompt.labels
         if prompt.box is not None:
-            coords[row, count : count + 2] = geometry.to_model(prompt.box.reshape(2, 2))
+            # A detector's box may reach over the border, where the network has seen nothing but padding.
+            height, width = geometry.original_size
+            corners = np.clip(prompt.box.reshape(2, 2), 0, (width, height))
+            coords[row, count : count + 2] = geometry.to_model(corners)
             labels[row, count : count + 2] = Label.BOX_TOP_LEFT, Label.BOX_BOTTOM_RIGHT
             count += 2
         if prompt.has_pad_point(geometry.rules):

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tinysam_mobile.artifacts.coreml_sdk import import_coremltools
 from tinysam_mobile.contract.backend import Arrays
 from tinysam_mobile.contract.spec import Signature, TensorSpec
 from tinysam_mobile.errors import BundleError
@@ -50,21 +49,14 @@ def open_session(
     `UnsupportedOp` for one with operations that the interpreter lacks, `BundleError` for one whose
     functions are not those of the contract.
     """
-    import_coremltools()
     models = {}
     for name, function in entry_points.items():
         model = MilModel.load(
-            path, function_name=function, precision=precision or "fp16", num_threads=num_threads
+            path, function_name=function, precision=precision or "declared", num_threads=num_threads
         )
-        if precision is None and not _declares_fp16(model):
-            model = MilModel.load(path, function_name=function, precision="fp32", num_threads=num_threads)
         _check(path, signatures[name], model)
         models[name] = model
     return MilSession(signatures, models)
-
-
-def _declares_fp16(model: MilModel) -> bool:
-    return any(info.is_fp16 for info in model.plan.values)
 
 
 def _check(path: Path, signature: Signature, model: MilModel) -> None:

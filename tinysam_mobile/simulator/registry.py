@@ -13,7 +13,7 @@ from tinysam_mobile.artifacts.formats import FORMATS
 from tinysam_mobile.bundle.folder import Bundle
 from tinysam_mobile.contract.backend import Arrays, ScoringBackend, Session, check_inputs
 from tinysam_mobile.contract.spec import Contract
-from tinysam_mobile.errors import RuntimeUnavailableError, UnknownNameError
+from tinysam_mobile.errors import BundleError, RuntimeUnavailableError, UnknownNameError
 from tinysam_mobile.version import package_version
 
 if TYPE_CHECKING:
@@ -133,6 +133,10 @@ def open_bundle(
     contract = bundle.manifest.contract
     sessions: dict[str, Session] = {}
     for artifact in artifacts:
+        if strange := set(artifact.entry_points) - set(contract.signatures):
+            raise BundleError(
+                f"{bundle.folder}: the manifest names entry points that no model has: {', '.join(strange)}"
+            )
         session = module.open_session(
             bundle.path_of(artifact),
             signatures={name: contract.signatures[name] for name in artifact.entry_points},

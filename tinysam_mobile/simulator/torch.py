@@ -19,7 +19,7 @@ from tinysam_mobile.modeling.entry_points import BatchDecoder, EntryPoint, entry
 from tinysam_mobile.modeling.implicit_image import score_prompts
 from tinysam_mobile.modeling.sam import TinySAM
 
-__all__ = ["PROMPTS_PER_CALL", "TorchSession", "open_session"]
+__all__ = ["TorchSession", "open_session"]
 
 PROMPTS_PER_CALL = 16
 """Prompts of one internal call of `decode_batch`: fewer leave the matrix products small, more fall out of the

@@ -4,12 +4,12 @@ import PackageDescription
 // A package of its own, so that an app with Core ML alone does not download ExecuTorch.
 let package = Package(
     name: "TinySAMExecuTorch",
-    platforms: [.iOS(.v17), .macOS(.v14)],
+    platforms: [.iOS(.v18), .macOS(.v15)],
     products: [.library(name: "TinySAMExecuTorch", targets: ["TinySAMExecuTorch"])],
     dependencies: [
         .package(name: "TinySAMKit", path: ".."),
         // The version that makes the .pte files: a runtime reads those of its own release and before.
-        .package(url: "https://github.com/pytorch/executorch.git", branch: "swiftpm-1.5.1"),
+        .package(url: "https://github.com/pytorch/executorch.git", branch: "swiftpm-1.5.0"),
     ],
     targets: [
         .target(

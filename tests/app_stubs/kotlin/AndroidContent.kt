@@ -24,6 +24,8 @@ abstract class Context {
     fun startActivity(intent: Intent): Unit = TODO()
 }
 
+open class ActivityNotFoundException : RuntimeException()
+
 abstract class ContentResolver {
     fun openInputStream(uri: Uri): InputStream? = TODO()
 }

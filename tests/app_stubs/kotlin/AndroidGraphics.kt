@@ -2,23 +2,83 @@
 
 package android.graphics
 
+import android.content.ContentResolver
+import android.net.Uri
+import android.util.Size
 import java.io.InputStream
+import java.nio.Buffer
 
 // Signatures only: what the apps' platform layers use of Android, for a compiler without Android's SDK.
 
 class Rect
 
-class Bitmap {
-    val height: Int get() = TODO()
-    val width: Int get() = TODO()
+class Matrix {
+    fun postRotate(degrees: Float): Boolean = TODO()
+
+    fun postScale(sx: Float, sy: Float): Boolean = TODO()
+}
+
+class ColorSpace {
+    enum class Named { SRGB }
+
+    companion object {
+        fun get(name: Named): ColorSpace = TODO()
+    }
+}
+
+class ImageDecoder private constructor() {
+    abstract class Source
+
+    class ImageInfo {
+        val size: Size get() = TODO()
+    }
+
+    fun interface OnHeaderDecodedListener {
+        fun onHeaderDecoded(decoder: ImageDecoder, info: ImageInfo, source: Source)
+    }
+
+    var allocator: Int
+        get() = TODO()
+        set(_) = TODO()
+
+    fun setTargetSampleSize(sampleSize: Int): Unit = TODO()
+
+    fun setTargetColorSpace(colorSpace: ColorSpace?): Unit = TODO()
+
+    companion object {
+        const val ALLOCATOR_SOFTWARE: Int = 1
+
+        fun createSource(cr: ContentResolver, uri: Uri): Source = TODO()
+
+        fun decodeBitmap(src: Source, listener: OnHeaderDecodedListener): Bitmap = TODO()
+    }
+}
+
+// Real enough for the view model's tests: a size, and pixels that nobody looks at.
+class Bitmap(val width: Int, val height: Int) {
+    fun copyPixelsFromBuffer(src: Buffer) = check(src.remaining() == width * height)
+
+    fun setPixels(pixels: IntArray, offset: Int, stride: Int, x: Int, y: Int, width: Int, height: Int) = Unit
 
     fun getPixels(pixels: IntArray, offset: Int, stride: Int, x: Int, y: Int, width: Int, height: Int): Unit =
         TODO()
 
-    enum class Config { ARGB_8888 }
+    enum class Config { ALPHA_8, ARGB_8888 }
 
     companion object {
         fun createBitmap(colors: IntArray, width: Int, height: Int, config: Config): Bitmap = TODO()
+
+        fun createBitmap(width: Int, height: Int, config: Config): Bitmap = Bitmap(width, height)
+
+        fun createBitmap(
+            source: Bitmap,
+            x: Int,
+            y: Int,
+            width: Int,
+            height: Int,
+            m: Matrix?,
+            filter: Boolean,
+        ): Bitmap = TODO()
 
         fun createScaledBitmap(src: Bitmap, dstWidth: Int, dstHeight: Int, filter: Boolean): Bitmap = TODO()
     }
@@ -47,5 +107,5 @@ object Color {
 
     fun rgb(red: Int, green: Int, blue: Int): Int = TODO()
 
-    fun argb(alpha: Int, red: Int, green: Int, blue: Int): Int = TODO()
+    fun argb(alpha: Int, red: Int, green: Int, blue: Int): Int = alpha + red + green + blue
 }

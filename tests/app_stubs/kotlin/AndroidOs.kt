@@ -13,6 +13,7 @@ object Build {
     }
 
     object VERSION_CODES {
+        const val P: Int = 28
         const val Q: Int = 29
     }
 }

@@ -1,19 +1,84 @@
-@file:Suppress("unused")
+@file:Suppress("unused", "UNUSED_PARAMETER")
 
-package org.tensorflow.lite
+package com.google.ai.edge.litert
 
-import java.nio.ByteBuffer
+import android.content.Context
+import android.content.res.AssetManager
 
-interface Delegate : AutoCloseable
+// LiteRT 2.x as google-ai-edge/LiteRT declares it in litert/kotlin; sample_apps/API.md has the sources.
 
-class Interpreter(byteBuffer: ByteBuffer, options: Options) : AutoCloseable {
-    class Options {
-        fun setNumThreads(numThreads: Int): Options = TODO()
+enum class Accelerator { NONE, CPU, GPU, NPU }
 
-        fun addDelegate(delegate: Delegate): Options = TODO()
+class LiteRtException(message: String) : Exception(message)
+
+abstract class JniHandle : AutoCloseable {
+    final override fun close(): Unit = TODO()
+}
+
+class Environment private constructor() : JniHandle() {
+    enum class Option { CompilerPluginLibraryDir, DispatchLibraryDir }
+
+    companion object {
+        fun create(
+            context: Context,
+            options: Map<Option, String> = mapOf(),
+            enableCompilerCache: Boolean = true,
+        ): Environment = TODO()
+    }
+}
+
+class TensorBuffer internal constructor() : JniHandle() {
+    fun writeInt(data: IntArray): Unit = TODO()
+
+    fun writeFloat(data: FloatArray): Unit = TODO()
+
+    fun readFloat(): FloatArray = TODO()
+}
+
+class CompiledModel private constructor() : JniHandle() {
+    data class CpuOptions(
+        val numThreads: Int? = null,
+        val xnnPackFlags: Int? = null,
+        val xnnPackWeightCachePath: String? = null,
+    )
+
+    data class GpuOptions(
+        val constantTensorSharing: Boolean? = null,
+        val infiniteFloatCapping: Boolean? = null,
+        val allowSrcQuantizedFcConvOps: Boolean? = null,
+        val precision: Precision? = null,
+        val bufferStorageType: BufferStorageType? = null,
+        val preferTextureWeights: Boolean? = null,
+        val serializationDir: String? = null,
+        val modelCacheKey: String? = null,
+        val serializeProgramCache: Boolean? = null,
+    ) {
+        enum class Precision { DEFAULT, FP16, FP32 }
+
+        enum class BufferStorageType { DEFAULT, BUFFER, TEXTURE_2D }
     }
 
-    fun runSignature(inputs: Map<String, Any>, outputs: Map<String, Any>, signatureKey: String): Unit = TODO()
+    class Options(vararg accelerators: Accelerator) {
+        var cpuOptions: CpuOptions? = null
+        var gpuOptions: GpuOptions? = null
+    }
 
-    override fun close(): Unit = TODO()
+    fun createInputBuffer(inputName: String, signature: String? = null): TensorBuffer = TODO()
+
+    fun createOutputBuffer(outputName: String, signature: String? = null): TensorBuffer = TODO()
+
+    fun run(
+        inputs: Map<String, TensorBuffer>,
+        outputs: Map<String, TensorBuffer>,
+        signature: String? = null,
+    ): Unit = TODO()
+
+    companion object {
+        fun create(
+            assetManager: AssetManager,
+            assetName: String,
+            options: Options = TODO(),
+            optionalEnv: Environment? = null,
+        ): CompiledModel = TODO()
+    }
 }

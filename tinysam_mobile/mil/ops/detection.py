@@ -24,12 +24,14 @@ def _iou_with(box: Tensor, boxes: Tensor) -> Tensor:
     return torch.where(union > 0, common / union, torch.zeros_like(common))
 
 
-def _suppress(boxes: Tensor, scores: Tensor, iou_threshold: float, score_threshold: float) -> list[int]:
-    """Indices of boxes (N, 4) that survive, best score first."""
+def _suppress(
+    boxes: Tensor, scores: Tensor, iou_threshold: float, score_threshold: float, count: int
+) -> list[int]:
+    """Indices of the first `count` boxes of (N, 4) that survive, best score first."""
     order = torch.sort(scores, descending=True, stable=True).indices
     order = order[scores[order] > score_threshold] if score_threshold > -math.inf else order
     kept: list[int] = []
-    while len(order):
+    while len(order) and len(kept) < count:
         best = int(order[0])
         kept.append(best)
         order = order[1:]
@@ -47,10 +49,10 @@ def _select(
 ) -> list[int]:
     if not per_class:
         best = scores.max(dim=1).values
-        return _suppress(boxes, best, iou_threshold, score_threshold)[:max_boxes]
+        return _suppress(boxes, best, iou_threshold, score_threshold, max_boxes)
     candidates: list[tuple[float, int]] = []
     for column in scores.unbind(dim=1):
-        kept = _suppress(boxes, column, iou_threshold, score_threshold)[:max_boxes]
+        kept = _suppress(boxes, column, iou_threshold, score_threshold, max_boxes)
         candidates.extend((float(column[i]), i) for i in kept)
     candidates.sort(key=lambda pair: -pair[0])
     return list(dict.fromkeys(index for _, index in candidates))[:max_boxes]

@@ -82,7 +82,7 @@ def gather_along_axis_ios17(
 
 def _gather_nd(x: Tensor, indices: Tensor, batch_dims: int, validate: bool | None) -> Tensor:
     depth = indices.shape[-1]
-    sizes = torch.tensor(x.shape[batch_dims : batch_dims + depth])
+    sizes = torch.tensor(x.shape[batch_dims : batch_dims + depth], dtype=torch.int64)
     index = _gather_index(indices, sizes, validate)
     columns = list(index.unbind(-1))
     for axis in reversed(range(batch_dims)):
@@ -147,6 +147,9 @@ def _scatter(
     index, meant = _scatter_index(indices.reshape(-1), data.shape[axis], validate)
     shape = list(data.shape)
     shape[axis] = len(index)
+    if mode in ("add", "sub") and bool(meant.all()):
+        updates = updates.reshape(shape).to(data.dtype)
+        return data.index_add(axis, index, updates, alpha=1 if mode == "add" else -1)
     chosen = updates.reshape(shape).index_select(axis, meant.nonzero().reshape(-1))
     return _scatter_flat(data, _positions(data).index_select(axis, index[meant]), chosen, mode)
 

@@ -31,12 +31,12 @@ def read_state(input: Any) -> Tensor:
 
 @mil_op("write_state", since="ios18", moves_data=True, foldable=False)
 def write_state(input: Any, data: Tensor) -> None:
-    """Replace the state's value."""
-    input.value = data
+    """Replace the state's value by a copy, since `data` may be memory of the caller's."""
+    input.value = data.clone()
 
 
 @mil_op("coreml_update_state", since="ios18", moves_data=True, foldable=False)
 def coreml_update_state(state: Any, value: Tensor) -> Tensor:
-    """Replace the state's value, and return the new one."""
-    state.value = value
-    return value
+    """Replace the state's value by a copy, and return that."""
+    state.value = value.clone()
+    return state.value  # type: ignore[no-any-return]

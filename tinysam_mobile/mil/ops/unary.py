@@ -25,11 +25,17 @@ def _register(name: str, function: Callable[[Tensor], Tensor]) -> None:
 for _name, _function in {
     "abs": torch.abs, "acos": torch.acos, "asin": torch.asin, "atan": torch.atan, "atanh": torch.atanh,
     "ceil": torch.ceil, "cos": torch.cos, "cosh": torch.cosh, "erf": torch.erf, "exp": torch.exp,
-    "floor": torch.floor, "round": torch.round, "sign": torch.sign, "sin": torch.sin, "sinh": torch.sinh,
+    "floor": torch.floor, "round": torch.round, "sin": torch.sin, "sinh": torch.sinh,
     "sqrt": torch.sqrt, "square": torch.square, "tan": torch.tan, "tanh": torch.tanh,
     "logical_not": torch.logical_not,
 }.items():  # fmt: skip
     _register(_name, _function)
+
+
+@mil_op("sign")
+def sign(x: Tensor) -> Tensor:
+    """-1, 0 or 1; NaN stays NaN, as in numpy."""
+    return torch.where(x == x, torch.sign(x), x)
 
 
 @mil_op("exp2")

@@ -19,6 +19,7 @@ struct ContentView: View {
             .padding()
             .navigationTitle("TinySAM")
             .toolbar { toolbar }
+            .sheet(isPresented: showsComparison) { ComparisonView(model: model) }
         }
         .onChange(of: picked) { _, item in if let item { open(item) } }
         .fullScreenCover(isPresented: $showsCamera) {
@@ -45,27 +46,33 @@ struct ContentView: View {
             canvas(photo.picture).overlay(alignment: .bottom) { search(progress) }
         case let .prompting(photo, _, .nothing):
             canvas(photo.picture)
-        case let .prompting(_, _, .mask(_, picture)):
-            canvas(picture)
+        case let .prompting(photo, _, .mask(_, layer)):
+            canvas(photo.picture, layer)
         case let .prompting(_, _, .objects(_, _, picture)):
             canvas(picture)
         }
     }
 
-    private func canvas(_ picture: CGImage) -> some View {
-        PhotoCanvas(picture: picture, points: model.points, box: model.box, tool: tool) { point in
-            model.tap(point, isForeground: tool == .add)
+    private func canvas(_ picture: CGImage, _ layer: CGImage? = nil) -> some View {
+        PhotoCanvas(
+            picture: picture, layer: layer, points: model.points, box: model.box, tool: tool
+        ) { point in
+            model.tap(point, isForeground: tool != .remove)
         } onDrag: { first, second in
             model.drag(from: first, to: second)
         }
     }
 
-    private func search(_ progress: EverythingProgress) -> some View {
-        let total = progress.decodedPoints + progress.waitingPoints
-        return VStack {
-            ProgressView(value: Double(progress.decodedPoints), total: Double(max(total, 1)))
-            Text("\(progress.decodedPoints) of \(total) points, \(progress.candidates) masks")
-            Button("Cancel", role: .cancel) { model.cancel() }
+    private func search(_ progress: EverythingProgress?) -> some View {
+        VStack {
+            if let progress {
+                let total = progress.decodedPoints + progress.waitingPoints
+                ProgressView(value: Double(progress.decodedPoints), total: Double(max(total, 1)))
+                Text("\(progress.decodedPoints) of \(total) points, \(progress.candidates) masks")
+            } else {
+                ProgressView("Searching")
+            }
+            Button("Stop and show what was found") { model.cancel() }
         }
         .padding()
         .background(.regularMaterial, in: RoundedRectangle(cornerRadius: 12))
@@ -74,7 +81,7 @@ struct ContentView: View {
     @ViewBuilder private var controls: some View {
         if case let .prompting(_, _, answer) = model.state {
             Picker("A touch", selection: $tool) {
-                ForEach(Tool.allCases) { Text($0.rawValue).tag($0) }
+                ForEach(Tool.allCases) { Text($0.name).tag($0) }
             }
             .pickerStyle(.segmented)
             Toggle("Refine the mask that is shown", isOn: $model.refinesMask)
@@ -90,6 +97,7 @@ struct ContentView: View {
                         format: .percent.precision(.fractionLength(0)))
                 }
                 Spacer()
+                Button("Undo") { model.undo() }.disabled(!model.canUndo)
                 Button("Clear") { model.clearPrompt() }
             }
             .buttonStyle(.bordered)
@@ -114,15 +122,33 @@ struct ContentView: View {
             }
             PhotosPicker(selection: $picked, matching: .images) { Label("Photo", systemImage: "photo") }
         }
-        ToolbarItem(placement: .topBarLeading) {
+        ToolbarItemGroup(placement: .topBarLeading) {
+            engines
             if let photos = model.replayedPhotos {
-                ProgressView { Text("\(photos)") }
+                ProgressView { Text("\(photos) photos") }
             } else if let dump = model.dump {
                 ShareLink("Share the dump", item: dump)
-            } else {
+            } else if model.canReplay {
                 Button("Replay fixtures", systemImage: "checkmark.seal") { model.replayFixtures() }
             }
         }
+    }
+
+    private var engines: some View {
+        Menu("Engine", systemImage: "cpu") {
+            Picker("Engine", selection: chosenEngine) {
+                ForEach(EngineChoice.allCases) { Text($0.name).tag($0) }
+            }
+            Button("Compare engines", systemImage: "speedometer") { model.compareEngines() }
+        }
+    }
+
+    private var chosenEngine: Binding<EngineChoice> {
+        Binding { model.engine } set: { model.choose($0) }
+    }
+
+    private var showsComparison: Binding<Bool> {
+        Binding { model.comparison != nil } set: { if !$0 { model.endComparison() } }
     }
 
     private var hasMessage: Binding<Bool> {

@@ -33,9 +33,26 @@ struct DeviceDump: Sendable {
             .map { ($0.component.rawValue, $0.sha256) }
         return DumpDescription.Run(
             runtime: model.runtime, recipe: model.recipe, computeUnit: model.computeUnit,
-            loadMs: model.loadMilliseconds, thermalBefore: before.name, thermalAfter: after.name,
+            loadMs: model.loadMilliseconds, peakMemoryBytes: Self.peakMemoryBytes(),
+            thermalBefore: before.name, thermalAfter: after.name, configuration: Self.configuration,
             artifactSha256: Dictionary(artifacts, uniquingKeysWith: { first, _ in first })
         )
+    }
+
+    /// Debug code is many times slower around the model, and `compare-dump` says so.
+    private static var configuration: String {
+        #if DEBUG
+        "debug"
+        #else
+        "release"
+        #endif
+    }
+
+    /// The most memory that this process has had, as the system counts it against the app's limit.
+    private static func peakMemoryBytes() -> Int? {
+        var usage = rusage()
+        // Bytes on Apple's systems.
+        return getrusage(RUSAGE_SELF, &usage) == 0 ? usage.ru_maxrss : nil
     }
 
     @MainActor

@@ -4,6 +4,8 @@ import TinySAMKit
 /// The photo or what was found on it, with the prompt drawn over it; touches arrive in pixels of the photo.
 struct PhotoCanvas: View {
     let picture: CGImage
+    /// A mask that lies over the picture.
+    let layer: CGImage?
     let points: [PromptPoint]
     let box: Box?
     let tool: Tool
@@ -18,19 +20,36 @@ struct PhotoCanvas: View {
         GeometryReader { geometry in
             let fit = Fit(picture: CGSize(width: picture.width, height: picture.height), view: geometry.size)
             ZStack(alignment: .topLeading) {
-                Image(decorative: picture, scale: 1)
-                    .resizable()
-                    .frame(width: fit.frame.width, height: fit.frame.height)
-                    .offset(x: fit.frame.minX, y: fit.frame.minY)
+                shown(Image(decorative: picture, scale: 1), fit)
+                if let layer {
+                    shown(Image(decorative: layer, scale: 1).renderingMode(.template), fit)
+                        .foregroundStyle(Self.maskColour)
+                }
                 if let rectangle = dragged ?? box.map(fit.rectangle) { outline(rectangle) }
                 ForEach(points.indices, id: \.self) { mark(points[$0], at: fit.place(points[$0].location)) }
             }
+            // Offsets move what is seen and not where touches arrive, so the whole view takes them.
+            .frame(width: geometry.size.width, height: geometry.size.height, alignment: .topLeading)
             .contentShape(Rectangle())
             .gesture(tool == .box ? drag(fit) : nil)
             .onTapGesture { if tool != .box, let point = fit.point($0) { onTap(point) } }
         }
-        .accessibilityLabel("Photo")
+        .accessibilityElement()
+        .accessibilityLabel(Text("Photo to segment"))
+        .accessibilityActions {
+            ForEach(Place.allCases) { place in
+                Button(place.name) { onTap(place.point(of: picture)) }
+            }
+        }
     }
+
+    private func shown(_ image: Image, _ fit: Fit) -> some View {
+        image.resizable()
+            .frame(width: fit.frame.width, height: fit.frame.height)
+            .offset(x: fit.frame.minX, y: fit.frame.minY)
+    }
+
+    private static let maskColour = Color(red: 0.12, green: 0.56, blue: 1, opacity: 0.55)
 
     private func outline(_ rectangle: CGRect) -> some View {
         Rectangle()
@@ -57,8 +76,41 @@ struct PhotoCanvas: View {
     }
 }
 
+/// Places that can be chosen without a touch.
+enum Place: CaseIterable, Identifiable {
+    case middle
+    case left
+    case right
+    case top
+    case bottom
+
+    var id: Self { self }
+
+    var name: String {
+        switch self {
+        case .middle: String(localized: "Choose what is in the middle")
+        case .left: String(localized: "Choose what is on the left")
+        case .right: String(localized: "Choose what is on the right")
+        case .top: String(localized: "Choose what is at the top")
+        case .bottom: String(localized: "Choose what is at the bottom")
+        }
+    }
+
+    func point(of picture: CGImage) -> Point {
+        let (x, y) =
+            switch self {
+            case .middle: (0.5, 0.5)
+            case .left: (0.25, 0.5)
+            case .right: (0.75, 0.5)
+            case .top: (0.5, 0.25)
+            case .bottom: (0.5, 0.75)
+            }
+        return Point(x: Double(picture.width) * x, y: Double(picture.height) * y)
+    }
+}
+
 /// A picture as large as it fits into a view, in the middle.
-private struct Fit {
+struct Fit {
     let picture: CGSize
     let frame: CGRect
 

@@ -1,4 +1,5 @@
 import CoreGraphics
+import Foundation
 import TinySAMKit
 
 /// What the app shows; there is nothing between these.
@@ -19,18 +20,30 @@ struct Photo: Sendable {
 /// What was found on the photo.
 enum Answer: Sendable {
     case nothing
-    case mask(Prediction, picture: CGImage)
-    case searching(EverythingProgress)
+    /// `layer` lies over the photo, to be drawn in any colour.
+    case mask(Prediction, layer: CGImage)
+    /// Nil before the first decoder call.
+    case searching(EverythingProgress?)
     case objects(count: Int, stoppedEarly: Bool, picture: CGImage)
+
+    var isSearching: Bool { if case .searching = self { true } else { false } }
 }
 
 /// What a touch on the photo does.
-enum Tool: String, CaseIterable, Identifiable {
-    case add = "Add"
-    case remove = "Remove"
-    case box = "Box"
+enum Tool: CaseIterable, Identifiable {
+    case add
+    case remove
+    case box
 
     var id: Self { self }
+
+    var name: String {
+        switch self {
+        case .add: String(localized: "Add")
+        case .remove: String(localized: "Remove")
+        case .box: String(localized: "Box")
+        }
+    }
 }
 
 /// How long a step took.

@@ -17,7 +17,7 @@ struct CompiledModels {
                 path: package.path, reason: "is missing; run `tinysam-mobile bundle-for-app ios BUNDLE`"
             )
         }
-        let kept = cache.appendingPathComponent("TinySAM/\(artifact.sha256).mlmodelc")
+        let kept = folderOfCompiled.appendingPathComponent("\(artifact.sha256).mlmodelc")
         if exists(kept) { return kept }
         let compiled = try await MLModel.compileModel(at: package)
         try FileManager.default.createDirectory(
@@ -26,6 +26,17 @@ struct CompiledModels {
         try FileManager.default.moveItem(at: compiled, to: kept)
         return kept
     }
+
+    /// Deletes what was compiled from packages that the app had before an update.
+    func removeAll(but artifacts: [Artifact]) {
+        let names = Set(artifacts.map { "\($0.sha256).mlmodelc" })
+        let files = FileManager.default
+        // What cannot be deleted now is deleted at a later start.
+        let kept = try? files.contentsOfDirectory(at: folderOfCompiled, includingPropertiesForKeys: nil)
+        for url in kept ?? [] where !names.contains(url.lastPathComponent) { try? files.removeItem(at: url) }
+    }
+
+    private var folderOfCompiled: URL { cache.appendingPathComponent("TinySAM") }
 
     private func exists(_ url: URL) -> Bool { FileManager.default.fileExists(atPath: url.path) }
 }

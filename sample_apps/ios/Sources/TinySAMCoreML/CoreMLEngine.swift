@@ -10,39 +10,40 @@ public actor CoreMLEngine: SegmentationEngine {
     private let queue = DispatchSerialQueue(label: "tinysam.coreml")
     public nonisolated var unownedExecutor: UnownedSerialExecutor { queue.asUnownedSerialExecutor() }
 
-    private let functions: [EntryPoint: CoreMLFunction]
+    private var functions: [EntryPoint: CoreMLFunction] = [:]
 
     /// Loads the `recipe` of the bundle in `folder`, whose manifest is `manifest`.
     ///
-    /// Packages are compiled at the first start and kept in `cache`. Throws `TinySAMError.manifest` if the
+    /// Packages are compiled at the first start and kept in `cache`; loading suspends and blocks no thread. Throws `TinySAMError.manifest` if the
     /// bundle has no such artifacts, `.engine` if a model is not the manifest's, and Core ML's own errors.
     public static func load(
         bundle folder: URL, manifest: Manifest, recipe: String, computeUnits: MLComputeUnits = .all,
         cache: URL = .cachesDirectory
     ) async throws -> CoreMLEngine {
-        var compiled: [(Artifact, URL)] = []
+        let models = CompiledModels(cache: cache)
+        models.removeAll(but: manifest.artifacts)
+        let engine = CoreMLEngine()
         for artifact in try manifest.artifacts(runtime: "coreml", recipe: recipe) {
-            compiled.append((artifact, try await CompiledModels(cache: cache).url(of: artifact, in: folder)))
+            let url = try await models.url(of: artifact, in: folder)
+            try await engine.load(artifact, url, manifest, computeUnits)
         }
-        return try CoreMLEngine(manifest: manifest, compiled: compiled, computeUnits: computeUnits)
+        return engine
     }
 
-    private init(
-        manifest: Manifest, compiled: [(Artifact, URL)], computeUnits: MLComputeUnits
-    ) throws {
-        var functions: [EntryPoint: CoreMLFunction] = [:]
-        for (artifact, url) in compiled {
-            for (name, function) in artifact.entryPoints {
-                guard let entry = EntryPoint(rawValue: name), let signature = manifest.entryPoints[entry]
-                else {
-                    continue
-                }
-                functions[entry] = try CoreMLFunction(
-                    url, function: function, signature: signature, computeUnits: computeUnits
-                )
+    private init() {}
+
+    /// The functions of one compiled package.
+    private func load(
+        _ artifact: Artifact, _ url: URL, _ manifest: Manifest, _ computeUnits: MLComputeUnits
+    ) async throws {
+        for (name, function) in artifact.entryPoints {
+            guard let entry = EntryPoint(rawValue: name), let signature = manifest.entryPoints[entry] else {
+                continue
             }
+            functions[entry] = try await CoreMLFunction.load(
+                url, function: function, signature: signature, computeUnits: computeUnits
+            )
         }
-        self.functions = functions
     }
 
     public func encode(image: FloatTensor, validSize: PixelSize) throws -> FloatTensor {
@@ -81,6 +82,22 @@ public actor CoreMLEngine: SegmentationEngine {
             throw TinySAMError.engine(reason: "no Core ML package has '\(entry.rawValue)'")
         }
         return function
+    }
+}
+
+extension TinySAM {
+    /// Opens the bundle in the folder `url`, such as the one that `tinysam-mobile bundle-for-app ios` fills.
+    ///
+    /// `recipe` is one of the bundle's; by default its first for Core ML. Throws as `CoreMLEngine.load`.
+    public init(bundle url: URL, recipe: String? = nil, computeUnits: MLComputeUnits = .all) async throws {
+        let manifest = try Manifest(contentsOf: url.appendingPathComponent("manifest.json"))
+        guard let chosen = recipe ?? manifest.artifacts.first(where: { $0.runtime == "coreml" })?.recipe else {
+            throw TinySAMError.manifest(field: "artifacts", reason: "none is for Core ML")
+        }
+        let engine = try await CoreMLEngine.load(
+            bundle: url, manifest: manifest, recipe: chosen, computeUnits: computeUnits
+        )
+        self.init(manifest: manifest, engine: engine)
     }
 }
 #endif

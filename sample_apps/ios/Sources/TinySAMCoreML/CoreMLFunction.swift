@@ -9,27 +9,20 @@ struct CoreMLFunction {
     private let outputs: [TensorSpec]
     private let model: MLModel
 
-    /// Before iOS 18 a package holds one function of this name, which is not asked for.
+    /// A package made for iOS 17 holds one function of this name, which is not asked for.
     private static let onlyFunction = "main"
 
     /// Throws `TinySAMError.engine` if the model's own inputs and outputs are not those of `signature`.
-    init(_ url: URL, function: String, signature: Signature, computeUnits: MLComputeUnits) throws {
+    static func load(
+        _ url: URL, function: String, signature: Signature, computeUnits: MLComputeUnits
+    ) async throws -> CoreMLFunction {
         let configuration = MLModelConfiguration()
         configuration.computeUnits = computeUnits
-        if function != Self.onlyFunction {
-            guard #available(iOS 18, macOS 15, *) else {
-                throw TinySAMError.engine(
-                    reason: "'\(function)' shares a package, which takes iOS 18; convert with "
-                        + "--deployment-target iOS17"
-                )
-            }
-            configuration.functionName = function
-        }
-        inputs = signature.inputs
-        outputs = signature.outputs
-        model = try MLModel(contentsOf: url, configuration: configuration)
-        try Self.check(model.modelDescription.inputDescriptionsByName, inputs, function)
-        try Self.check(model.modelDescription.outputDescriptionsByName, outputs, function)
+        if function != onlyFunction { configuration.functionName = function }
+        let model = try await MLModel.load(contentsOf: url, configuration: configuration)
+        try check(model.modelDescription.inputDescriptionsByName, signature.inputs, function)
+        try check(model.modelDescription.outputDescriptionsByName, signature.outputs, function)
+        return CoreMLFunction(inputs: signature.inputs, outputs: signature.outputs, model: model)
     }
 
     /// `arrays` in the order of `inputs`, lent to Core ML; copies of the outputs in their order.
@@ -79,8 +72,13 @@ extension MLMultiArray {
 
     convenience init(_ values: [Int32], shape: [Int]) throws {
         try self.init(shape: shape.map { NSNumber(value: $0) }, dataType: .int32)
-        withUnsafeMutableBytes { bytes, _ in
-            values.withUnsafeBytes { bytes.copyMemory(from: $0) }
+        // Core ML may pad the rows of an array that it makes itself.
+        let length = shape.last ?? 1
+        withUnsafeMutableBufferPointer(ofType: Int32.self) { numbers, strides in
+            let rowStride = strides.count > 1 ? strides[strides.count - 2] : length
+            for (index, value) in values.enumerated() {
+                numbers[index / length * rowStride + index % length * (strides.last ?? 1)] = value
+            }
         }
     }
 }

@@ -5,18 +5,27 @@ import ImageIO
 import TinySAMKit
 
 extension RGBImage {
-    /// A photo file (JPEG, HEIC, PNG, …), upright, in sRGB, transparency laid over white.
+    /// The longest side of photos in the app: larger ones are made smaller while they are decoded, since a photo of 48
+    /// megapixels, its pixels, mask and picture at once are more than a phone gives.
+    public static let longestSide = 4096
+
+    /// A photo file (JPEG, HEIC, PNG, …), upright, in sRGB, transparency laid over white, no longer than `longestSide`.
     ///
     /// Throws `TinySAMError.image` if ImageIO cannot read it.
-    public init(photo data: Data) throws {
+    public init(photo data: Data, longestSide: Int = RGBImage.longestSide) throws {
+        let options: [CFString: Any] = [
+            kCGImageSourceCreateThumbnailFromImageAlways: true,
+            // Turned as the camera was held.
+            kCGImageSourceCreateThumbnailWithTransform: true,
+            kCGImageSourceThumbnailMaxPixelSize: longestSide,
+            kCGImageSourceShouldCache: false,
+        ]
         guard let source = CGImageSourceCreateWithData(data as CFData, nil),
-            let image = CGImageSourceCreateImageAtIndex(source, 0, nil)
+            let image = CGImageSourceCreateThumbnailAtIndex(source, 0, options as CFDictionary)
         else {
             throw TinySAMError.image(reason: "this file is no picture that iOS can read")
         }
-        let properties = CGImageSourceCopyPropertiesAtIndex(source, 0, nil) as? [CFString: Any]
-        let orientation = properties?[kCGImagePropertyOrientation] as? Int ?? 1
-        self = try RGBImage(image).upright(from: EXIFOrientation(exif: orientation))
+        self = try RGBImage(image)
     }
 
     /// Throws `TinySAMError.image` if there is not enough memory to draw it.
@@ -62,6 +71,27 @@ extension RGBImage {
             decode: nil,
             shouldInterpolate: true, intent: .defaultIntent
         )
+    }
+}
+
+extension Mask {
+    /// The mask as a layer over the photo, a byte per pixel, for an image in template mode; nil if there is not enough
+    /// memory. The mask's pixels become the layer's, so make it with `inside: Mask.opaque`.
+    public var layer: CGImage? {
+        let context = CGContext(
+            data: nil, width: size.width, height: size.height, bitsPerComponent: UInt8.bitWidth, bytesPerRow: 0,
+            space: CGColorSpaceCreateDeviceGray(), bitmapInfo: CGImageAlphaInfo.alphaOnly.rawValue
+        )
+        guard let context, let data = context.data else { return nil }
+        pixels.withUnsafeBytes { pixels in
+            for y in 0..<size.height {
+                let target = UnsafeMutableRawBufferPointer(
+                    start: data.advanced(by: y * context.bytesPerRow), count: size.width
+                )
+                target.copyMemory(from: .init(rebasing: pixels[y * size.width..<(y + 1) * size.width]))
+            }
+        }
+        return context.makeImage()
     }
 }
 #endif

@@ -14,8 +14,9 @@ public struct EverythingCase: Decodable, Sendable {
         let minRegionArea: Int
         let maxDecoderCalls: Int?
 
-        var options: EverythingOptions {
+        func options(_ mode: EverythingMode) -> EverythingOptions {
             var options = EverythingOptions()
+            options.mode = mode
             options.isHierarchical = hierarchical
             options.minRegionArea = minRegionArea
             options.maxDecoderCalls = maxDecoderCalls
@@ -45,6 +46,8 @@ public struct EverythingCase: Decodable, Sendable {
     public let height: Int
     public let width: Int
     public let settings: Settings
+    /// Those of the fast mode, which is then what the case is for.
+    let rules: FastSearchRules?
     let logits: SharedFixtures.Tensor
     let scale: Float
     let recordedPoints: SharedFixtures.Tensor
@@ -63,10 +66,13 @@ public struct EverythingCase: Decodable, Sendable {
     /// Everything mode of this library on the recording.
     public func generate(_ fixtures: SharedFixtures) async throws -> EverythingResult {
         let manifest = try fixtures.manifest()
-        let rules = manifest.everythingSearch.with(cropNmsThresh: settings.cropNmsThresh)
+        let search = manifest.everythingSearch.with(
+            cropNmsThresh: settings.cropNmsThresh, fast: rules
+        )
         let generator = EverythingGenerator(
             predictor: Predictor(manifest: manifest, engine: try engine(fixtures, manifest)),
-            options: settings.options, thresholds: try settings.thresholds(), rules: rules
+            options: settings.options(rules == nil ? .exact : .fast), 
+            thresholds: try settings.thresholds(), rules: search
         )
         return try await generator.generate(on: image(manifest))
     }

@@ -26,12 +26,17 @@ public struct DumpDescription: Sendable {
         public var peakMemoryBytes: Int?
         public var thermalBefore: String
         public var thermalAfter: String
+        /// How the app was built, "debug" or "release": debug code is many times slower around the model.
+        public var configuration: String
+        /// The release of the runtime in the app; Core ML's is that of iOS.
+        public var runtimeVersion: String?
         /// Of the encoder and the decoder, from the manifest.
         public var artifactSha256: [String: String]
 
         public init(
             runtime: String, recipe: String, computeUnit: String, threads: Int? = nil, loadMs: Double? = nil,
             peakMemoryBytes: Int? = nil, thermalBefore: String, thermalAfter: String,
+            configuration: String = "unknown", runtimeVersion: String? = nil,
             artifactSha256: [String: String]
         ) {
             self.runtime = runtime
@@ -42,6 +47,8 @@ public struct DumpDescription: Sendable {
             self.peakMemoryBytes = peakMemoryBytes
             self.thermalBefore = thermalBefore
             self.thermalAfter = thermalAfter
+            self.configuration = configuration
+            self.runtimeVersion = runtimeVersion
             self.artifactSha256 = artifactSha256
         }
     }

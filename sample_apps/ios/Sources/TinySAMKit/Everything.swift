@@ -1,5 +1,15 @@
+/// How everything mode searches.
+public enum EverythingMode: String, CaseIterable, Sendable {
+    /// The official generator's points, order and survivors.
+    case exact
+    /// Judges masks on their low-resolution logits, skips points beside which nothing was found, and takes only what
+    /// is left in the end to full size.
+    case fast
+}
+
 /// What a caller of everything mode may choose; the thresholds are the checkpoint's, from its manifest.
 public struct EverythingOptions: Sendable {
+    public var mode = EverythingMode.fast
     /// TinySAM's two rounds (arXiv 2312.13789, section 3.4); false: Segment Anything's flat grid.
     public var isHierarchical = true
     /// Holes and islands of fewer pixels go; 0 leaves masks as they are.
@@ -44,7 +54,7 @@ public struct EverythingProgress: Equatable, Sendable {
     public let candidates: Int
 }
 
-/// Finds every object of a photo, with the masks, order and survivors of the host's exact mode.
+/// Finds every object of a photo, with the masks, order and survivors of the host's `segment/everything.py`.
 public struct EverythingGenerator: Sendable {
     private let predictor: Predictor
     private let thresholds: EverythingThresholds
@@ -64,16 +74,18 @@ public struct EverythingGenerator: Sendable {
 
     /// Segments an encoded photo. `progress` is called between decoder calls, on any thread.
     ///
-    /// Throws `CancellationError` soon after the task is cancelled, and what the engine throws.
+    /// `isStopped` is asked before each call: if it says so the search ends with what was found. Throws
+    /// `CancellationError` soon after the task is cancelled, which leaves nothing, and what the engine throws.
     public func generate(
-        on image: EncodedImage, progress: @Sendable (EverythingProgress) -> Void = { _ in }
+        on image: EncodedImage, progress: @Sendable (EverythingProgress) -> Void = { _ in },
+        isStopped: @escaping @Sendable () -> Bool = { false }
     ) async throws -> EverythingResult {
         let lattice = PointLattice(
             rules: rules, pointsPerSide: thresholds.pointsPerSide, size: image.geometry.originalSize
         )
+        let judge = judge(image.geometry, watched: options.isHierarchical ? lattice.secondRound : [])
         var search = EverythingSearch(
-            predictor: predictor, image: image, options: options,
-            judge: judge(image.geometry, watched: options.isHierarchical ? lattice.secondRound : [])
+            predictor: predictor, image: image, options: options, judge: judge, isStopped: isStopped
         )
         let found: [Candidate]
         if options.isHierarchical {
@@ -81,7 +93,7 @@ public struct EverythingGenerator: Sendable {
         } else {
             found = try await search.decode(lattice.flat, progress).candidates
         }
-        var objects = suppressed(found)
+        var objects = judge.finished(found)
         if options.minRegionArea > 0 { objects = cleaned(objects) }
         return EverythingResult(
             objects: stableOrder(falling: objects.map(\.score)).map { objects[$0] },
@@ -89,12 +101,21 @@ public struct EverythingGenerator: Sendable {
         )
     }
 
-    private func judge(_ geometry: Geometry, watched: [Point]) -> EverythingJudge {
-        EverythingJudge(
-            thresholds: thresholds, maskThreshold: predictor.manifest.postprocess.maskThreshold,
-            upscaler: MaskUpscaler(geometry: geometry, maskSize: predictor.manifest.sizes.maskSize),
-            watched: watched
-        )
+    private func judge(_ geometry: Geometry, watched: [Point]) -> any CandidateJudge {
+        let maskSize = predictor.manifest.sizes.maskSize
+        let threshold = predictor.manifest.postprocess.maskThreshold
+        let upscaler = MaskUpscaler(geometry: geometry, maskSize: maskSize)
+        switch options.mode {
+        case .exact:
+            return ExactJudge(
+                thresholds: thresholds, maskThreshold: threshold, upscaler: upscaler, watched: watched
+            )
+        case .fast:
+            return FastJudge(
+                thresholds: thresholds, rules: rules.fast, maskThreshold: threshold, upscaler: upscaler,
+                extent: LowResolutionExtent(geometry: geometry, maskSize: maskSize), watched: watched
+            )
+        }
     }
 
     /// Both rounds; survivors of the second come first, which decides ties.
@@ -102,26 +123,38 @@ public struct EverythingGenerator: Sendable {
         _ search: inout EverythingSearch, _ lattice: PointLattice,
         _ progress: @Sendable (EverythingProgress) -> Void
     ) async throws -> [Candidate] {
-        let first = try await search.decode(lattice.coarse, progress)
-        let open = lattice.secondRound.enumerated()
+        let coarse = lattice.coarseLattice
+        let first = try await search.decode(coarse.map(\.point), progress)
+        let open = lattice.secondRoundLattice.enumerated()
             .filter { !first.covered.contains($0.offset) }
             .map(\.element)
-        return try await search.decode(open, progress).candidates + first.candidates
+        switch options.mode {
+        case .exact:
+            return try await search.decode(open.map(\.point), progress).candidates + first.candidates
+        case .fast:
+            let first = (points: coarse, found: first)
+            return try await refined(open, after: first, &search, progress) + first.found.candidates
+        }
     }
 
-    /// Box NMS by predicted IoU; empty masks are dropped.
-    private func suppressed(_ found: [Candidate]) -> [SegmentedObject] {
-        nonMaximumSuppression(
-            boxes: found.map(\.box), scores: found.map(\.score), iouThreshold: thresholds.boxIoU
-        )
-        .map { found[$0] }
-        .filter { $0.runs.area > 0 }
-        .map {
-            SegmentedObject(
-                runs: $0.runs, box: $0.box, score: $0.score, stability: $0.stability, point: $0.point,
-                maskIndex: $0.maskIndex
-            )
+    /// The white points of a chessboard, then the black ones that may have a mask: those beside a point whose score came
+    /// near to the threshold, and those of which nothing is known, since all around them is covered.
+    private func refined(
+        _ open: [LatticePoint], after first: (points: [LatticePoint], found: EverythingSearch.Found),
+        _ search: inout EverythingSearch, _ progress: @Sendable (EverythingProgress) -> Void
+    ) async throws -> [Candidate] {
+        let white = open.filter(\.isWhite)
+        let second = try await search.decode(white.map(\.point), progress)
+        let decoded = first.points + white
+        let scores = first.found.bestScores + second.bestScores
+        let enough = thresholds.predictedIoU(less: rules.fast.nearIouSlack)
+        let known = Set(decoded.map(\.cell))
+        let near = Set(zip(decoded, scores).filter { $0.1 > enough }.map(\.0.cell))
+        let black = open.filter { point in
+            let around = point.cell.neighbours
+            return !point.isWhite && (around.contains(where: near.contains) || !around.contains(where: known.contains))
         }
+        return second.candidates + (try await search.decode(black.map(\.point), progress).candidates)
     }
 
     /// Fills small holes and drops small islands, then an NMS that prefers masks which needed neither.

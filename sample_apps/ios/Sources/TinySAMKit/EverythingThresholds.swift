@@ -3,7 +3,7 @@ public struct EverythingThresholds: Equatable, Sendable {
     /// Points of the full grid along each side of the photo.
     public let pointsPerSide: Int
     /// A mask survives if its predicted IoU is above this …
-    public let predictedIoU: Float
+    public var predictedIoU: Float { Float(predictedIoUNumber) }
     /// … and its stability is at least this.
     public let stability: Float
     /// Logits above and below the mask threshold at which stability compares two cuts of a mask.
@@ -11,7 +11,15 @@ public struct EverythingThresholds: Equatable, Sendable {
     /// τ: a second-round point on a surviving mask with a logit above this is skipped.
     public let highScore: Float
     /// Box IoU above which of two masks the one of the lower score goes.
-    public let boxIoU: Float
+    public var boxIoU: Float { Float(boxIoUNumber) }
+
+    /// As the manifest has them: margins are added before the sum becomes float32, as on the host.
+    private let predictedIoUNumber: Double
+    private let boxIoUNumber: Double
+
+    func predictedIoU(less slack: Double) -> Float { Float(predictedIoUNumber - slack) }
+
+    func boxIoU(shiftedBy margin: Double) -> Float { Float(boxIoUNumber + margin) }
 
     /// From the manifest's object `everything`. Throws `TinySAMError.manifest`.
     public init(_ named: [String: Double]) throws {
@@ -32,11 +40,11 @@ public struct EverythingThresholds: Equatable, Sendable {
             )
         }
         self.pointsPerSide = pointsPerSide
-        predictedIoU = Float(try take("pred_iou_thresh"))
+        predictedIoUNumber = try take("pred_iou_thresh")
         stability = Float(try take("stability_score_thresh"))
         stabilityOffset = Float(try take("stability_score_offset"))
         highScore = Float(try take("high_score_thresh"))
-        boxIoU = Float(try take("box_nms_thresh"))
+        boxIoUNumber = try take("box_nms_thresh")
         if let unknown = left.keys.min() {
             throw TinySAMError.manifest(
                 field: "everything.\(unknown)", reason: "is no threshold that this library knows; update it"

@@ -17,6 +17,8 @@ public struct Manifest: Sendable, Equatable {
     /// How everything mode searches.
     public let everythingSearch: EverythingSearchRules
     public let artifacts: [Artifact]
+    /// Runtime → the release that judged its files on the host, where that matters to an app.
+    public let runtimes: [String: String]
     /// Masks of one prompt: whole, part and subpart, in no fixed order.
     public let masksPerPrompt: Int
 
@@ -54,6 +56,7 @@ public struct Manifest: Sendable, Equatable {
         everything = try EverythingThresholds(file.everything)
         everythingSearch = file.everythingSearch
         artifacts = file.artifacts
+        runtimes = file.runtimes
         try preprocess.check(sizes)
         try prompts.check(sizes)
         try postprocess.check(sizes)
@@ -114,6 +117,7 @@ private struct ManifestFile: Decodable {
     let everything: [String: Double]
     let everythingSearch: EverythingSearchRules
     let artifacts: [Artifact]
+    let runtimes: [String: String]
 
     static func checkVersion(_ found: Int) throws {
         guard found == schemaVersion else {

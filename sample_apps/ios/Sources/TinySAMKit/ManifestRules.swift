@@ -163,6 +163,13 @@ public struct Artifact: Decodable, Equatable, Sendable {
     public let entryPoints: [String: String]
     public let sha256: String
     public let sizeBytes: Int
+    public let details: Details?
+
+    /// What the converter noted; an app needs little of it.
+    public struct Details: Decodable, Equatable, Sendable {
+        /// What a .pte was lowered to.
+        public let backend: String?
+    }
 
     func check() throws {
         let isHash = sha256.utf8.count == 64 && sha256.allSatisfy { "0123456789abcdef".contains($0) }

@@ -1,7 +1,7 @@
 /// A mask of a photo: 1 on the object, else 0.
 public struct Mask: Equatable, Sendable {
     public let size: PixelSize
-    /// u8 (H, W), 0 or 1, top row first.
+    /// u8 (H, W), 0 or one other number, mostly 1; top row first.
     public let pixels: [UInt8]
 
     /// Any value but 0 counts as set. Throws `TinySAMError.image` for another number of pixels.
@@ -20,8 +20,22 @@ public struct Mask: Equatable, Sendable {
         self.pixels = pixels
     }
 
+    /// Instead of 1 where pixels are to be a layer of a picture: all of a byte's bits.
+    public static let opaque = UInt8.max
+
     /// Set pixels.
-    public var area: Int { pixels.reduce(0) { $0 + Int($1) } }
+    public var area: Int { pixels.reduce(0) { $0 + ($1 == 0 ? 0 : 1) } }
+
+    /// IoU with another mask of the same photo; 1 where both are empty. Throws `TinySAMError.image` for another size.
+    public func agreement(with other: Mask) throws -> Double {
+        guard size == other.size else { throw TinySAMError.image(reason: "the masks are of two sizes") }
+        var (shared, union) = (0, 0)
+        for (here, there) in zip(pixels, other.pixels) {
+            shared += here != 0 && there != 0 ? 1 : 0
+            union += here != 0 || there != 0 ? 1 : 0
+        }
+        return union == 0 ? 1 : Double(shared) / Double(union)
+    }
 }
 
 /// A rectangle of whole pixels in a photo: `rows` and `columns`, each without its end.

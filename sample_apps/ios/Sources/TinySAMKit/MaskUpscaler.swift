@@ -17,17 +17,21 @@ public struct MaskUpscaler: Sendable {
         columns = axis(geometry.validSize.width, geometry.originalSize.width)
     }
 
-    /// The pixels of the photo whose full-size logit is above `threshold`.
+    /// The pixels of the photo whose full-size logit is above `threshold`, `inside` there and 0 elsewhere.
     ///
     /// `logits` f32 (masks, m, m), of which the one at `index` counts.
-    public func mask(_ logits: FloatTensor, at index: Int, above threshold: Float) -> Mask {
+    public func mask(
+        _ logits: FloatTensor, at index: Int, above threshold: Float, inside: UInt8 = 1
+    ) -> Mask {
         let size = originalSize
         let pixels = [UInt8](unsafeUninitializedCapacity: size.area) { target, count in
+            target.initialize(repeating: 0)
             withLogits(logits, at: index) { low in
-                forEachRow(of: low, in: .whole(size)) { y, row in
-                    let start = y * size.width
-                    for x in 0..<size.width {
-                        target[start + x] = row[x] > threshold ? 1 : 0
+                let window = window(of: low, above: threshold)
+                forEachRow(of: low, in: window) { y, row in
+                    let start = y * size.width + window.columns.lowerBound
+                    for x in 0..<window.columns.count {
+                        target[start + x] = row[x] > threshold ? inside : 0
                     }
                 }
             }
@@ -74,6 +78,37 @@ public struct MaskUpscaler: Sendable {
                     body(y, row)
                 }
             }
+        }
+    }
+
+    /// The full-size logit at one pixel.
+    func logit(of logits: UnsafeBufferPointer<Float>, row: Int, column: Int) -> Float {
+        let (rowWeights, columnWeights) = (rows.weights(of: row), columns.weights(of: column))
+        var total: Float = 0
+        for tap in 0..<MaskAxis.taps {
+            let start = rows.input(row, tap) * maskSize
+            let wide =
+                columnWeights.x * logits[start + columns.input(column, 0)]
+                + columnWeights.y * logits[start + columns.input(column, 1)]
+                + columnWeights.z * logits[start + columns.input(column, 2)]
+            total += rowWeights[tap] * wide
+        }
+        return total
+    }
+
+    /// The run lengths of the mask above `threshold`, of which only the part that it may touch is made.
+    func runLengths(of logits: UnsafeBufferPointer<Float>, above threshold: Float) -> RunLengths {
+        let window = window(of: logits, above: threshold)
+        let width = window.columns.count
+        let pixels = [UInt8](unsafeUninitializedCapacity: window.size.area) { pixels, count in
+            forEachRow(of: logits, in: window) { y, row in
+                let start = (y - window.rows.lowerBound) * width
+                for x in 0..<width { pixels[start + x] = row[x] > threshold ? 1 : 0 }
+            }
+            count = window.size.area
+        }
+        return pixels.withUnsafeBufferPointer {
+            RunLengths(window: window, pixels: $0, size: originalSize)
         }
     }
 

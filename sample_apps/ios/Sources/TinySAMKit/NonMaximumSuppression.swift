@@ -20,6 +20,11 @@ private func nonMaximumSuppression(boxes: [FloatBox], scores: [Float], iouThresh
     return kept
 }
 
+extension PixelBox {
+    /// IoU with another box, measured as by `nonMaximumSuppression`.
+    func iou(_ other: PixelBox) -> Float { FloatBox(other).iou(FloatBox(self)) }
+}
+
 /// Indices of `scores` from the highest on; of equal ones the earlier first.
 func stableOrder(falling scores: [Float]) -> [Int] {
     scores.indices.sorted { left, right in

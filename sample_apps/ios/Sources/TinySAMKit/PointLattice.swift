@@ -6,10 +6,13 @@ public struct EverythingSearchRules: Decodable, Equatable, Sendable {
     public let offsets: [[Int]]
     /// Least box IoU at which masks that were cleaned of small regions count as duplicates.
     public let cropNmsThresh: Float
+    public let fast: FastSearchRules
 
-    /// The same search with another threshold.
-    public func with(cropNmsThresh: Float) -> EverythingSearchRules {
-        EverythingSearchRules(coarseFactor: coarseFactor, offsets: offsets, cropNmsThresh: cropNmsThresh)
+    /// The same search with another threshold, or other rules of the fast mode.
+    public func with(cropNmsThresh: Float, fast: FastSearchRules? = nil) -> EverythingSearchRules {
+        EverythingSearchRules(
+            coarseFactor: coarseFactor, offsets: offsets, cropNmsThresh: cropNmsThresh, fast: fast ?? self.fast
+        )
     }
 
     func check(_ thresholds: EverythingThresholds) throws {
@@ -25,6 +28,42 @@ public struct EverythingSearchRules: Decodable, Equatable, Sendable {
             )
         }
     }
+}
+
+/// What the fast mode may leave out; the host's `segment/everything.py` says why each is as it is.
+public struct FastSearchRules: Decodable, Equatable, Sendable {
+    /// A point of the second round's chessboard is decoded if a neighbour's best predicted IoU lacks at most this.
+    public let nearIouSlack: Double
+    /// Cells kept around a mask that waits for its full size.
+    public let windowMarginCells: Int
+    /// Of masks that wait; beyond that near-duplicates go early …
+    public let maxWaitingBytes: Int
+    /// … above these box IoUs, one after the other until it is enough.
+    public let duplicateIous: [Double]
+    /// Rough boxes decide over an overlap only this far from the threshold.
+    public let boxMargin: Double
+    /// A rough stability is measured again if it is nearer than this over √cells to its threshold.
+    public let stabilityMarginCells: Double
+}
+
+/// A point of a lattice and its place in it, of which neighbours differ by 1.
+struct LatticePoint: Sendable {
+    struct Cell: Hashable, Sendable {
+        let column: Int
+        let row: Int
+
+        /// The eight cells around this one.
+        var neighbours: [Cell] {
+            (-1...1).flatMap { x in (-1...1).map { y in Cell(column: column + x, row: row + y) } }
+                .filter { $0 != self }
+        }
+    }
+
+    let point: Point
+    let cell: Cell
+
+    /// Of the chessboard's two colours.
+    var isWhite: Bool { (cell.column + cell.row).isMultiple(of: 2) }
 }
 
 /// Where everything mode puts its points on a photo: x, y in its pixels, in the order of their visit.
@@ -43,19 +82,37 @@ public struct PointLattice: Sendable {
     public var flat: [Point] { grid(pointsPerSide) }
 
     /// Round 1 of the hierarchical mode.
-    public var coarse: [Point] { grid(pointsPerSide / rules.coarseFactor) }
+    public var coarse: [Point] { coarseLattice.map(\.point) }
+
+    /// Round 1, at every `coarseFactor`-th cell of the lattice.
+    var coarseLattice: [LatticePoint] {
+        let side = pointsPerSide / rules.coarseFactor
+        return grid(side).enumerated().map { index, point in
+            let (row, column) = index.quotientAndRemainder(dividingBy: side)
+            let cell = LatticePoint.Cell(column: column * rules.coarseFactor, row: row * rules.coarseFactor)
+            return LatticePoint(point: point, cell: cell)
+        }
+    }
 
     /// Round 2: around each coarse point, multiples of whole steps, inside the photo. This lattice is the
     /// official code's, not that of `flat`.
-    public var secondRound: [Point] {
+    public var secondRound: [Point] { secondRoundLattice.map(\.point) }
+
+    var secondRoundLattice: [LatticePoint] {
         let stepX = size.width / pointsPerSide
         let stepY = size.height / pointsPerSide
-        return coarse.flatMap { centre in
+        return coarseLattice.flatMap { centre in
             rules.offsets.map { offset in
-                Point(x: centre.x + Double(offset[0] * stepX), y: centre.y + Double(offset[1] * stepY))
+                LatticePoint(
+                    point: Point(
+                        x: centre.point.x + Double(offset[0] * stepX),
+                        y: centre.point.y + Double(offset[1] * stepY)
+                    ),
+                    cell: .init(column: centre.cell.column + offset[0], row: centre.cell.row + offset[1])
+                )
             }
         }
-        .filter { $0.x < Double(size.width) && $0.y < Double(size.height) }
+        .filter { $0.point.x < Double(size.width) && $0.point.y < Double(size.height) }
     }
 
     private func grid(_ side: Int) -> [Point] {

@@ -51,9 +51,9 @@ public struct Prediction: Sendable {
     /// Index of the mask to show.
     public var best: Int { lowResolution.best }
 
-    /// Mask `index` in original-image pixels.
-    public func mask(_ index: Int) -> Mask {
-        upscaler.mask(lowResolution.logits, at: index, above: threshold)
+    /// Mask `index` in original-image pixels; `inside` is its value there, such as `Mask.opaque`.
+    public func mask(_ index: Int, inside: UInt8 = 1) -> Mask {
+        upscaler.mask(lowResolution.logits, at: index, above: threshold, inside: inside)
     }
 }
 

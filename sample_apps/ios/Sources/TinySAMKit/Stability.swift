@@ -26,6 +26,9 @@ struct Stability {
         outer += Int(outerHere)
     }
 
+    /// Logits above the lower cut.
+    var outerCount: Int { outer }
+
     /// 0 where nothing is above the lower cut.
     var score: Float { Float(inner) / Float(max(outer, 1)) }
 }

@@ -10,7 +10,7 @@ struct Benchmark {
     let manifest: Manifest
 
     func run() async throws -> String {
-        let photo = try Self.photo()
+        let photo = try Self.photo(Self.photoSize)
         let preprocess = Preprocessor(manifest: manifest)
         let geometry = preprocess(photo).geometry
         let logits = discs(geometry)
@@ -18,23 +18,35 @@ struct Benchmark {
         let threshold = manifest.postprocess.maskThreshold
         let preprocessing = Self.time { _ = preprocess(photo) }
         let postprocessing = Self.time { _ = upscaler.mask(logits, at: 0, above: threshold) }
-        let (candidates, everythingMs) = try await everything(logits, geometry)
+        let (candidates, exactMs) = try await everything(.exact, logits, geometry)
+        let (_, fastMs) = try await everything(.fast, logits, geometry)
         let size = "\(Self.photoSize.width) x \(Self.photoSize.height)"
         return """
             preprocess \(size) to \(manifest.sizes.imageSize): \(preprocessing)
             postprocess one mask of \(manifest.sizes.maskSize) to \(size): \(postprocessing)
-            everything mode, \(candidates) candidates of \(size): \(Self.text(everythingMs)) ms of the processor each
+            everything mode, exact, \(candidates) candidates of \(size): \(Self.text(exactMs)) ms of the processor each
+            everything mode, fast, \(candidates) candidates of \(size): \(Self.text(fastMs)) ms of the processor each
             """
     }
 
     /// Smooth colours with noise, which no step can take a short cut on.
-    private static func photo() throws -> RGBImage {
+    static func photo(_ size: PixelSize) throws -> RGBImage {
         var state: UInt32 = 1
-        let pixels = (0..<photoSize.area * RGBImage.channels).map { index -> UInt8 in
-            state = state &* 1_664_525 &+ 1_013_904_223
-            return UInt8(truncatingIfNeeded: (index / 977) ^ Int(state >> 28))
+        let samples = size.area * RGBImage.channels
+        let pixels = [UInt8](unsafeUninitializedCapacity: samples) { pixels, count in
+            for index in 0..<samples {
+                state = state &* 1_664_525 &+ 1_013_904_223
+                pixels[index] = UInt8(truncatingIfNeeded: (index / 977) ^ Int(state >> 28))
+            }
+            count = samples
         }
-        return try RGBImage(size: photoSize, pixels: pixels)
+        return try RGBImage(size: size, pixels: pixels)
+    }
+
+    /// An engine that answers the discs of a photo of `size` to everything.
+    func engine(for size: PixelSize) -> some SegmentationEngine {
+        let geometry = Geometry(originalSize: size, imageSize: manifest.sizes.imageSize)
+        return SameAnswer(manifest: manifest, logits: discs(geometry))
     }
 
     /// Logits f32 (masks, m, m) of discs in the middle of the photo that cover a half, a sixth and a
@@ -59,13 +71,16 @@ struct Benchmark {
     }
 
     /// Processor milliseconds per candidate of everything mode on an engine that answers the discs to each point at once.
-    private func everything(_ logits: FloatTensor, _ geometry: Geometry) async throws -> (Int, Double) {
+    private func everything(
+        _ mode: EverythingMode, _ logits: FloatTensor, _ geometry: Geometry
+    ) async throws -> (Int, Double) {
         let engine = SameAnswer(manifest: manifest, logits: logits)
         let predictor = Predictor(manifest: manifest, engine: engine)
         let image = EncodedImage(
             embedding: FloatTensor(shape: [1]) { $0[0] = 0 }, geometry: geometry
         )
         var options = EverythingOptions()
+        options.mode = mode
         options.isHierarchical = false
         options.maxDecoderCalls = 2
         let generator = EverythingGenerator(predictor: predictor, options: options)
@@ -105,7 +120,8 @@ private struct SameAnswer: SegmentationEngine {
     let logits: FloatTensor
 
     func encode(image: FloatTensor, validSize: PixelSize) async throws -> FloatTensor {
-        FloatTensor(shape: [1]) { $0[0] = 0 }
+        let (channels, grid) = (manifest.sizes.channels, manifest.sizes.gridSize)
+        return FloatTensor(shape: [1, channels, grid, grid]) { $0.update(repeating: 0) }
     }
 
     func decode(

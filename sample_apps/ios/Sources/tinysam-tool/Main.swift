@@ -8,6 +8,8 @@ struct Main {
     private static let usage = """
         usage: tinysam-tool bench MANIFEST
                    milliseconds of preprocessing, postprocessing and everything mode on a 12-megapixel photo
+               tinysam-tool memory MANIFEST
+                   megabytes that a tap on 12 megapixels and every step on 48 take
                tinysam-tool overlay FOLDER OUT.ppm
                    replays the case of FOLDER/everything.json and draws its objects over its photo
                tinysam-tool replay FIXTURES MANIFEST DUMP.zip [RUNTIME RECIPE]
@@ -29,6 +31,9 @@ struct Main {
         case ("bench", 1):
             let manifest = try Manifest(contentsOf: paths[0])
             write(try await Benchmark(manifest: manifest).run())
+        case ("memory", 1):
+            let manifest = try Manifest(contentsOf: paths[0])
+            write(try await MemoryMeasurement(manifest: manifest).run())
         case ("overlay", 2):
             write(try await drawObjects(SharedFixtures(folder: paths[0]), into: paths[1]))
         case ("replay", 3), ("replay", 5):

@@ -9,4 +9,29 @@ public final class DispatchSerialQueue: SerialExecutor {
 
 extension URL {
     public static var cachesDirectory: URL { URL(fileURLWithPath: "/") }
+    public static var temporaryDirectory: URL { URL(fileURLWithPath: "/") }
 }
+
+extension String {
+    /// Apple's looks the text up in the app's catalogs.
+    public init(localized text: String) { self = text }
+}
+
+extension ProcessInfo {
+    public enum ThermalState: Int, Sendable { case nominal, fair, serious, critical }
+    public var thermalState: ThermalState { .nominal }
+}
+
+public struct rusage {
+    public var ru_maxrss = 0
+    public init() {}
+}
+
+public let RUSAGE_SELF: Int32 = 0
+
+public func getrusage(_ who: Int32, _ usage: UnsafeMutablePointer<rusage>) -> Int32 { 0 }
+
+public func sysctlbyname(
+    _ name: String, _ old: UnsafeMutableRawPointer?, _ length: UnsafeMutablePointer<Int>?,
+    _ new: UnsafeMutableRawPointer?, _ newLength: Int
+) -> Int32 { 0 }

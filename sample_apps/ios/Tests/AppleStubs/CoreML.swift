@@ -23,9 +23,9 @@ public class MLMultiArray {
     public func withUnsafeBufferPointer<S, R>(
         ofType: S.Type, _ body: (UnsafeBufferPointer<S>) throws -> R
     ) rethrows -> R { try body(UnsafeBufferPointer(start: nil, count: 0)) }
-    public func withUnsafeMutableBytes<R>(
-        _ body: (UnsafeMutableRawBufferPointer, [Int]) throws -> R
-    ) rethrows -> R { try body(UnsafeMutableRawBufferPointer(start: nil, count: 0), []) }
+    public func withUnsafeMutableBufferPointer<S, R>(
+        ofType: S.Type, _ body: (UnsafeMutableBufferPointer<S>, [Int]) throws -> R
+    ) rethrows -> R { try body(UnsafeMutableBufferPointer(start: nil, count: 0), []) }
 }
 
 public class MLFeatureValue {
@@ -55,7 +55,10 @@ public class MLModelDescription {
 }
 
 public class MLModel {
-    public init(contentsOf url: URL, configuration: MLModelConfiguration) throws {}
+    init() {}
+    public class func load(
+        contentsOf url: URL, configuration: MLModelConfiguration
+    ) async throws -> MLModel { MLModel() }
     public var modelDescription: MLModelDescription { MLModelDescription() }
     public class func compileModel(at modelURL: URL) async throws -> URL { modelURL }
     public func prediction(from input: any MLFeatureProvider) throws -> any MLFeatureProvider { input }

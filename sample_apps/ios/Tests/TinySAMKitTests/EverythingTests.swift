@@ -35,13 +35,18 @@ final class EverythingTests: XCTestCase {
     func testOneRow() async throws { try await check("one_row") }
     func testOneColumnFlat() async throws { try await check("one_column_flat") }
 
+    private func check(_ name: String) async throws { try await check(name, of: "everything") }
+
     func testEveryCaseHasATest() throws {
         let cases: [EverythingCase] = try cases("everything")
         XCTAssertEqual(cases.count, 29, "a case was added: give it a test here")
     }
+}
 
-    private func check(_ name: String) async throws {
-        let all: [EverythingCase] = try cases("everything")
+extension XCTestCase {
+    /// Runs everything mode on a recording and compares all that it says.
+    func check(_ name: String, of topic: String) async throws {
+        let all: [EverythingCase] = try cases(topic)
         let expected = try XCTUnwrap(all.first { $0.name == name })
         let found = try await expected.generate(fixtures)
         XCTAssertEqual(flat(found.points), expected.visited)

@@ -22,6 +22,8 @@ open class ComponentActivity :
     ): ActivityResultLauncher<I> = TODO()
 }
 
+fun ComponentActivity.enableEdgeToEdge(): Unit = TODO()
+
 inline fun <reified VM : ViewModel> ComponentActivity.viewModels(
     noinline extrasProducer: (() -> CreationExtras)? = null,
     noinline factoryProducer: (() -> ViewModelProvider.Factory)? = null,

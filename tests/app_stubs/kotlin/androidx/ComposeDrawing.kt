@@ -5,6 +5,7 @@ package androidx.compose.ui.graphics.drawscope
 import androidx.compose.ui.geometry.Offset
 import androidx.compose.ui.geometry.Size
 import androidx.compose.ui.graphics.Color
+import androidx.compose.ui.graphics.ColorFilter
 import androidx.compose.ui.graphics.ImageBitmap
 import androidx.compose.ui.unit.IntOffset
 import androidx.compose.ui.unit.IntSize
@@ -24,6 +25,9 @@ interface DrawScope {
         srcSize: IntSize = TODO(),
         dstOffset: IntOffset = TODO(),
         dstSize: IntSize = TODO(),
+        alpha: Float = 1f,
+        style: DrawStyle = Fill,
+        colorFilter: ColorFilter? = null,
     )
 
     fun drawCircle(color: Color, radius: Float = TODO(), center: Offset = TODO())

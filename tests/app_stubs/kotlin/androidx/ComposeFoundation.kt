@@ -7,4 +7,7 @@ import androidx.compose.ui.Modifier
 import androidx.compose.ui.graphics.drawscope.DrawScope
 
 @Composable
+fun isSystemInDarkTheme(): Boolean = TODO()
+
+@Composable
 fun Canvas(modifier: Modifier, onDraw: DrawScope.() -> Unit): Unit = TODO()

@@ -8,6 +8,12 @@ class Color
 
 fun Color(color: Long): Color = TODO()
 
+class ColorFilter {
+    companion object {
+        fun tint(color: Color): ColorFilter = TODO()
+    }
+}
+
 interface ImageBitmap
 
 fun Bitmap.asImageBitmap(): ImageBitmap = TODO()

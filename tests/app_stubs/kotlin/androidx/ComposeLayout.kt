@@ -24,6 +24,22 @@ interface ColumnScope {
 
 interface RowScope
 
+interface FlowRowScope : RowScope
+
+@RequiresOptIn
+annotation class ExperimentalLayoutApi
+
+@ExperimentalLayoutApi
+@Composable
+fun FlowRow(
+    modifier: Modifier = Modifier,
+    horizontalArrangement: Arrangement.Horizontal = TODO(),
+    verticalArrangement: Arrangement.Vertical = TODO(),
+    content: @Composable FlowRowScope.() -> Unit,
+): Unit = TODO()
+
+fun Modifier.safeDrawingPadding(): Modifier = TODO()
+
 @Composable
 fun Column(
     modifier: Modifier = Modifier,

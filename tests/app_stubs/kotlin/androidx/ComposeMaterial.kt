@@ -6,8 +6,14 @@ import androidx.compose.foundation.layout.RowScope
 import androidx.compose.runtime.Composable
 import androidx.compose.ui.Modifier
 
+class ColorScheme
+
+fun lightColorScheme(): ColorScheme = TODO()
+
+fun darkColorScheme(): ColorScheme = TODO()
+
 @Composable
-fun MaterialTheme(content: @Composable () -> Unit): Unit = TODO()
+fun MaterialTheme(colorScheme: ColorScheme = TODO(), content: @Composable () -> Unit): Unit = TODO()
 
 @Composable
 fun Surface(modifier: Modifier = Modifier, content: @Composable () -> Unit): Unit = TODO()

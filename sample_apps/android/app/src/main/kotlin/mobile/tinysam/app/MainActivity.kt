@@ -1,19 +1,26 @@
 package mobile.tinysam.app
 
+import android.content.ActivityNotFoundException
 import android.content.Intent
 import android.net.Uri
 import android.os.Bundle
 import androidx.activity.ComponentActivity
 import androidx.activity.compose.setContent
+import androidx.activity.enableEdgeToEdge
 import androidx.activity.result.PickVisualMediaRequest
 import androidx.activity.result.contract.ActivityResultContracts
 import androidx.activity.viewModels
+import androidx.compose.foundation.isSystemInDarkTheme
 import androidx.compose.material3.MaterialTheme
 import androidx.compose.material3.Surface
+import androidx.compose.material3.darkColorScheme
+import androidx.compose.material3.lightColorScheme
 import androidx.compose.runtime.getValue
 import androidx.core.content.FileProvider
+import androidx.lifecycle.Lifecycle
 import androidx.lifecycle.compose.collectAsStateWithLifecycle
 import androidx.lifecycle.lifecycleScope
+import androidx.lifecycle.repeatOnLifecycle
 import androidx.lifecycle.viewmodel.initializer
 import androidx.lifecycle.viewmodel.viewModelFactory
 import kotlinx.coroutines.flow.filterNotNull
@@ -24,7 +31,10 @@ import java.io.File
 class MainActivity : ComponentActivity() {
     private val viewModel: SegmentationViewModel by viewModels {
         viewModelFactory {
-            initializer { SegmentationViewModel(Models(applicationContext), PhotoLoader(contentResolver)) }
+            // The view model outlives this activity, so it gets nothing of it.
+            initializer {
+                SegmentationViewModel(Models(applicationContext), PhotoLoader(applicationContext.contentResolver))
+            }
         }
     }
 
@@ -37,9 +47,10 @@ class MainActivity : ComponentActivity() {
         }
 
     override fun onCreate(savedInstanceState: Bundle?) {
+        enableEdgeToEdge()
         super.onCreate(savedInstanceState)
         setContent {
-            MaterialTheme {
+            MaterialTheme(if (isSystemInDarkTheme()) darkColorScheme() else lightColorScheme()) {
                 Surface {
                     val state by viewModel.state.collectAsStateWithLifecycle()
                     val choice by viewModel.choice.collectAsStateWithLifecycle()
@@ -49,9 +60,11 @@ class MainActivity : ComponentActivity() {
             }
         }
         lifecycleScope.launch {
-            viewModel.dump.filterNotNull().collect {
-                share(it)
-                viewModel.dumpWasShared()
+            repeatOnLifecycle(Lifecycle.State.STARTED) {
+                viewModel.dump.filterNotNull().collect {
+                    viewModel.dumpWasShared()
+                    share(it)
+                }
             }
         }
     }
@@ -60,15 +73,17 @@ class MainActivity : ComponentActivity() {
         pickPhoto = {
             pickPhoto.launch(PickVisualMediaRequest(ActivityResultContracts.PickVisualMedia.ImageOnly))
         },
-        takePhoto = { takePhoto.launch(cameraPhoto()) },
+        takePhoto = { orSayWhyNot(R.string.no_camera) { takePhoto.launch(cameraPhoto()) } },
         chooseEngine = viewModel::loadModel,
         usePlatformResize = viewModel::usePlatformResize,
         onGesture = viewModel::onGesture,
+        undo = viewModel::undo,
         refine = viewModel::refine,
         findEverything = viewModel::findEverything,
+        compareEngines = viewModel::compareEngines,
         cancel = viewModel::cancel,
         clear = viewModel::clear,
-        recordDump = viewModel::recordDump,
+        recordDump = if (viewModel.canReplay) viewModel::recordDump else null,
     )
 
     private fun share(dump: File) {
@@ -78,6 +93,15 @@ class MainActivity : ComponentActivity() {
                 .putExtra(Intent.EXTRA_STREAM, uriOf(dump))
                 .addFlags(Intent.FLAG_GRANT_READ_URI_PERMISSION)
         startActivity(Intent.createChooser(intent, getString(R.string.share_dump)))
+    }
+
+    /** A phone may have no camera app at all. */
+    private fun orSayWhyNot(text: Int, launch: () -> Unit) {
+        try {
+            launch()
+        } catch (_: ActivityNotFoundException) {
+            viewModel.tell(Notice.Known(text))
+        }
     }
 
     private fun cameraPhoto(): Uri = uriOf(File(File(cacheDir, "photos").apply { mkdirs() }, "camera.jpg"))

@@ -13,10 +13,16 @@ import androidx.compose.ui.Modifier
 import androidx.compose.ui.geometry.Offset
 import androidx.compose.ui.geometry.Size
 import androidx.compose.ui.graphics.Color
+import androidx.compose.ui.graphics.ColorFilter
 import androidx.compose.ui.graphics.asImageBitmap
 import androidx.compose.ui.graphics.drawscope.DrawScope
 import androidx.compose.ui.graphics.drawscope.Stroke
 import androidx.compose.ui.input.pointer.pointerInput
+import androidx.compose.ui.res.stringResource
+import androidx.compose.ui.semantics.CustomAccessibilityAction
+import androidx.compose.ui.semantics.contentDescription
+import androidx.compose.ui.semantics.customActions
+import androidx.compose.ui.semantics.semantics
 import androidx.compose.ui.unit.IntOffset
 import androidx.compose.ui.unit.IntSize
 import mobile.tinysam.core.Prompt
@@ -32,23 +38,58 @@ private const val LINE_WIDTH = 5f
 /** A box that is being dragged, in places on the canvas. */
 private data class Dragged(val start: Offset, val end: Offset)
 
+/** What lies over the photo: a picture of its own, or a layer of a mask that is drawn in `tint`. */
+class Overlay(val picture: Bitmap, val tint: Color? = null)
+
+/** Colour of a mask over the photo. */
+val MASK_TINT = Color(0x8C1E90FF)
+
+/** Five places that can be chosen without a touch, and what they are called. */
+private fun placesOf(photo: Bitmap): List<Pair<Int, PromptPoint>> {
+    val (left, middle, right) = listOf(1, 2, 3).map { it * photo.width / PLACES }
+    val (top, centre, bottom) = listOf(1, 2, 3).map { it * photo.height / PLACES }
+    return listOf(
+        R.string.place_middle to PromptPoint(middle, centre),
+        R.string.place_left to PromptPoint(left, centre),
+        R.string.place_right to PromptPoint(right, centre),
+        R.string.place_top to PromptPoint(middle, top),
+        R.string.place_bottom to PromptPoint(middle, bottom),
+    )
+}
+
+private const val PLACES = 4.0
+
 /** The photo, what was found on it and its prompts; taps and drags on it in pixels of the photo. */
 @Composable
 fun PhotoCanvas(
     photo: Bitmap,
-    overlay: Bitmap?,
+    overlay: Overlay?,
     prompt: Prompt,
     tapsAreOnObject: Boolean,
     onGesture: (Gesture) -> Unit,
     modifier: Modifier = Modifier,
 ) {
+    val description = stringResource(R.string.photo)
+    val places = placesOf(photo).map { (text, point) ->
+        CustomAccessibilityAction(stringResource(text)) {
+            onGesture(Gesture.Tap(point.copy(isOnObject = tapsAreOnObject)))
+            true
+        }
+    }
     var dragged by remember { mutableStateOf<Dragged?>(null) }
     Canvas(
         modifier
+            .semantics {
+                contentDescription = description
+                customActions = places
+            }
             .pointerInput(photo, tapsAreOnObject) {
                 detectTapGestures { place ->
-                    val (x, y) = fitOf(photo, size).toPhoto(place)
-                    onGesture(Gesture.Tap(PromptPoint(x, y, tapsAreOnObject)))
+                    val fit = fitOf(photo, size)
+                    if (fit.contains(place)) {
+                        val (x, y) = fit.toPhoto(place)
+                        onGesture(Gesture.Tap(PromptPoint(x, y, tapsAreOnObject)))
+                    }
                 }
             }.pointerInput(photo) {
                 detectDragGestures(
@@ -64,7 +105,7 @@ fun PhotoCanvas(
     ) {
         val fit = fitOf(photo, IntSize(size.width.toInt(), size.height.toInt()))
         drawFitted(photo, fit)
-        if (overlay != null) drawFitted(overlay, fit)
+        if (overlay != null) drawFitted(overlay.picture, fit, overlay.tint)
         drawPrompt(prompt, fit)
         dragged?.let { drawBox(it.start, it.end) }
     }
@@ -79,10 +120,11 @@ private fun boxOf(dragged: Dragged, fit: PhotoFit): PromptBox {
     return PromptBox(minOf(x0, x1), minOf(y0, y1), maxOf(x0, x1), maxOf(y0, y1))
 }
 
-private fun DrawScope.drawFitted(picture: Bitmap, fit: PhotoFit) = drawImage(
+private fun DrawScope.drawFitted(picture: Bitmap, fit: PhotoFit, tint: Color? = null) = drawImage(
     image = picture.asImageBitmap(),
     dstOffset = IntOffset(fit.left, fit.top),
     dstSize = IntSize(fit.width, fit.height),
+    colorFilter = tint?.let { ColorFilter.tint(it) },
 )
 
 private fun DrawScope.drawPrompt(prompt: Prompt, fit: PhotoFit) {

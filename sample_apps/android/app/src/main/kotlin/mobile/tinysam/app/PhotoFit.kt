@@ -14,6 +14,10 @@ class PhotoFit(private val photoWidth: Int, private val photoHeight: Int, canvas
     fun toPhoto(place: Offset): Pair<Double, Double> =
         inside((place.x - left) / scale, photoWidth) to inside((place.y - top) / scale, photoHeight)
 
+    /** Whether a place on the canvas is on the photo. */
+    fun contains(place: Offset): Boolean =
+        place.x - left in 0f..width.toFloat() && place.y - top in 0f..height.toFloat()
+
     /** The place on the canvas of a point of the photo. */
     fun toCanvas(x: Double, y: Double) = Offset(left + x.toFloat() * scale, top + y.toFloat() * scale)
 

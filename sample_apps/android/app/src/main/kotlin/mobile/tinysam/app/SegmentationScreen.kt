@@ -1,12 +1,13 @@
 package mobile.tinysam.app
 
-import android.graphics.Bitmap
 import androidx.compose.foundation.layout.Arrangement
 import androidx.compose.foundation.layout.Column
-import androidx.compose.foundation.layout.Row
+import androidx.compose.foundation.layout.ExperimentalLayoutApi
+import androidx.compose.foundation.layout.FlowRow
 import androidx.compose.foundation.layout.fillMaxSize
 import androidx.compose.foundation.layout.fillMaxWidth
 import androidx.compose.foundation.layout.padding
+import androidx.compose.foundation.layout.safeDrawingPadding
 import androidx.compose.material3.Button
 import androidx.compose.material3.FilterChip
 import androidx.compose.material3.LinearProgressIndicator
@@ -20,20 +21,21 @@ import androidx.compose.ui.Modifier
 import androidx.compose.ui.res.stringResource
 import androidx.compose.ui.unit.dp
 import mobile.tinysam.core.Prompt
-import mobile.tinysam.platform.EngineChoice
 
-/** What the user can do; the activity and the view model do it. */
+/** What the user can do; the activity and the view model do it.  `recordDump` is null without fixtures in the app. */
 class SegmentationActions(
     val pickPhoto: () -> Unit,
     val takePhoto: () -> Unit,
     val chooseEngine: (EngineChoice) -> Unit,
     val usePlatformResize: (Boolean) -> Unit,
     val onGesture: (Gesture) -> Unit,
+    val undo: () -> Unit,
     val refine: () -> Unit,
     val findEverything: () -> Unit,
+    val compareEngines: () -> Unit,
     val cancel: () -> Unit,
     val clear: () -> Unit,
-    val recordDump: () -> Unit,
+    val recordDump: (() -> Unit)?,
 )
 
 @Composable
@@ -43,65 +45,92 @@ fun SegmentationScreen(
     usesPlatformResize: Boolean,
     actions: SegmentationActions,
 ) {
-    Column(Modifier.fillMaxSize().padding(12.dp), verticalArrangement = Arrangement.spacedBy(8.dp)) {
-        EngineChips(choice, actions.chooseEngine)
-        FilterChip(
-            selected = usesPlatformResize,
-            onClick = { actions.usePlatformResize(!usesPlatformResize) },
-            label = { Text(stringResource(R.string.platform_resize)) },
-        )
-        when (state) {
-            SegmentationState.LoadingModel -> Waiting(stringResource(R.string.loading_model))
-
-            is SegmentationState.NoModel -> Text(state.reason)
-
-            is SegmentationState.NoPhoto -> {
-                Text(state.notice ?: stringResource(R.string.no_photo))
-                PhotoButtons(actions)
+    // Android draws apps under its bars and around its cameras.
+    Column(
+        Modifier.fillMaxSize().safeDrawingPadding().padding(12.dp),
+        verticalArrangement = Arrangement.spacedBy(8.dp),
+    ) {
+        Choices {
+            for (engine in EngineChoice.entries) {
+                FilterChip(
+                    selected = engine == choice,
+                    onClick = { actions.chooseEngine(engine) },
+                    label = { Text(nameOf(engine)) },
+                )
             }
-
-            is SegmentationState.EncodingPhoto -> {
-                Waiting(stringResource(R.string.encoding_photo))
-                Shown(state.photo, Modifier.weight(1f))
-            }
-
-            is SegmentationState.Prompting -> {
-                PromptingPhoto(state, actions, Modifier.weight(1f))
-                PhotoButtons(actions)
-            }
-
-            is SegmentationState.Searching -> Searching(state, actions.cancel, Modifier.weight(1f))
-
-            is SegmentationState.Found -> Found(state, actions.clear, Modifier.weight(1f))
-
-            is SegmentationState.Replaying ->
-                Waiting(stringResource(R.string.replaying, state.done, state.total))
+            FilterChip(
+                selected = usesPlatformResize,
+                onClick = { actions.usePlatformResize(!usesPlatformResize) },
+                label = { Text(stringResource(R.string.platform_resize)) },
+            )
         }
+        Stage(state, actions, Modifier.weight(1f))
     }
 }
 
 @Composable
-private fun EngineChips(choice: EngineChoice, choose: (EngineChoice) -> Unit) {
-    Row(horizontalArrangement = Arrangement.spacedBy(8.dp)) {
-        for (engine in EngineChoice.entries) {
-            FilterChip(selected = engine == choice, onClick = { choose(engine) }, label = { Text(nameOf(engine)) })
+private fun Stage(state: SegmentationState, actions: SegmentationActions, modifier: Modifier) {
+    when (state) {
+        SegmentationState.LoadingModel -> Waiting(stringResource(R.string.loading_model))
+
+        is SegmentationState.NoModel -> Text(textOf(state.reason))
+
+        is SegmentationState.NoPhoto -> {
+            Text(state.notice?.let { textOf(it) } ?: stringResource(R.string.no_photo))
+            PhotoButtons(actions)
         }
+
+        is SegmentationState.EncodingPhoto -> {
+            Waiting(stringResource(R.string.encoding_photo))
+            Shown(state.photo, modifier)
+        }
+
+        is SegmentationState.Prompting -> {
+            PromptingPhoto(state, actions, modifier)
+            PhotoButtons(actions)
+        }
+
+        is SegmentationState.Searching -> Searching(state, actions.cancel, modifier)
+
+        is SegmentationState.Found -> Found(state, actions.clear, modifier)
+
+        is SegmentationState.Replaying -> Waiting(stringResource(R.string.replaying, state.done, state.total))
+
+        is SegmentationState.Comparing -> Comparing(state, actions.clear)
     }
 }
 
+/** Buttons and chips that go on in the next line where the phone is too narrow for them. */
+@OptIn(ExperimentalLayoutApi::class)
 @Composable
-private fun nameOf(engine: EngineChoice): String = when (engine) {
+private fun Choices(content: @Composable () -> Unit) {
+    FlowRow(
+        horizontalArrangement = Arrangement.spacedBy(8.dp),
+        verticalArrangement = Arrangement.spacedBy(4.dp),
+    ) { content() }
+}
+
+@Composable
+fun nameOf(engine: EngineChoice): String = when (engine) {
     EngineChoice.LITERT_CPU -> stringResource(R.string.litert_cpu)
     EngineChoice.LITERT_GPU -> stringResource(R.string.litert_gpu)
+    EngineChoice.LITERT_GPU_EXACT -> stringResource(R.string.litert_gpu_exact)
+    EngineChoice.LITERT_NPU -> stringResource(R.string.litert_npu)
     EngineChoice.EXECUTORCH -> stringResource(R.string.executorch)
 }
 
 @Composable
+fun textOf(notice: Notice): String = when (notice) {
+    is Notice.Said -> notice.text
+    is Notice.Known -> stringResource(notice.text, *notice.values.toTypedArray())
+}
+
+@Composable
 private fun PhotoButtons(actions: SegmentationActions) {
-    Row(horizontalArrangement = Arrangement.spacedBy(8.dp)) {
+    Choices {
         Button(onClick = actions.pickPhoto) { Text(stringResource(R.string.pick_photo)) }
         Button(onClick = actions.takePhoto) { Text(stringResource(R.string.take_photo)) }
-        Button(onClick = actions.recordDump) { Text(stringResource(R.string.share_dump)) }
+        actions.recordDump?.let { Button(onClick = it) { Text(stringResource(R.string.share_dump)) } }
     }
 }
 
@@ -112,30 +141,32 @@ private fun Waiting(what: String) {
 }
 
 @Composable
-private fun Shown(photo: Bitmap, modifier: Modifier, overlay: Bitmap? = null) =
-    PhotoCanvas(photo, overlay, Prompt(), tapsAreOnObject = true, onGesture = {}, modifier.fillMaxWidth())
+private fun Shown(photo: LoadedPhoto, modifier: Modifier, overlay: Overlay? = null) =
+    PhotoCanvas(photo.shown, overlay, Prompt(), tapsAreOnObject = true, onGesture = {}, modifier.fillMaxWidth())
 
 @Composable
 private fun PromptingPhoto(state: SegmentationState.Prompting, actions: SegmentationActions, modifier: Modifier) {
     var tapsAreOnObject by remember { mutableStateOf(true) }
     PhotoCanvas(
-        photo = state.photo.shown,
-        overlay = state.answer?.mask,
+        photo = state.photo.loaded.shown,
+        overlay = state.answer?.let { Overlay(it.mask, MASK_TINT) },
         prompt = state.prompt,
         tapsAreOnObject = tapsAreOnObject,
         onGesture = actions.onGesture,
         modifier = modifier.fillMaxWidth(),
     )
-    Text(state.notice ?: timingOf(state))
-    Row(horizontalArrangement = Arrangement.spacedBy(8.dp)) {
+    Text(state.notice?.let { textOf(it) } ?: timingOf(state))
+    Choices {
         FilterChip(
             selected = tapsAreOnObject,
             onClick = { tapsAreOnObject = !tapsAreOnObject },
             label = { Text(stringResource(if (tapsAreOnObject) R.string.on_object else R.string.off_object)) },
         )
+        Button(onClick = actions.undo, enabled = state.earlier.isNotEmpty()) { Text(stringResource(R.string.undo)) }
         Button(onClick = actions.refine, enabled = state.answer != null) { Text(stringResource(R.string.refine)) }
         Button(onClick = actions.clear) { Text(stringResource(R.string.clear)) }
         Button(onClick = actions.findEverything) { Text(stringResource(R.string.everything)) }
+        Button(onClick = actions.compareEngines) { Text(stringResource(R.string.compare_engines)) }
     }
 }
 
@@ -156,7 +187,7 @@ private fun Searching(state: SegmentationState.Searching, cancel: () -> Unit, mo
         val share = progress.decoded.toFloat() / maxOf(progress.total, 1)
         LinearProgressIndicator({ share }, Modifier.fillMaxWidth())
     }
-    Shown(state.photo.shown, modifier)
+    Shown(state.photo.loaded, modifier)
     Button(onClick = cancel) { Text(stringResource(R.string.stop)) }
 }
 
@@ -164,6 +195,6 @@ private fun Searching(state: SegmentationState.Searching, cancel: () -> Unit, mo
 private fun Found(state: SegmentationState.Found, clear: () -> Unit, modifier: Modifier) {
     val text = if (state.stoppedEarly) R.string.found_so_far else R.string.found
     Text(stringResource(text, state.count, state.searchMs))
-    Shown(state.photo.shown, modifier, state.objects)
+    Shown(state.photo.loaded, modifier, Overlay(state.objects))
     Button(onClick = clear) { Text(stringResource(R.string.back_to_prompts)) }
 }

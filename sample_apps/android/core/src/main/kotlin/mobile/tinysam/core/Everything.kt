@@ -1,0 +1,173 @@
+package mobile.tinysam.core
+
+/** Why a search ended. */
+enum class SearchEnd { COMPLETE, BUDGET, CANCELLED }
+
+/** How far a search is: `decoded` of the `total` points of this `round` (1 or 2). */
+data class SearchProgress(val round: Int, val decoded: Int, val total: Int, val found: Int)
+
+/** Objects by falling score, and what they cost; `visited` are the points that were decoded, in order. */
+class EverythingResult(
+    val objects: List<SegmentedObject>,
+    val visited: List<PhotoPoint>,
+    val decoderCalls: Int,
+    val end: SearchEnd,
+)
+
+/**
+ * Finds every object of a photo: flat (Segment Anything, section 3) or hierarchical (TinySAM, section 3.4), with
+ * the points, order and survivors of the host's `segment/everything.py` in the same mode.
+ *
+ * `progress` is called after each decoder call, `isCancelled` asked before it; a search that is cancelled or out
+ * of budget returns what it found so far.
+ */
+class EverythingGenerator(
+    private val predictor: Predictor,
+    private val settings: EverythingSettings,
+    private val progress: (SearchProgress) -> Unit = {},
+    private val isCancelled: () -> Boolean = { false },
+) {
+    init {
+        val least = if (settings.hierarchical) predictor.manifest.search.coarseFactor else 1
+        if (settings.pointsPerSide < least) {
+            throw SettingsException("pointsPerSide must be at least $least, not ${settings.pointsPerSide}")
+        }
+    }
+
+    fun generate(photo: EncodedPhoto): EverythingResult {
+        val search = Search(photo)
+        val apart = if (settings.hierarchical) search.hierarchical() else search.flat()
+        val cleaned = if (settings.minRegionArea > 0) clean(apart) else apart
+        return EverythingResult(
+            objects = byFallingScore(scores(cleaned)).map { cleaned[it] },
+            visited = search.visited,
+            decoderCalls = search.decoderCalls,
+            end = search.end,
+        )
+    }
+
+    /** One run over one photo: what was visited, what it cost, why it ended. */
+    private inner class Search(private val photo: EncodedPhoto) {
+        val visited = ArrayList<PhotoPoint>()
+        var decoderCalls = 0
+        var end = SearchEnd.COMPLETE
+        private val started = System.nanoTime()
+        private val upscaler = predictor.upscaler(photo.geometry)
+        private val lattice = PointLattice(photo.geometry.height, photo.geometry.width)
+
+        /** Survivors of round 2 come first in ties. */
+        fun hierarchical(): List<SegmentedObject> {
+            val rules = predictor.manifest.search
+            val coarse = lattice.coarseLattice(settings.pointsPerSide, rules)
+            val fine = lattice.secondRoundLattice(settings.pointsPerSide, rules)
+            val judge = judge(fine.map { it.point })
+            val first = decode(judge, coarse, round = 1)
+            val open = fine.filterIndexed { i, _ -> !judge.isCovered(i) }
+            val second =
+                when (settings.mode) {
+                    EverythingMode.EXACT -> decode(judge, open, round = 2).candidates
+                    EverythingMode.FAST -> refine(judge, coarse, first, open)
+                }
+            return judge.finish(second + first.candidates)
+        }
+
+        /**
+         * The white points of a chessboard, then the black ones that may have a mask: those beside a point whose
+         * score came near to the threshold, and those of which nothing is known, since all around them is covered.
+         */
+        private fun refine(
+            judge: CandidateJudge,
+            coarse: List<LatticePoint>,
+            first: Decoded,
+            open: List<LatticePoint>,
+        ): List<Candidate> {
+            val (white, black) = open.partition { it.isWhite }
+            val second = decode(judge, white, round = 2)
+            val enough = (settings.predIouThresh - settings.fast.nearIouSlack).toFloat()
+            val known = (coarse + white).map { it.column to it.row }
+            val scores = first.bestScores + second.bestScores
+            val near = known.filterIndexed { i, _ -> scores[i] > enough }.toSet()
+            val all = known.toSet()
+            val chosen = black.filter { it.isBeside(near) || !it.isBeside(all) }
+            return second.candidates + decode(judge, chosen, round = 2).candidates
+        }
+
+        fun flat(): List<SegmentedObject> {
+            val judge = judge(emptyList())
+            val grid = lattice.grid(settings.pointsPerSide).map { LatticePoint(it, 0, 0) }
+            return judge.finish(decode(judge, grid, round = 1).candidates)
+        }
+
+        private fun judge(watched: List<PhotoPoint>): CandidateJudge {
+            val threshold = predictor.manifest.maskThreshold
+            return when (settings.mode) {
+                EverythingMode.EXACT -> ExactJudge(upscaler, photo.geometry, settings, threshold, watched)
+
+                EverythingMode.FAST -> {
+                    val extent = LowResolutionExtent(photo.geometry, predictor.manifest.sizes.maskSize)
+                    FastJudge(upscaler, extent, settings, threshold, watched)
+                }
+            }
+        }
+
+        private fun decode(judge: CandidateJudge, lattice: List<LatticePoint>, round: Int): Decoded {
+            val points = lattice.map { it.point }
+            var found = emptyList<Candidate>()
+            val bestScores = FloatArray(points.size)
+            var decoded = 0
+            for (batch in points.chunked(predictor.manifest.sizes.batch)) {
+                if (mustStop()) break
+                val answer = predictor.decodeClicks(photo, batch.map { PromptPoint(it.x, it.y) })
+                decoderCalls++
+                visited += batch
+                batch.forEachIndexed { row, point ->
+                    bestScores[decoded + row] = answer.scores(row).max()
+                    found = found + judge.survivors(answer, row, point)
+                }
+                found = judge.thin(found)
+                decoded += batch.size
+                progress(SearchProgress(round, decoded, points.size, found.size))
+            }
+            return Decoded(found, bestScores)
+        }
+
+        private fun mustStop(): Boolean {
+            val elapsedMs = (System.nanoTime() - started) / NANOSECONDS_PER_MS
+            when {
+                isCancelled() -> end = SearchEnd.CANCELLED
+                settings.maxDecoderCalls?.let { decoderCalls >= it } == true -> end = SearchEnd.BUDGET
+                settings.budgetMs?.let { elapsedMs >= it } == true -> end = SearchEnd.BUDGET
+            }
+            return end != SearchEnd.COMPLETE
+        }
+    }
+
+    /** The survivors of some points, and of each point's masks the best predicted IoU. */
+    private class Decoded(val candidates: List<Candidate>, val bestScores: FloatArray)
+
+    /** Fills small holes and drops small islands, then NMS that prefers masks which needed neither. */
+    private fun clean(objects: List<SegmentedObject>): List<SegmentedObject> {
+        val priorities = FloatArray(objects.size)
+        val cleaned = objects.mapIndexed { i, found ->
+            val filled = removeSmallRegions(found.runs.decode(), settings.minRegionArea, RegionKind.HOLES)
+            val dropped = removeSmallRegions(filled.mask, settings.minRegionArea, RegionKind.ISLANDS)
+            val changed = filled.changed || dropped.changed
+            priorities[i] = if (changed) 0f else 1f
+            if (changed) found.of(RunLengths.encode(dropped.mask)) else found
+        }
+        return suppressed(cleaned, priorities, maxOf(settings.boxNmsThresh, settings.cropNmsThresh))
+    }
+
+    private fun SegmentedObject.of(runs: RunLengths) = copy(runs = runs, box = runs.box)
+
+    private fun suppressed(
+        objects: List<SegmentedObject>,
+        scores: FloatArray,
+        threshold: Double,
+    ): List<SegmentedObject> =
+        suppressOverlaps(flatBoxes(objects.map { it.box }), scores, threshold.toFloat()).map { objects[it] }
+
+    private fun scores(objects: List<SegmentedObject>) = FloatArray(objects.size) { objects[it].score }
+}
+
+private const val NANOSECONDS_PER_MS = 1e6

@@ -1,0 +1,194 @@
+package mobile.tinysam.core
+
+import mobile.tinysam.core.json.JsonFields
+import mobile.tinysam.core.json.parseJsonObject
+
+/** Of manifest.json; another one has other rules. */
+private const val SCHEMA_VERSION = 1
+
+private val SHA256 = Regex("[0-9a-f]{64}")
+
+/**
+ * Reads `manifest.json`; throws [ManifestException] that names the field at fault.
+ *
+ * Strict: what this library cannot do (another colour order, normalisation outside the graph, …) is refused here
+ * and not found out by wrong masks.
+ */
+fun parseManifest(text: String): Manifest {
+    val root = parseJsonObject(text, "manifest.json", ::ManifestException)
+    val version = root.integer("schema_version")
+    if (version != SCHEMA_VERSION) {
+        throw ManifestException(
+            "manifest.json has schema version $version, this library reads $SCHEMA_VERSION: " +
+                "convert again or update the app",
+        )
+    }
+    val sizes = readSizes(root.fields("sizes"))
+    val entryPoints = readEntryPoints(root.fields("entry_points"), sizes)
+    checkPreprocess(root.fields("preprocess"), sizes)
+    checkPrompts(root.fields("prompts"), sizes)
+    val postprocess = root.fields("postprocess")
+    postprocess.require("low_res_size", sizes.maskSize)
+    postprocess.require("selection", "highest iou_predictions")
+    return Manifest(
+        sizes = sizes,
+        masksPerPrompt = entryPoints.getValue(Contract.DECODE).outputs[0].shape[1],
+        padValue = root.fields("preprocess").fields("pad").number("value").toFloat(),
+        maskThreshold = postprocess.number("mask_threshold"),
+        labels = readLabels(root.fields("prompts").fields("label_codes")),
+        everything = readThresholds(root.fields("everything")),
+        search = readSearch(root.fields("everything_search")),
+        checkpointSha256 = root.fields("checkpoint").textOrNull("sha256"),
+        entryPoints = entryPoints,
+        artifacts = root.objects("artifacts").map(::readArtifact),
+        runtimes = root.fields("runtimes").let { it.keys.associateWith(it::text) },
+    )
+}
+
+internal fun readSizes(fields: JsonFields): ModelSizes {
+    val sizes =
+        ModelSizes(
+            imageSize = fields.positiveInteger("image_size"),
+            gridSize = fields.positiveInteger("grid_size"),
+            maskSize = fields.positiveInteger("mask_size"),
+            channels = fields.positiveInteger("channels"),
+            slots = fields.positiveInteger("slots"),
+            batch = fields.positiveInteger("batch"),
+        )
+    if (sizes.imageSize > MAX_SIDE) fields.wrong("image_size", "at most $MAX_SIDE")
+    if (sizes.maskSize > sizes.imageSize) fields.wrong("mask_size", "at most image_size")
+    return sizes
+}
+
+private const val MAX_SIDE = 1 shl 14
+
+private fun readEntryPoints(fields: JsonFields, sizes: ModelSizes): Map<String, EntryPoint> {
+    val found = expectedInputs(sizes).mapValues { (name, expected) ->
+        val entry = fields.fields(name)
+        val inputs = entry.objects("inputs").map(::readTensor)
+        if (inputs != expected) entry.wrong("inputs", "what 'sizes' says: ${expected.joinToString()}")
+        EntryPoint(inputs, entry.objects("outputs").map(::readTensor))
+    }
+    for ((name, prompts) in listOf(Contract.DECODE to 1, Contract.DECODE_BATCH to sizes.batch)) {
+        val outputs = found.getValue(name).outputs
+        val masks = outputs.firstOrNull()?.shape?.getOrNull(1) ?: 0
+        if (masks < 1 || outputs != answers(prompts, masks, sizes.maskSize)) {
+            fields.fields(name).wrong("outputs", "low_res_masks and iou_predictions of $prompts prompts")
+        }
+    }
+    return found
+}
+
+private fun expectedInputs(sizes: ModelSizes): Map<String, List<TensorSpec>> {
+    val side = sizes.imageSize
+    val embeddings = float(Contract.IMAGE_EMBEDDINGS, 1, sizes.channels, sizes.gridSize, sizes.gridSize)
+    return mapOf(
+        Contract.ENCODE to listOf(float(Contract.IMAGE, 1, RGB_CHANNELS, side, side), int(Contract.VALID_SIZE, 2)),
+        Contract.DECODE to
+            listOf(
+                embeddings,
+                float(Contract.POINT_COORDS, 1, sizes.slots, 2),
+                int(Contract.POINT_LABELS, 1, sizes.slots),
+                float(Contract.MASK_INPUT, 1, 1, sizes.maskSize, sizes.maskSize),
+                float(Contract.HAS_MASK_INPUT, 1),
+            ),
+        Contract.DECODE_BATCH to
+            listOf(
+                embeddings,
+                float(Contract.POINT_COORDS, sizes.batch, sizes.slots, 2),
+                int(Contract.POINT_LABELS, sizes.batch, sizes.slots),
+            ),
+    )
+}
+
+private fun answers(prompts: Int, masks: Int, side: Int): List<TensorSpec> = listOf(
+    float(Contract.LOW_RES_MASKS, prompts, masks, side, side),
+    float(Contract.IOU_PREDICTIONS, prompts, masks),
+)
+
+private fun float(name: String, vararg shape: Int) = TensorSpec(name, shape.toList(), "float32")
+
+private fun int(name: String, vararg shape: Int) = TensorSpec(name, shape.toList(), "int32")
+
+private fun readTensor(fields: JsonFields) =
+    TensorSpec(fields.text("name"), fields.integers("shape").toList(), fields.text("dtype"))
+
+private fun checkPreprocess(fields: JsonFields, sizes: ModelSizes) {
+    fields.require("colour", "RGB")
+    fields.require("normalised_by", "graph")
+    fields.fields("resize").require("long_side", sizes.imageSize)
+    fields.fields("pad").require("where", "right and bottom")
+    val range = fields.integers("value_range").toList()
+    if (range != listOf(0, BYTE_MASK)) fields.wrong("value_range", "that of 8 bits")
+}
+
+private fun checkPrompts(fields: JsonFields, sizes: ModelSizes) {
+    fields.require("point_shift_applied_by", "graph")
+    fields.require("slots", sizes.slots)
+}
+
+private fun JsonFields.require(key: String, expected: String) {
+    if (text(key) != expected) wrong(key, "'$expected', the only one that this library knows")
+}
+
+private fun JsonFields.require(key: String, expected: Int) {
+    if (integer(key) != expected) wrong(key, "$expected, as 'sizes' says")
+}
+
+private fun readLabels(fields: JsonFields) = PromptLabels(
+    unused = fields.integer("unused"),
+    pad = fields.integer("pad"),
+    background = fields.integer("background"),
+    foreground = fields.integer("foreground"),
+    boxTopLeft = fields.integer("box_top_left"),
+    boxBottomRight = fields.integer("box_bottom_right"),
+)
+
+private fun readThresholds(fields: JsonFields) = EverythingThresholds(
+    pointsPerSide = fields.positiveInteger("points_per_side"),
+    predIouThresh = fields.number("pred_iou_thresh"),
+    stabilityScoreThresh = fields.number("stability_score_thresh"),
+    stabilityScoreOffset = fields.number("stability_score_offset"),
+    highScoreThresh = fields.number("high_score_thresh"),
+    boxNmsThresh = fields.number("box_nms_thresh"),
+)
+
+private fun readSearch(fields: JsonFields) = EverythingSearch(
+    coarseFactor = fields.positiveInteger("coarse_factor"),
+    offsets =
+    fields.integerLists("offsets").map {
+        if (it.size != 2) fields.wrong("offsets", "a list of x, y")
+        it[0] to it[1]
+    },
+    cropNmsThresh = fields.number("crop_nms_thresh"),
+    fast = readFastSearch(fields.fields("fast")),
+)
+
+/** Also of a case of `everything_fast.json`. */
+internal fun readFastSearch(fields: JsonFields) = FastSearch(
+    nearIouSlack = fields.number("near_iou_slack"),
+    windowMarginCells = fields.positiveInteger("window_margin_cells"),
+    maxWaitingBytes = fields.positiveInteger("max_waiting_bytes").toLong(),
+    duplicateIous = fields.numbers("duplicate_ious").toList(),
+    boxMargin = fields.number("box_margin"),
+    stabilityMarginCells = fields.number("stability_margin_cells"),
+)
+
+private fun readArtifact(fields: JsonFields): Artifact {
+    val entryPoints = fields.fields("entry_points")
+    val sha256 = fields.text("sha256")
+    if (!SHA256.matches(sha256)) fields.wrong("sha256", "64 hexadecimal digits")
+    val path = fields.text("path")
+    if (path.startsWith("/") || ".." in path.split('/')) fields.wrong("path", "a path inside the bundle")
+    return Artifact(
+        runtime = fields.text("runtime"),
+        recipe = fields.text("recipe"),
+        component = fields.text("component"),
+        path = path,
+        entryPoints = entryPoints.keys.associateWith(entryPoints::text),
+        sha256 = sha256,
+        backend = if ("details" in fields.keys) fields.fields("details").textIfThere("backend") else null,
+    )
+}
+
+private fun JsonFields.textIfThere(key: String): String? = if (key in keys) text(key) else null

@@ -1,0 +1,83 @@
+package mobile.tinysam.core
+
+/** A photo as the decoder sees it, and where it lies in the S frame; keep it to prompt the photo again. */
+class EncodedPhoto(val embedding: ImageEmbedding, val geometry: Geometry)
+
+/**
+ * The answer to one prompt: of each mask the low-resolution logits (m, m) and the predicted IoU.
+ *
+ * `logits[best]` can go back into [Predictor.predict] as the mask prompt.
+ */
+class Prediction(val logits: List<FloatArray>, val scores: FloatArray, private val upscaler: MaskUpscaler) {
+    /** Index of the mask to show. */
+    val best: Int = bestOf(scores)
+
+    /** A mask in pixels of the photo, made at each call; `inside` is its value there, such as [Mask.OPAQUE]. */
+    fun mask(index: Int = best, inside: Byte = Mask.INSIDE): Mask = upscaler.mask(logits[index], inside)
+}
+
+/**
+ * The manifest's selection rule: the highest predicted IoU, the first of equal ones.
+ *
+ * A score that is not a number wins, as it does on the host, so that a broken model is seen and not hidden.
+ */
+fun bestOf(scores: FloatArray): Int {
+    val broken = scores.indexOfFirst { it.isNaN() }
+    return if (broken >= 0) broken else scores.indices.maxBy { scores[it] }
+}
+
+/** Masks for prompts: a photo is encoded once, then each prompt is a quick decode. */
+class Predictor(val engine: SegmentationEngine, val manifest: Manifest) {
+    private val sizes = manifest.sizes
+
+    /** Resizes with `resizer` and encodes. */
+    fun encode(photo: RgbRows, resizer: PhotoResizer = PhotoResizer(::resizeBilinear)): EncodedPhoto =
+        encode(preprocess(photo, manifest, resizer))
+
+    fun encode(image: Preprocessed): EncodedPhoto = EncodedPhoto(engine.encode(image), image.geometry)
+
+    /** The upscaler of a photo's masks; making one costs more than a mask of a small photo, so keep it. */
+    fun upscaler(geometry: Geometry): MaskUpscaler =
+        MaskUpscaler(geometry, sizes.maskSize, manifest.maskThreshold.toFloat())
+
+    /**
+     * The masks of one prompt; `maskInput` (m, m) are low-resolution logits of an earlier prediction.
+     *
+     * Throws [PromptException] for a prompt that is empty, outside the photo or too large for the model's slots,
+     * and for a mask prompt of another size or that is not finite.
+     */
+    fun predict(
+        photo: EncodedPhoto,
+        prompt: Prompt,
+        maskInput: FloatArray? = null,
+        upscaler: MaskUpscaler = upscaler(photo.geometry),
+    ): Prediction {
+        prompt.requireContent(hasMaskInput = maskInput != null)
+        maskInput?.let(::requireMaskInput)
+        val packed = packPrompts(listOf(prompt), photo.geometry, manifest.labels, sizes.slots, batch = 1)
+        return predictionOf(engine.decode(photo.embedding, packed, maskInput), upscaler)
+    }
+
+    /** The decoder's answers to at most the manifest's `batch` clicks on the object, x, y in the photo. */
+    fun decodeClicks(photo: EncodedPhoto, clicks: List<PromptPoint>): DecoderAnswer {
+        val prompts = clicks.map { Prompt(listOf(it)) }
+        val packed = packPrompts(prompts, photo.geometry, manifest.labels, sizes.slots, sizes.batch)
+        return engine.decodeBatch(photo.embedding, packed)
+    }
+
+    private fun predictionOf(answer: DecoderAnswer, upscaler: MaskUpscaler): Prediction {
+        val logits = List(answer.masksPerPrompt) { answer.logits(prompt = 0, mask = it) }
+        return Prediction(logits, answer.scores(prompt = 0), upscaler)
+    }
+
+    private fun requireMaskInput(logits: FloatArray) {
+        val side = sizes.maskSize
+        if (logits.size != side * side || !logits.all { it.isFinite() }) {
+            throw PromptException(
+                PromptFault.MASK_INPUT,
+                "a mask prompt is $side x $side finite logits of an earlier answer, not ${logits.size} numbers " +
+                    "or with NaN or infinity among them",
+            )
+        }
+    }
+}

@@ -1,0 +1,49 @@
+package mobile.tinysam.core
+
+import mobile.tinysam.core.json.JsonFields
+import mobile.tinysam.core.replay.EverythingCase
+import org.junit.Assert.assertArrayEquals
+import org.junit.Assert.assertEquals
+import org.junit.Test
+import org.junit.runner.RunWith
+import org.junit.runners.Parameterized
+
+/** The whole mode on recorded decoder answers: points, calls, survivors and their masks are the host's. */
+@RunWith(Parameterized::class)
+class EverythingTest(@Suppress("unused") private val name: String, private val case: JsonFields) {
+    private val result =
+        EverythingCase.read(SharedFixtures.files, case, SharedFixtures.manifest).let {
+            val predictor = Predictor(it.engine, SharedFixtures.manifest)
+            EverythingGenerator(predictor, it.settings).generate(it.photo)
+        }
+
+    @Test
+    fun `decodes the host's points in its order`() {
+        assertEquals(case.numbers("visited").toList(), result.visited.flatMap { listOf(it.x, it.y) })
+        assertEquals(case.integer("decoder_calls"), result.decoderCalls)
+        assertEquals(case.flag("stopped_early"), result.end != SearchEnd.COMPLETE)
+    }
+
+    @Test
+    fun `finds the host's objects`() {
+        val expected = case.objects("objects")
+        assertEquals(expected.size, result.objects.size)
+        for ((found, fields) in result.objects.zip(expected)) {
+            assertEquals(fields.numbers("point").toList(), listOf(found.point.x, found.point.y))
+            assertEquals(fields.integer("mask_index"), found.maskIndex)
+            assertEquals(fields.number("score").toFloat(), found.score, 0f)
+            assertEquals(fields.number("stability").toFloat(), found.stability, 0f)
+            val (x0, y0, x1, y1) = fields.integers("box")
+            assertEquals(Box(x0, y0, x1, y1), found.box)
+            assertArrayEquals(fields.integers("counts"), found.runs.counts)
+        }
+    }
+
+    companion object {
+        @JvmStatic
+        @Parameterized.Parameters(name = "{0}")
+        fun cases() = listOf("everything", "everything_fast").flatMap { topic ->
+            SharedFixtures.cases(topic).map { (name, case) -> arrayOf("$topic: $name", case) }
+        }
+    }
+}

@@ -1,0 +1,5 @@
+@file:Suppress("unused")
+
+package androidx.annotation
+
+annotation class RequiresApi(val value: Int)
