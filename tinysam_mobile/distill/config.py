@@ -12,6 +12,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 from tinysam_mobile.distill.prompts import PromptSettings
 from tinysam_mobile.distill.scenes import SceneSettings
 from tinysam_mobile.errors import UsageError
+from tinysam_mobile.files import read_bytes
 
 __all__ = ["LossWeights", "OptimiserSettings", "Stage", "TeacherSettings", "TrainConfig", "read_config"]
 
@@ -132,6 +133,10 @@ class TrainConfig:
 
 T = TypeVar("T")
 
+MAX_RECIPE_BYTES = 2**20
+LARGEST = 1e15
+"""Of any number in a recipe; every one that means something is far smaller."""
+
 
 def config_from_data(kind: type[T], data: Any, *, where: str) -> T:
     """Build the dataclass `kind` from tables and lists; raises `UsageError` that names the place."""
@@ -164,8 +169,12 @@ def _value(hint: Any, value: Any, *, where: str) -> Any:
         )
     if NoneType in arguments:
         return None if value is None else _value(arguments[0], value, where=where)
-    if hint is float and type(value) is int:
+    if hint is float and type(value) in (int, float):
+        if not abs(value) <= LARGEST:
+            raise UsageError(f"{where}: expected a finite number, not {str(value)[:40]}")
         return float(value)
+    if type(value) is int and abs(value) > LARGEST:
+        raise UsageError(f"{where}: {str(value)[:40]} is too large")
     if type(value) is not hint:
         raise UsageError(f"{where}: expected {hint.__name__}, not {value!r}")
     return value
@@ -173,8 +182,9 @@ def _value(hint: Any, value: Any, *, where: str) -> Any:
 
 def read_config(path: Path) -> TrainConfig:
     """Read a run from a TOML file; raises `UsageError` for anything that is not one."""
+    text = read_bytes(path, limit=MAX_RECIPE_BYTES, error=UsageError, mend="name a training recipe")
     try:
-        data = tomllib.loads(path.read_text())
-    except (OSError, ValueError) as error:
+        data = tomllib.loads(text.decode())
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{path}: cannot be read as TOML ({error})") from error
     return config_from_data(TrainConfig, data, where=path.name)
