@@ -6,11 +6,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from tinysam_mobile.cli.output import command_errors, progress
 from tinysam_mobile.errors import UsageError
+
+if TYPE_CHECKING:
+    from tinysam_mobile.distill.prepare import ObjectFinder
 
 __all__ = ["command", "joined_processes"]
 
@@ -40,6 +44,7 @@ def command() -> None:
     Examples:
       tinysam-mobile distill prepare photos_with_masks --out store/annotated
       tinysam-mobile distill prepare photos --cut-out --out store/plain
+      tinysam-mobile distill cutouts /usr/share/openclipart/png --out store/clip_art
       tinysam-mobile distill cache store/plain --teacher sam_tiny.pth --out cache
       tinysam-mobile distill train run.toml --out runs/first
       torchrun --nproc-per-node 2 -m tinysam_mobile.cli distill train run.toml --out runs/first
@@ -61,28 +66,75 @@ def command() -> None:
     show_default=True,
     help="Photos at the end to keep for validation.",
 )
+@click.option(
+    "--salient",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="ONNX file of IS-Net, which finds the main object of photos without masks (see distill/salient.py).",
+)
+@click.option(
+    "--hold-back-every", type=int, default=0, help="Leave every N-th photo without masks for validation."
+)
+@click.option(
+    "--only-held-back", is_flag=True, help="Store just the photos left out by the two options above."
+)
 @command_errors
-def prepare(photos: Path, out: Path, cut_out: bool, leave_out_last: int) -> None:
+def prepare(
+    photos: Path,
+    out: Path,
+    cut_out: bool,
+    leave_out_last: int,
+    salient: Path | None,
+    hold_back_every: int,
+    only_held_back: bool,
+) -> None:
     """Decode PHOTOS and their masks into a memory-mapped store.
 
     A folder with instances.json keeps its annotated masks; in a plain folder of photos, masks are found by
     graph-based segmentation.
     """
     from tinysam_mobile.distill.photo_store import write_store
-    from tinysam_mobile.distill.prepare import annotated_photos, unlabelled_photos
+    from tinysam_mobile.distill.prepare import annotated_photos, plain_photos, unlabelled_photos
     from tinysam_mobile.evaluation.coco import CocoDataset, read_coco
 
     if (photos / "instances.json").exists():
         data = read_coco(photos)
-        kept = data.images[: len(data.images) - leave_out_last]
+        border = len(data.images) - leave_out_last
+        kept = data.images[border:] if only_held_back else data.images[:border]
         found = annotated_photos(CocoDataset(name=data.name, images=kept))
     elif photos.is_dir():
-        found = unlabelled_photos(photos, cut_out=cut_out)
+        paths = plain_photos(photos, hold_back_every=hold_back_every, held_back=only_held_back)
+        found = unlabelled_photos(paths, source=photos.name, find_objects=_object_finder(cut_out, salient))
     else:
         raise UsageError(
             f"there is no folder {photos}: name one with photos, or with instances.json and images/"
         )
     click.echo(f"{write_store(found, out)} photos in {out}")
+
+
+@command.command()
+@click.argument("source", type=click.Path(path_type=Path, exists=True))
+@click.option("--out", type=FOLDER, required=True, help="Folder of the store of things to write.")
+@command_errors
+def cutouts(source: Path, out: Path) -> None:
+    """Store things to paste into scenes: the clip art below folder SOURCE, or the emoji of font SOURCE."""
+    from tinysam_mobile.distill.cutouts import clip_art, emoji
+    from tinysam_mobile.distill.photo_store import write_store
+
+    found = clip_art(source) if source.is_dir() else emoji(source)
+    click.echo(f"{write_store(found, out)} things in {out}")
+
+
+def _object_finder(cut_out: bool, salient: Path | None) -> ObjectFinder | None:
+    if salient:
+        from tinysam_mobile.distill.salient import SalientObjects, separate_objects
+
+        network = SalientObjects(salient)
+        return lambda pixels: separate_objects(network.probabilities(pixels))
+    if cut_out:
+        from tinysam_mobile.distill.regions import centred_object
+
+        return centred_object
+    return None
 
 
 @command.command()
@@ -138,6 +190,23 @@ def train(config: Path, out: Path, stop_after: int | None, threads: int | None) 
         run(settings, out, stop_after=stop_after, validate=validator(settings, out))
         if rank == 0:
             plot_curves(out, out / "curves.png")
+
+
+@command.command()
+@click.argument("checkpoint", type=click.Path(path_type=Path, dir_okay=False, exists=True))
+@click.argument("config", type=click.Path(path_type=Path, dir_okay=False, exists=True))
+@click.option("--size", type=int, help="Input size; the checkpoint's own by default.")
+@command_errors
+def score(checkpoint: Path, config: Path, size: int | None) -> None:
+    """Measure CHECKPOINT on the held-back scenes of the run that CONFIG (TOML) describes."""
+    from tinysam_mobile.distill.config import read_config
+    from tinysam_mobile.distill.scene_validation import figures_of, held_back_scenes
+    from tinysam_mobile.modeling.checkpoint import load_checkpoint
+
+    model = load_checkpoint(checkpoint, image_size=size).model
+    scenes = held_back_scenes(read_config(config), model.config.image_size)
+    for name, value in figures_of(model, scenes).items():
+        click.echo(f"{name:24} {value:.3f}")
 
 
 @command.command()

@@ -47,13 +47,18 @@ class LossWeights:
     token: float = 0.0
     output: float = 0.0
     hard_mask_weighting: bool = True
+    rank: float = 0.0
+    """Pairs of masks of a batch that the predicted IoU puts in the wrong order."""
+    focal_area: float = 0.0
+    """If not 0, focal loss is summed over a mask and divided by its area plus this share of the scene, so
+    that a small object weighs as much as a large one; 0 takes the mean over the scene, as SAM does."""
     backbone: float = 0.0
     """Distance to the features of a pretrained ImageNet network (`distill.backbone`)."""
 
     @property
     def active(self) -> list[str]:
         """Names of the losses that are not switched off."""
-        names = ("focal", "dice", "iou", "embedding", "token", "output", "backbone")
+        names = ("focal", "dice", "iou", "rank", "embedding", "token", "output", "backbone")
         return [name for name in names if getattr(self, name)]
 
 
@@ -87,6 +92,8 @@ class TrainConfig:
     model: str
     stores: tuple[str, ...]
     stages: tuple[Stage, ...]
+    cutout_stores: tuple[str, ...] = ()
+    """Stores of things that are pasted into scenes and are never a scene themselves."""
     seed: int = 0
     precision: str = "fp32"
     losses: LossWeights = field(default_factory=LossWeights)
@@ -95,10 +102,14 @@ class TrainConfig:
     scenes: SceneSettings = field(default_factory=SceneSettings)
     teacher: TeacherSettings | None = None
     start_from: str = ""
-    """Folder of another run whose averaged weights are the start; random weights if empty."""
+    """Folder of another run whose averaged weights are the start, or a checkpoint file (fp32 from fp16);
+    random weights if empty."""
     validation: str = ""
     """COCO-style folder of which the last `validation_photos` photos are validated on; none if empty."""
     validation_photos: int = 100
+    validation_stores: tuple[str, ...] = ()
+    """Stores of held-back photos of which `validation_scenes` fixed scenes are validated on."""
+    validation_scenes: int = 60
     validate_every_steps: int = 1000
     checkpoint_every_steps: int = 100
 

@@ -106,8 +106,11 @@ def supervised(out: DecoderOutput, batch: Batch, weights: LossWeights) -> StepRe
         focal_weight=weights.focal,
         dice_weight=weights.dice,
         others_weight=weights.others,
+        focal_area=weights.focal_area,
     )
     terms = {"focal": losses.focal, "dice": losses.dice, "iou": weights.iou * losses.iou}
+    if weights.rank:
+        terms["rank"] = weights.rank * losses.rank
     return StepResult(losses=terms, figures=_figures(masks, iou, batch))
 
 

@@ -55,7 +55,8 @@ def train(
     state = read_state(folder)
     if state is not None and state.config_json != config.to_json():
         raise CheckpointError(f"{folder}: holds a run with another configuration; choose another --out")
-    composer = SceneComposer([PhotoStore(Path(store)) for store in config.stores], config.scenes)
+    photos, things = ([PhotoStore(Path(f)) for f in names] for names in (config.stores, config.cutout_stores))
+    composer = SceneComposer(photos, config.scenes, things)
     teachers = Teachers(
         backbone=PretrainedBackbone() if config.losses.backbone else None,
         model=load_checkpoint(config.teacher.checkpoint).model.requires_grad_(False)
@@ -110,7 +111,7 @@ class _StageRun:
             self.learner.load_state_dict(dict(state.groups["weights"]))
             restore_adam(self.optimiser, self.learner, state)
         elif config.start_from:
-            self.learner.load_state_dict(_average_of(Path(config.start_from)), strict=False)
+            self.learner.load_state_dict(_starting_weights(config), strict=False)
         start = state.groups["average"] if state else self.learner.state_dict()
         self.average = {name: value.detach().clone() for name, value in start.items()}
 
@@ -170,10 +171,19 @@ class _StageRun:
         )
 
 
-def _average_of(folder: Path) -> dict[str, Tensor]:
-    state = read_state(folder)
+def _starting_weights(config: TrainConfig) -> dict[str, Tensor]:
+    """Averaged weights of the run, or the weights of the checkpoint file, that `start_from` names."""
+    path = Path(config.start_from)
+    if path.is_file():
+        model = load_checkpoint(path).model
+        if model.config != config_named(config.model):
+            raise CheckpointError(
+                f"{path}: holds a {model.config.name}, whose layers are not those of {config.model}"
+            )
+        return {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    state = read_state(path)
     if state is None:
-        raise CheckpointError(f"{folder}: start_from names a folder without a training run")
+        raise CheckpointError(f"{path}: start_from names neither a checkpoint nor the folder of a run")
     return dict(state.groups["average"])
 
 
