@@ -13,6 +13,7 @@ from tinysam_mobile.distill.losses import (
     hard_mask_weight,
     mask_iou,
     mask_losses,
+    rank_loss,
 )
 from tinysam_mobile.distill.prompts import Prompts, PromptSettings, add_error_points, sample_prompts
 from tinysam_mobile.distill.train import learning_rate
@@ -111,3 +112,35 @@ def test_learning_rate_warms_up_and_follows_a_cosine() -> None:
     assert rates[9] == rates[10] == 1.0
     assert rates[60] == pytest.approx(0.55)
     assert rates[110] == pytest.approx(0.1)
+
+
+def test_rank_loss_is_small_for_the_right_order_only() -> None:
+    measured = torch.tensor([[0.1, 0.5, 0.9]])
+    right = rank_loss(torch.tensor([[0.0, 1.0, 2.0]]), measured)
+    wrong = rank_loss(torch.tensor([[2.0, 1.0, 0.0]]), measured)
+    assert right < 0.01 < 5 < wrong
+    # Equal IoUs have no order.
+    assert rank_loss(torch.tensor([[2.0, 0.0]]), torch.tensor([[0.5, 0.51]])) == 0
+
+
+def test_focal_area_makes_small_masks_weigh_as_much_as_large_ones() -> None:
+    small, large = torch.zeros(1, 64, 64), torch.zeros(1, 64, 64)
+    small[:, :4, :4], large[:, :32, :32] = 1, 1
+
+    def focal(truth: torch.Tensor, share: float) -> float:
+        # Half of the object is missed.
+        logits = 8 * (2 * truth - 1)
+        logits[:, : truth.shape[1] // 2 if truth.mean() > 0.1 else 2] = -8
+        losses = mask_losses(
+            logits.unsqueeze(1).expand(-1, 3, -1, -1),
+            torch.zeros(1, 3),
+            truth,
+            focal_weight=1.0,
+            dice_weight=0.0,
+            others_weight=0.0,
+            focal_area=share,
+        )
+        return losses.focal.item()
+
+    assert focal(large, 0.0) > 20 * focal(small, 0.0)
+    assert focal(large, 0.001) < 3 * focal(small, 0.001)

@@ -162,6 +162,30 @@ prompts = 2
 """
 
 
+def test_a_run_can_start_from_a_checkpoint_file(tmp_path: Path, config: TrainConfig) -> None:
+    train(config, tmp_path / "first")
+    write_run(tmp_path / "first", tmp_path / "first.safetensors")
+    still = replace(config.optimiser, learning_rate=0.0)
+    again = replace(config, start_from=str(tmp_path / "first.safetensors"), optimiser=still)
+    train(again, tmp_path / "second", stop_after=1)
+    wanted, got = (read_state(tmp_path / run) for run in ("first", "second"))
+    assert wanted is not None
+    assert got is not None
+    # A checkpoint holds matrices in fp16.
+    torch.testing.assert_close(
+        got.groups["weights"]["model.mask_decoder.iou_token.weight"],
+        wanted.groups["average"]["model.mask_decoder.iou_token.weight"].half().float(),
+    )
+
+
+def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path, config: TrainConfig) -> None:
+    train(config, tmp_path / "first", stop_after=1)
+    write_run(tmp_path / "first", tmp_path / "first.safetensors")
+    other = replace(config, model="tinysam-nano", start_from=str(tmp_path / "first.safetensors"))
+    with pytest.raises(CheckpointError, match="layers"):
+        train(other, tmp_path / "second", stop_after=1)
+
+
 def test_two_processes_under_torchrun_resume_exactly(tmp_path: Path, store: Path) -> None:
     (tmp_path / "run.toml").write_text(RECIPE.format(store=store))
     (tmp_path / "two.py").write_text(TWO_PROCESSES)

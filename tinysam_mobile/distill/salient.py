@@ -7,8 +7,9 @@ convolutions is run by torch, in bf16 and at half of its own input size: 0.25 s 
 
 from __future__ import annotations
 
+from math import ceil
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from torch import Tensor
 
 from tinysam_mobile.errors import RuntimeUnavailableError, UsageError
 
-__all__ = ["SalientObjects", "separate_objects"]
+__all__ = ["SalientObjects", "run_graph", "separate_objects"]
 
 INPUT_SIDE = 512
 EXPORTED_SIDE = 1024
@@ -32,17 +33,14 @@ MIN_CERTAINTY = 0.9
 MAX_UNDECIDED = 0.2
 """Pixels outside the mask with a probability above `DOUBT`, as a share of its area."""
 DOUBT = 0.15
+"""From here on a pixel may belong to the object."""
 MIN_PIECE = 0.12
 """Share of the whole that a piece must have to be an object of its own."""
 MIN_LARGE_PIECES = 0.85
 """Share of the whole that all such pieces must have together."""
 
-
-class _Node(NamedTuple):
-    kind: str
-    inputs: list[str]
-    output: str
-    attributes: dict[str, Any]
+_Node = tuple[str, list[str], str, dict[str, Any]]
+"""Kind, names of the inputs, name of the output, attributes."""
 
 
 class SalientObjects:
@@ -64,7 +62,7 @@ class SalientObjects:
         self._output = same.get(self._output, self._output)
         self._values = {i.name: _weight(onnx.numpy_helper.to_array(i)) for i in graph.initializer}
         self._nodes = [
-            _Node(
+            (
                 node.op_type,
                 [same.get(name, name) for name in node.input],
                 node.output[0],
@@ -73,13 +71,13 @@ class SalientObjects:
             for node in graph.node
             if node.op_type != "Cast"
         ]
-        unknown = {node.kind for node in self._nodes} - set(_OPERATIONS) - {"Constant", "Shape", "Slice"}
-        if unknown:
+        kinds = {kind for kind, *_ in self._nodes}
+        if unknown := kinds - set(_OPERATIONS) - {"Constant", "Resize", "Shape", "Slice"}:
             raise UsageError(f"{path}: has operations that IS-Net has not: {', '.join(sorted(unknown))}")
-        for node in self._nodes:
-            if node.kind == "Constant":
-                array = onnx.numpy_helper.to_array(node.attributes["value"])
-                self._values[node.output] = torch.from_numpy(array.copy())
+        for kind, _, output, attributes in self._nodes:
+            if kind == "Constant":
+                array = onnx.numpy_helper.to_array(attributes["value"])
+                self._values[output] = torch.from_numpy(array.copy())
 
     def probabilities(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """uint8 (H, W, 3) → f32 (H, W), how surely each pixel belongs to the main object."""
@@ -87,20 +85,31 @@ class SalientObjects:
         square = Image.fromarray(pixels).resize((INPUT_SIDE, INPUT_SIDE), Image.Resampling.BILINEAR)
         x = torch.from_numpy((np.asarray(square, np.float32) - INPUT_MEAN) / INPUT_SCALE)
         x = x.permute(2, 0, 1).unsqueeze(0).to(torch.bfloat16)
-        found = self._run(x.contiguous(memory_format=torch.channels_last))
+        x = x.contiguous(memory_format=torch.channels_last)
+        values = self._values | {self._input: x}
+        found = run_graph(self._nodes, values, self._output, scale=INPUT_SIDE / EXPORTED_SIDE)
         resized = F.interpolate(found.float(), (height, width), mode="bilinear", antialias=True)
         return resized[0, 0].numpy()
 
-    @torch.inference_mode()
-    def _run(self, x: Tensor) -> Tensor:
-        values = self._values | {self._input: x}
-        for node in self._nodes:
-            if node.kind in _OPERATIONS:
-                operands = [values[name] for name in node.inputs if name in values]
-                values[node.output] = _OPERATIONS[node.kind](operands, node.attributes)
-            if node.output == self._output:
-                break
-        return values[self._output]
+
+@torch.inference_mode()
+def run_graph(nodes: list[_Node], values: dict[str, Tensor], output: str, *, scale: float) -> Tensor:
+    """Run `nodes` until `output` is known; sizes in the graph are multiplied by `scale`.
+
+    `values` holds weights, constants and the input.  Nodes that only measure shapes are left out: what they
+    would give is known from the constants.
+    """
+    known = dict(values)
+    for kind, inputs, name, attributes in nodes:
+        operands = [known[x] for x in inputs if x in known]
+        if kind == "Resize":
+            sides = [max(1, ceil(int(side) * scale)) for side in operands[1][-2:]]
+            known[name] = F.interpolate(operands[0], size=sides, mode="bilinear")
+        elif kind in _OPERATIONS:
+            known[name] = _OPERATIONS[kind](operands, attributes)
+        if name == output:
+            break
+    return known[output]
 
 
 def _weight(array: NDArray[np.float16]) -> Tensor:
@@ -122,11 +131,6 @@ def _concatenation(x: list[Tensor], attributes: dict[str, Any]) -> Tensor:
     return torch.cat(x, attributes["axis"]) if len(x) > 1 else x[0]
 
 
-def _resize(x: list[Tensor], _: dict[str, Any]) -> Tensor:
-    sides = [max(1, -(-int(side) * INPUT_SIDE // EXPORTED_SIDE)) for side in x[1][-2:]]
-    return F.interpolate(x[0], size=sides, mode="bilinear")
-
-
 _OPERATIONS = {
     "Conv": _convolution,
     "Relu": lambda x, _: x[0].relu(),
@@ -134,7 +138,6 @@ _OPERATIONS = {
     "Add": lambda x, _: x[0] + x[1],
     "MaxPool": lambda x, _: F.max_pool2d(x[0], 2, 2, ceil_mode=True),
     "Concat": _concatenation,
-    "Resize": _resize,
 }
 
 
