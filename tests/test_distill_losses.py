@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.ndimage
 import torch
 
 from tinysam_mobile.distill.config import OptimiserSettings
@@ -93,6 +94,32 @@ def test_prompts_touch_their_masks_and_are_packed_as_the_predictor_packs_them() 
     assert (prompts.coords[is_box][:, :2] == torch.tensor([[10.0, 20.0], [31.0, 41.0]])).all()
     points = prompts.coords[prompts.labels == Label.FOREGROUND].long()
     assert masks[0][points[:, 1], points[:, 0]].all()
+
+
+def test_small_masks_get_their_share_of_boxes() -> None:
+    masks = np.zeros((400, 64, 64), np.bool_)
+    masks[:200, 5:8, 5:8] = True
+    masks[200:, 5:50, 5:50] = True
+    settings = PromptSettings(box_share=0.4, box_and_point_share=0.0, small_box_share=0.9)
+    is_box = sample_prompts(masks, np.random.default_rng(0), settings).labels[:, 0] == Label.BOX_TOP_LEFT
+    # Four standard deviations of the share of 200.
+    assert is_box[:200].float().mean().item() == pytest.approx(0.9, abs=0.09)
+    assert is_box[200:].float().mean().item() == pytest.approx(0.4, abs=0.14)
+
+
+def test_central_points_are_those_of_the_evaluation() -> None:
+    rng = np.random.default_rng(3)
+    masks = np.zeros((30, 64, 64), np.bool_)
+    for mask in masks:
+        y, x = rng.integers(0, 32, 2)
+        mask[y : y + int(rng.integers(3, 30)), x : x + int(rng.integers(3, 30))] = True
+        mask[rng.integers(0, 64, 40), rng.integers(0, 64, 40)] = False
+    settings = PromptSettings(box_share=0.0, box_and_point_share=0.0, centre_share=1.0)
+    points = sample_prompts(masks, rng, settings).coords[:, 0].numpy()
+    for mask, point in zip(masks, points, strict=True):
+        depth = scipy.ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
+        # Of equally deep ones either may be first, by the rounding of float32.
+        assert depth[int(point[1]), int(point[0])] == pytest.approx(depth.max(), rel=1e-5)
 
 
 def test_jittered_boxes_never_turn_inside_out() -> None:

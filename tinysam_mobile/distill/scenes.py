@@ -17,13 +17,14 @@ from PIL import Image
 from tinysam_mobile.distill.canvas import Candidate, Canvas, cropped
 from tinysam_mobile.distill.looks import jittered, worn
 from tinysam_mobile.distill.photo_store import LAYER_KINDS, Photo, PhotoStore
+from tinysam_mobile.distill.prompts import SMALL_SHARE
 from tinysam_mobile.distill.shapes import random_shape
 from tinysam_mobile.evaluation.ideal_prompts import tight_box
 
 __all__ = ["Scene", "SceneComposer", "SceneSettings"]
 
 MAX_BLEND_TRIES = 4
-CLASS_BOUNDS = (1 / 300, 3 / 100)
+CLASS_BOUNDS = (SMALL_SHARE, 9 * SMALL_SHARE)
 """Shares of the scene's area that divide small, medium and large: COCO's 32² and 96² of a 640x480 photo."""
 
 
