@@ -69,6 +69,25 @@ def test_the_best_mask_carries_the_loss_and_the_others_their_share() -> None:
     assert losses.iou.item() == pytest.approx(1 / 3)
 
 
+def test_each_prompt_has_its_own_share_of_the_others() -> None:
+    truth = torch.zeros(2, 8, 8)
+    truth[:, :4] = 1
+    right = 6 * (2 * truth - 1)
+    logits = torch.stack([-right, right, -right], dim=1).requires_grad_()
+    losses = mask_losses(
+        logits,
+        torch.zeros(2, 3),
+        truth,
+        focal_weight=1.0,
+        dice_weight=1.0,
+        others_weight=torch.tensor([[0.0], [1.0]]),
+    )
+    (losses.focal + losses.dice).backward()
+    assert logits.grad is not None
+    assert not logits.grad[0, [0, 2]].any()
+    assert logits.grad[1, [0, 2]].abs().sum((1, 2)).min() > 0
+
+
 def test_error_points_lie_on_the_error_with_the_right_label() -> None:
     targets = torch.zeros(3, 16, 16)
     targets[:, 4:8, 4:8] = 1

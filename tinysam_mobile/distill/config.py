@@ -43,6 +43,9 @@ class LossWeights:
     iou: float = 1.0
     others: float = 0.15
     """Share of the masks that did not win, in focal and dice."""
+    box_others: float = -1.0
+    """The same for prompts with a box, which leave little open: at 1 all three masks learn alike, so that it
+    does not matter which one is picked.  Below 0 it is that of the others."""
     embedding: float = 0.0
     token: float = 0.0
     output: float = 0.0

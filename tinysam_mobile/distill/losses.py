@@ -79,21 +79,23 @@ def mask_losses(
     *,
     focal_weight: float,
     dice_weight: float,
-    others_weight: float,
+    others_weight: float | Tensor,
     focal_area: float = 0.0,
 ) -> MaskLosses:
     """Losses of K prompts against the truth; only the best of the 3 masks counts fully (SAM's ambiguity).
 
-    `logits` (K, 3, H, W), `iou` (K, 3) predicted, `targets` (K, H, W).  `others_weight` is the share of
-    the mean over all three, which keeps a mask that never wins alive.  `focal_area` as in `LossWeights`.
+    `logits` (K, 3, H, W), `iou` (K, 3) predicted, `targets` (K, H, W).  `others_weight`, one
+    or (K, 1), is the share of the mean over all three, which keeps a mask that never wins alive.
+    `focal_area` as in `LossWeights`.
     """
     truth = targets.unsqueeze(1).expand_as(logits)
     focal, dice = focal_loss(logits, truth), dice_loss(logits, truth)
     if focal_area:
         focal = focal / (truth.mean((-2, -1)) + focal_area)
     best = (focal_weight * focal + dice_weight * dice).detach().argmin(1)
-    share = torch.full_like(focal, others_weight / focal.shape[1])
-    share.scatter_add_(1, best.unsqueeze(1), torch.full_like(share[:, :1], 1 - others_weight))
+    others = torch.as_tensor(others_weight, dtype=focal.dtype).expand(len(focal), 1)
+    share = (others / focal.shape[1]).repeat(1, focal.shape[1])
+    share.scatter_add_(1, best.unsqueeze(1), 1 - others)
     with torch.no_grad():
         measured = mask_iou(logits, truth)
     return MaskLosses(

@@ -38,7 +38,9 @@ class SceneSettings:
     min_crop_side: float = 0.35
     """Smallest side of a crop as a share of the photo's long side."""
     mosaic_share: float = 0.0
-    """Scenes of 2x1 to 4x4 photos, each smaller: many objects, and small ones with edges of their own."""
+    """Scenes of several photos, each smaller: many objects, and small ones with edges of their own."""
+    max_mosaic: int = 4
+    """Photos of a mosaic in each direction, at most."""
     paste_share: float = 0.5
     max_pasted: int = 4
     min_paste_side: float = 0.06
@@ -163,10 +165,11 @@ class SceneComposer:
         return Canvas(pixels=pixels, windows=windows, photo=photo.key if untouched else None)
 
     def _mosaic(self, rng: np.random.Generator, size: int) -> Canvas:
-        """A square of 2 to 16 photos; regions are kept in large tiles only, objects in all."""
+        """A square of two photos or more; regions are kept in large tiles only, objects in all."""
         canvas = Canvas(pixels=np.zeros((size, size, 3), np.uint8))
-        across = int(rng.integers(1, 5))
-        down = int(rng.integers(1 if across > 1 else 2, 5))
+        across = int(rng.integers(1, self.settings.max_mosaic + 1))
+        least, most = max(1, across // 2), min(2 * across, self.settings.max_mosaic)
+        down = int(rng.integers(least if across > 1 else 2, most + 1))
         xs, ys = _cuts(rng, across, size), _cuts(rng, down, size)
         kinds = LAYER_KINDS if across * down <= 4 else ("object",)
         for y0, y1 in pairwise(ys):

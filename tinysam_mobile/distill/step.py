@@ -105,13 +105,21 @@ def supervised(out: DecoderOutput, batch: Batch, weights: LossWeights) -> StepRe
         batch.targets,
         focal_weight=weights.focal,
         dice_weight=weights.dice,
-        others_weight=weights.others,
+        others_weight=_others(batch, weights),
         focal_area=weights.focal_area,
     )
     terms = {"focal": losses.focal, "dice": losses.dice, "iou": weights.iou * losses.iou}
     if weights.rank:
         terms["rank"] = weights.rank * losses.rank
     return StepResult(losses=terms, figures=_figures(masks, iou, batch))
+
+
+def _others(batch: Batch, weights: LossWeights) -> float | Tensor:
+    """The share of masks that did not win, f32 (K, 1) if prompts with a box have their own."""
+    if weights.box_others < 0:
+        return weights.others
+    is_box = batch.prompts.labels[:, :1] == Label.BOX_TOP_LEFT
+    return torch.where(is_box, weights.box_others, weights.others)
 
 
 @torch.no_grad()
