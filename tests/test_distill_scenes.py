@@ -181,15 +181,15 @@ def test_a_graph_is_run_in_order_and_sizes_follow_the_input() -> None:
     kernel = torch.ones(1, 1, 3, 3)
     settings = {"strides": [1, 1], "pads": [1, 1, 1, 1], "dilations": [1, 1]}
     nodes = [
-        ("Conv", ["x", "w"], "a", settings),
-        ("MaxPool", ["a"], "b", {}),
+        ("Conv", ["x", "w", "b"], "a", settings),
+        ("MaxPool", ["a"], "half", {}),
         # Half of the input's size of 1024, as the file was exported.
-        ("Resize", ["b", "sizes"], "c", {}),
+        ("Resize", ["half", "sizes"], "c", {}),
         ("Relu", ["c"], "y", {}),
     ]
     x = -torch.ones(1, 1, 8, 8)
     x[..., 4:] = 1
-    values = {"w": kernel, "sizes": torch.tensor([1, 1, 1024, 1024]), "x": x}
+    values = {"w": kernel, "b": torch.zeros(1), "sizes": torch.tensor([1, 1, 1024, 1024]), "x": x}
     out = run_graph(nodes, values, "y", scale=8 / 1024)
     assert out.shape == (1, 1, 8, 8)
     assert out.min() == 0

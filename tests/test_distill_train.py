@@ -11,8 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from safetensors.torch import load_file
 
+from tinysam_mobile.cli.distill import command
+from tinysam_mobile.distill.batches import Batches
 from tinysam_mobile.distill.cache import EmbeddingCache, write_cache
 from tinysam_mobile.distill.config import (
     LossWeights,
@@ -26,7 +29,7 @@ from tinysam_mobile.distill.config import (
 from tinysam_mobile.distill.export import write_run
 from tinysam_mobile.distill.photo_store import Photo, PhotoStore, write_store
 from tinysam_mobile.distill.run_state import STATE_FILE, read_state
-from tinysam_mobile.distill.scenes import SceneSettings
+from tinysam_mobile.distill.scenes import SceneComposer, SceneSettings
 from tinysam_mobile.distill.train import train
 from tinysam_mobile.errors import CheckpointError, DatasetError, UsageError
 from tinysam_mobile.modeling.checkpoint import load_checkpoint
@@ -292,3 +295,25 @@ def test_configuration_survives_its_own_json_and_names_what_is_wrong(config: Tra
         config_from_data(TrainConfig, {"model": "x", "stores": [], "stages": [], "seed": "1"}, where="run")
     with pytest.raises(UsageError, match="need a"):
         replace(config, losses=LossWeights(token=1.0))
+
+
+def test_batches_move_to_the_device_of_the_run(config: TrainConfig, store: Path) -> None:
+    composer = SceneComposer([PhotoStore(store)], config.scenes)
+    batches = Batches(composer, config)
+    batch = batches.at(3)
+    batches.close()
+    assert batch.to(torch.device("cpu")) is batch
+    moved = batch.to(torch.device("meta"))
+    tensors = moved.images, moved.prompts.coords, moved.prompts.labels, moved.targets
+    assert {tensor.device.type for tensor in tensors} == {"meta"}
+    assert moved.images.shape == batch.images.shape
+
+
+def test_an_unknown_or_absent_device_exits_with_2(tmp_path: Path) -> None:
+    (tmp_path / "run.toml").write_text('model = "tiny-test"\nstores = []\n[[stages]]\nsteps = 1\n')
+    arguments = ["train", str(tmp_path / "run.toml"), "--out", str(tmp_path / "out"), "--device"]
+    result = CliRunner().invoke(command, [*arguments, "tpu"])
+    assert (result.exit_code, "must be cpu or cuda" in result.output) == (2, True)
+    if not torch.cuda.is_available():
+        result = CliRunner().invoke(command, [*arguments, "cuda"])
+        assert (result.exit_code, "no CUDA" in result.output) == (2, True)

@@ -173,8 +173,9 @@ def _say_shard(say: Callable[[str], None], folder: Path, done: int, total: int) 
 @click.option("--out", type=FOLDER, required=True, help="Folder of the run; a run that is there goes on.")
 @click.option("--stop-after", type=int, help="Stop at this step and leave the rest for another time.")
 @click.option("--threads", type=int, help="Threads of torch per process.")
+@click.option("--device", default="cpu", show_default=True, help="cpu or cuda (one accelerator).")
 @command_errors
-def train(config: Path, out: Path, stop_after: int | None, threads: int | None) -> None:
+def train(config: Path, out: Path, stop_after: int | None, threads: int | None, device: str) -> None:
     """Run the training that CONFIG (TOML) describes; losses go to losses.csv and curves.png in --out."""
     import torch
 
@@ -185,9 +186,14 @@ def train(config: Path, out: Path, stop_after: int | None, threads: int | None) 
 
     if threads:
         torch.set_num_threads(threads)
+    if device not in ("cpu", "cuda"):
+        raise UsageError(f"--device must be cpu or cuda, not {device!r}")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UsageError("--device cuda: torch finds no CUDA here; install a CUDA build of torch or use cpu")
     settings = read_config(config)
     with joined_processes() as (rank, _):
-        run(settings, out, stop_after=stop_after, validate=validator(settings, out))
+        check = validator(settings, out)
+        run(settings, out, stop_after=stop_after, validate=check, device=torch.device(device))
         if rank == 0:
             plot_curves(out, out / "curves.png")
 

@@ -57,7 +57,7 @@ class Learner(nn.Module):
         """Encode `images` (G, 3, S, S); one empty embedding for all prompts where the stage has no image."""
         if not stage.use_image:
             config = self.model.config
-            return Encoded(torch.zeros(1, config.decoder.dim, config.grid_size, config.grid_size), None)
+            return Encoded(images.new_zeros(1, config.decoder.dim, config.grid_size, config.grid_size), None)
         encoder = _trainable_encoder(self.model)
         x = encoder.patch_embed(images)
         for layer in encoder.layers:
@@ -73,6 +73,8 @@ def _trainable_encoder(model: TinySAM) -> TinyViT:
 
 def _conv_in_fp32(conv: nn.Conv2d, x: Tensor) -> Tensor:
     """oneDNN takes 3 to 10 times longer for bf16 gradients of strided depthwise and 3x3 convolutions."""
+    if x.device.type != "cpu":
+        return nn.Conv2d.forward(conv, x)
     with torch.autocast("cpu", enabled=False):
         out: Tensor = nn.Conv2d.forward(conv, x.float())
         return out

@@ -31,7 +31,8 @@ def matched(pixels: Pixels, below: Pixels, strength: float) -> Pixels:
     if not below.size:
         return pixels
     shift = strength * (below.mean((0, 1)) - pixels.mean((0, 1)))
-    return np.clip(pixels + shift, 0, 255).astype(np.uint8)
+    moved: Pixels = np.clip(pixels + shift, 0, 255).astype(np.uint8)
+    return moved
 
 
 def soft_edge(mask: NDArray[np.bool_], radius: float) -> NDArray[np.float32]:
@@ -39,7 +40,7 @@ def soft_edge(mask: NDArray[np.bool_], radius: float) -> NDArray[np.float32]:
     coverage = Image.fromarray(mask.astype(np.uint8) * 255)
     if radius > 0:
         coverage = coverage.filter(ImageFilter.BoxBlur(radius))
-    return (np.asarray(coverage, np.float32) / 255)[..., None]
+    return (np.asarray(coverage, np.float32) / np.float32(255))[..., None]
 
 
 def cast_shadow(

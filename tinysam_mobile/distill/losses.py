@@ -93,7 +93,7 @@ def mask_losses(
     if focal_area:
         focal = focal / (truth.mean((-2, -1)) + focal_area)
     best = (focal_weight * focal + dice_weight * dice).detach().argmin(1)
-    others = torch.as_tensor(others_weight, dtype=focal.dtype).expand(len(focal), 1)
+    others = torch.as_tensor(others_weight).to(focal).expand(len(focal), 1)
     share = (others / focal.shape[1]).repeat(1, focal.shape[1])
     share.scatter_add_(1, best.unsqueeze(1), 1 - others)
     with torch.no_grad():

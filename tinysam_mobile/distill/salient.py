@@ -118,8 +118,11 @@ def _weight(array: NDArray[np.float16]) -> Tensor:
 
 
 def _convolution(x: list[Tensor], attributes: dict[str, Any]) -> Tensor:
+    inputs, weight, bias = x
     return F.conv2d(
-        *x,
+        inputs,
+        weight,
+        bias,
         stride=attributes["strides"],
         padding=attributes["pads"][:2],
         dilation=attributes["dilations"],

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from math import log
 
 import numpy as np
 from numpy.typing import NDArray
@@ -189,8 +190,8 @@ class SceneComposer:
         settings = self.settings
         height, width, _ = canvas.pixels.shape
         count = int(rng.integers(1, settings.max_pasted + 1))
-        limits = np.log([settings.min_paste_side, settings.max_paste_side])
-        for side in sorted(max(height, width) * np.exp(rng.uniform(*limits, count)), reverse=True):
+        least, most = log(settings.min_paste_side), log(settings.max_paste_side)
+        for side in sorted(max(height, width) * np.exp(rng.uniform(least, most, count)), reverse=True):
             thing = self._thing(rng, float(side))
             if thing is None:
                 continue
@@ -257,7 +258,6 @@ class SceneComposer:
         if not settings.class_shares:
             # Small regions are many: their number must not crowd out the large ones.
             weights *= areas**0.25
-            return weights / weights.sum()
         classes = np.searchsorted(CLASS_BOUNDS, areas)
         for index, share in enumerate(settings.class_shares):
             member = classes == index

@@ -32,6 +32,7 @@ from tinysam_mobile.modeling.sam import TinySAM
 __all__ = ["averaged_model", "learning_rate", "train"]
 
 Validator = Callable[[TinySAM, int], None]
+CPU = torch.device("cpu")
 
 
 def learning_rate(step: int, total_steps: int, settings: OptimiserSettings) -> float:
@@ -44,7 +45,12 @@ def learning_rate(step: int, total_steps: int, settings: OptimiserSettings) -> f
 
 
 def train(
-    config: TrainConfig, folder: Path, *, stop_after: int | None = None, validate: Validator | None = None
+    config: TrainConfig,
+    folder: Path,
+    *,
+    stop_after: int | None = None,
+    validate: Validator | None = None,
+    device: torch.device = CPU,
 ) -> None:
     """Run `config` in `folder`, from where the folder's state stands to the end or to step `stop_after`.
 
@@ -58,8 +64,8 @@ def train(
     photos, things = ([PhotoStore(Path(f)) for f in names] for names in (config.stores, config.cutout_stores))
     composer = SceneComposer(photos, config.scenes, things)
     teachers = Teachers(
-        backbone=PretrainedBackbone() if config.losses.backbone else None,
-        model=load_checkpoint(config.teacher.checkpoint).model.requires_grad_(False)
+        backbone=PretrainedBackbone().to(device) if config.losses.backbone else None,
+        model=load_checkpoint(config.teacher.checkpoint).model.to(device).requires_grad_(False)
         if config.teacher
         else None,
     )
@@ -70,7 +76,7 @@ def train(
     end = min(config.total_steps, stop_after or config.total_steps)
     try:
         while (state.step if state else 0) < end:
-            run = _StageRun(config, state, teachers, rank=rank, processes=processes)
+            run = _StageRun(config, state, teachers, rank=rank, processes=processes, device=device)
             state = run.advance(batches, progress, folder, end=end, validate=validate)
     finally:
         batches.close()
@@ -93,9 +99,16 @@ class _StageRun:
     """One stage: its batch shape fixes the size of the student, so it is built anew from the state."""
 
     def __init__(
-        self, config: TrainConfig, state: RunState | None, teachers: Teachers, *, rank: int, processes: int
+        self,
+        config: TrainConfig,
+        state: RunState | None,
+        teachers: Teachers,
+        *,
+        rank: int,
+        processes: int,
+        device: torch.device,
     ) -> None:
-        self.teachers = teachers
+        self.teachers, self.device = teachers, device
         self.config, self.rank, self.processes = config, rank, processes
         self.step = state.step if state else 0
         index, self.stage = config.stage_at(self.step)
@@ -105,7 +118,8 @@ class _StageRun:
             config_named(config.model).at_image_size(self.stage.image_size),
             config.losses,
             teachers.model.config if teachers.model else None,
-        ).train()
+        )
+        self.learner.to(device).train()
         self.optimiser = _adam(self.learner, config.optimiser)
         if state:
             self.learner.load_state_dict(dict(state.groups["weights"]))
@@ -113,7 +127,7 @@ class _StageRun:
         elif config.start_from:
             self.learner.load_state_dict(_starting_weights(config), strict=False)
         start = state.groups["average"] if state else self.learner.state_dict()
-        self.average = {name: value.detach().clone() for name, value in start.items()}
+        self.average = {name: value.detach().to(device, copy=True) for name, value in start.items()}
 
     def advance(
         self, batches: Batches, progress: Progress, folder: Path, *, end: int, validate: Validator | None
@@ -134,8 +148,9 @@ class _StageRun:
 
     def _one_step(self, batches: Batches) -> dict[str, float]:
         config = self.config
-        batch = batches.at(self.step)
-        generator = torch.Generator().manual_seed((config.seed * 1_000_003 + self.step) * 1_009 + self.rank)
+        batch = batches.at(self.step).to(self.device)
+        seed = (config.seed * 1_000_003 + self.step) * 1_009 + self.rank
+        generator = torch.Generator(self.device).manual_seed(seed)
         result = learn(self.learner, batch, self.stage, config, generator, self.teachers)
         self.optimiser.zero_grad()
         result.total.backward()
