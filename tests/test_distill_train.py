@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from tinysam_mobile.cli.distill import command
 from tinysam_mobile.distill.batches import Batches
@@ -27,12 +27,14 @@ from tinysam_mobile.distill.config import (
     read_config,
 )
 from tinysam_mobile.distill.export import write_run
+from tinysam_mobile.distill.learner import FREQUENCIES, Learner
 from tinysam_mobile.distill.photo_store import Photo, PhotoStore, write_store
 from tinysam_mobile.distill.run_state import STATE_FILE, read_state
 from tinysam_mobile.distill.scenes import SceneComposer, SceneSettings
 from tinysam_mobile.distill.train import train
 from tinysam_mobile.errors import CheckpointError, DatasetError, UsageError
 from tinysam_mobile.modeling.checkpoint import load_checkpoint
+from tinysam_mobile.modeling.config import config_named
 
 
 @pytest.fixture
@@ -317,3 +319,26 @@ def test_an_unknown_or_absent_device_exits_with_2(tmp_path: Path) -> None:
     if not torch.cuda.is_available():
         result = CliRunner().invoke(command, [*arguments, "cuda"])
         assert (result.exit_code, "no CUDA" in result.output) == (2, True)
+
+
+def test_frequencies_are_learned_only_if_asked_for(tmp_path: Path, config: TrainConfig) -> None:
+    name = f"weights/model.prompt_encoder.pe_layer.{FREQUENCIES}"
+    learned = replace(config.optimiser, frequency_share=0.5)
+    for folder, optimiser in (("fixed", config.optimiser), ("learned", learned)):
+        for steps in (3, 5):
+            train(replace(config, optimiser=optimiser), tmp_path / folder, stop_after=steps)
+            save_file(weights_of(tmp_path / folder), tmp_path / f"{folder}{steps}")
+    fixed, moved = (
+        [load_file(tmp_path / f"{folder}{steps}")[name] for steps in (3, 5)]
+        for folder in ("fixed", "learned")
+    )
+    assert torch.equal(*fixed)
+    assert not torch.equal(*moved)
+
+
+def test_positions_are_exact_under_bf16() -> None:
+    learner = Learner(config_named("tiny-test"), LossWeights())
+    xy = torch.rand(1, 9, 2)
+    exact = learner.model.prompt_encoder.pe_layer(xy)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(learner.model.prompt_encoder.pe_layer(xy), exact)

@@ -39,6 +39,9 @@ class LossWeights:
     """0 switches a loss off; the first three need a mask, the others a teacher."""
 
     focal: float = 20.0
+    focal_alpha: float = 0.25
+    """Weight of the object in the focal loss, that of the background being 1 minus it.  Far below 0.5 the
+    logits of large objects stay so low that half of them is missed."""
     dice: float = 1.0
     iou: float = 1.0
     others: float = 0.15
@@ -75,6 +78,8 @@ class OptimiserSettings:
     weight_decay: float = 0.05
     clip_norm: float = 1.0
     ema_decay: float = 0.999
+    frequency_share: float = 0.0
+    """Share of the rate at which the frequencies of the positional encoding are learned; SAM's are random."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,12 +12,14 @@ from tinysam_mobile.distill.backbone import FEATURE_CHANNELS
 from tinysam_mobile.distill.config import LossWeights, Stage
 from tinysam_mobile.errors import UsageError
 from tinysam_mobile.modeling.config import TinySAMConfig
+from tinysam_mobile.modeling.prompt_encoder import FourierFeatures
 from tinysam_mobile.modeling.sam import TinySAM
 from tinysam_mobile.modeling.tiny_vit import TinyViT
 
-__all__ = ["Encoded", "Learner"]
+__all__ = ["FREQUENCIES", "Encoded", "Learner"]
 
 FIRST_NECK_SCALE = 0.1
+FREQUENCIES = "positional_encoding_gaussian_matrix"
 
 
 class Encoded(NamedTuple):
@@ -52,6 +54,12 @@ class Learner(nn.Module):
         for module in encoder.modules():
             if isinstance(module, nn.Conv2d) and module.kernel_size != (1, 1):
                 module.forward = partial(_conv_in_fp32, module)  # type: ignore[method-assign]
+        positions = self.model.prompt_encoder.pe_layer
+        positions.forward = partial(_positions_in_fp32, positions)  # type: ignore[method-assign]
+        # A parameter under the name of the buffer: runs and checkpoints have the same keys.
+        frequencies = positions.positional_encoding_gaussian_matrix
+        del positions.positional_encoding_gaussian_matrix
+        positions.register_parameter(FREQUENCIES, nn.Parameter(frequencies))
 
     def encode(self, images: Tensor, stage: Stage) -> Encoded:
         """Encode `images` (G, 3, S, S); one empty embedding for all prompts where the stage has no image."""
@@ -69,6 +77,12 @@ def _trainable_encoder(model: TinySAM) -> TinyViT:
     if not isinstance(model.image_encoder, TinyViT):
         raise UsageError(f"{model.config.name} can only be a teacher: a student's encoder must be a TinyViT")
     return model.image_encoder
+
+
+def _positions_in_fp32(positions: FourierFeatures, xy: Tensor) -> Tensor:
+    """The phase of a position has up to 13 radians, which bf16 rounds to a 16th: a pixel or two of 512."""
+    with torch.autocast(xy.device.type, enabled=False):
+        return FourierFeatures.forward(positions, xy)
 
 
 def _conv_in_fp32(conv: nn.Conv2d, x: Tensor) -> Tensor:

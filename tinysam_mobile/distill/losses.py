@@ -81,15 +81,16 @@ def mask_losses(
     dice_weight: float,
     others_weight: float | Tensor,
     focal_area: float = 0.0,
+    focal_alpha: float = 0.25,
 ) -> MaskLosses:
     """Losses of K prompts against the truth; only the best of the 3 masks counts fully (SAM's ambiguity).
 
     `logits` (K, 3, H, W), `iou` (K, 3) predicted, `targets` (K, H, W).  `others_weight`, one
     or (K, 1), is the share of the mean over all three, which keeps a mask that never wins alive.
-    `focal_area` as in `LossWeights`.
+    `focal_area` and `focal_alpha` as in `LossWeights`.
     """
     truth = targets.unsqueeze(1).expand_as(logits)
-    focal, dice = focal_loss(logits, truth), dice_loss(logits, truth)
+    focal, dice = focal_loss(logits, truth, alpha=focal_alpha), dice_loss(logits, truth)
     if focal_area:
         focal = focal / (truth.mean((-2, -1)) + focal_area)
     best = (focal_weight * focal + dice_weight * dice).detach().argmin(1)

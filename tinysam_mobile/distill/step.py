@@ -111,6 +111,7 @@ def supervised(out: DecoderOutput, batch: Batch, weights: LossWeights) -> StepRe
         dice_weight=weights.dice,
         others_weight=_others(batch, weights),
         focal_area=weights.focal_area,
+        focal_alpha=weights.focal_alpha,
     )
     terms = {"focal": losses.focal, "dice": losses.dice, "iou": weights.iou * losses.iou}
     if weights.rank:

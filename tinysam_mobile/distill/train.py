@@ -18,7 +18,7 @@ from tinysam_mobile.distill.backbone import PretrainedBackbone
 from tinysam_mobile.distill.batches import Batches
 from tinysam_mobile.distill.cache import EmbeddingCache
 from tinysam_mobile.distill.config import OptimiserSettings, TrainConfig
-from tinysam_mobile.distill.learner import Learner
+from tinysam_mobile.distill.learner import FREQUENCIES, Learner
 from tinysam_mobile.distill.photo_store import PhotoStore
 from tinysam_mobile.distill.progress import Progress
 from tinysam_mobile.distill.run_state import RunState, adam_groups, read_state, restore_adam, write_state
@@ -159,7 +159,7 @@ class _StageRun:
         norm = nn.utils.clip_grad_norm_(self.learner.parameters(), config.optimiser.clip_norm)
         rate = learning_rate(self.step, config.total_steps, config.optimiser)
         for group in self.optimiser.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["share"]
         self.optimiser.step()
         self._update_average()
         # A loss that this stage has no use for is logged as 0: the columns of a run stay the same.
@@ -203,17 +203,23 @@ def _starting_weights(config: TrainConfig) -> dict[str, Tensor]:
 
 
 def _adam(learner: nn.Module, settings: OptimiserSettings) -> torch.optim.AdamW:
-    """AdamW without decay on biases, norms, embeddings and relative position biases."""
+    """AdamW without decay on biases, norms, embeddings, frequencies and relative position biases."""
+    frequencies = [p.requires_grad_(settings.frequency_share > 0) for name, p in learner.named_parameters()
+                   if name.endswith(FREQUENCIES)]  # fmt: skip
     decayed = [
         p
         for name, p in learner.named_parameters()
-        if p.ndim > 1 and "embed" not in name and "attention_biases" not in name
+        if p.ndim > 1
+        and "embed" not in name
+        and "attention_biases" not in name
+        and not name.endswith(FREQUENCIES)
     ]
-    chosen = {id(p) for p in decayed}
+    chosen = {id(p) for p in (*decayed, *frequencies)}
     rest = [p for p in learner.parameters() if id(p) not in chosen]
     groups = [
-        {"params": decayed, "weight_decay": settings.weight_decay},
-        {"params": rest, "weight_decay": 0.0},
+        {"params": decayed, "weight_decay": settings.weight_decay, "share": 1.0},
+        {"params": rest, "weight_decay": 0.0, "share": 1.0},
+        {"params": frequencies, "weight_decay": 0.0, "share": settings.frequency_share},
     ]
     return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, 0.99), fused=True)
 
