@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from tinysam_mobile.modeling.config import DecoderConfig
 from tinysam_mobile.modeling.layers import MLP
-from tinysam_mobile.modeling.transformer import TwoWayTransformer
+from tinysam_mobile.modeling.transformer import TwoWayTransformer, per_prompt
 
 __all__ = ["DecoderOutput", "MaskDecoder"]
 
@@ -89,6 +89,7 @@ class MaskDecoder(nn.Module):
             self.obj_score_token = nn.Embedding(1, dim)
             self.before = 1
         self.iou_sigmoid = config.iou_sigmoid
+        self.takes_skips = config.skips
         self.mask_tokens = nn.Embedding(self.num_tokens, dim)
         self.output_upscaling = nn.Sequential(
             nn.ConvTranspose2d(dim, dim // 4, 2, stride=2),
@@ -142,7 +143,7 @@ class MaskDecoder(nn.Module):
     def masks(self, tokens: Tensor, image: Tensor, skips: Sequence[Tensor] = ()) -> Tensor:
         """Tokens (K, T, D) and image (K, P, D) after the transformer → logits (K, M, S/4, S/4).
 
-        `skips`, where a family has them, are added to the upscaled image: (1, 16·P, D/8), (1, 4·P, D/4).
+        `skips`, where a family has them, are added to the upscaled image: (G, 16·P, D/8), (G, 4·P, D/4).
         """
         weights = torch.stack(
             [
@@ -163,7 +164,9 @@ class MaskDecoder(nn.Module):
         first, norm, _, second, _ = self.output_upscaling
         assert isinstance(first, nn.ConvTranspose2d)
         assert isinstance(second, nn.ConvTranspose2d)
-        if not skips:
+        if not self.takes_skips:
             return F.gelu(upscale_linear(F.gelu(norm(upscale_linear(image, first))), second))
         fine, coarse = skips
-        return F.gelu(upscale_linear(F.gelu(norm(upscale_linear(image, first) + coarse)), second) + fine)
+        x = upscale_linear(image, first)
+        x = upscale_linear(F.gelu(norm(x + per_prompt(coarse, x))), second)
+        return F.gelu(x + per_prompt(fine, x))
