@@ -80,7 +80,7 @@ class MaskDecoder(nn.Module):
         super().__init__()
         dim = config.dim
         self.grid_size = grid_size
-        self.first_mask = config.first_mask
+        self.mask_range = config.mask_range
         self.num_tokens = config.num_multimask_outputs + 1
         self.transformer = TwoWayTransformer(config)
         self.iou_token = nn.Embedding(1, dim)
@@ -146,17 +146,16 @@ class MaskDecoder(nn.Module):
         `skips`, where a family has them, are added to the upscaled image: (G, 16·P, D/8), (G, 4·P, D/4).
         """
         weights = torch.stack(
-            [
-                self.output_hypernetworks_mlps[i](tokens[:, self.before + 1 + i])
-                for i in range(self.first_mask, self.num_tokens)
-            ],
+            [self.output_hypernetworks_mlps[i](tokens[:, self.before + 1 + i]) for i in self.mask_range],
             dim=1,
         )
         return raster_order(torch.bmm(weights, self._upscale(image, skips).transpose(1, 2)), self.grid_size)
 
     def predicted_iou(self, tokens: Tensor) -> Tensor:
         """Tokens (K, T, D) after the transformer → (K, M)."""
-        out: Tensor = self.iou_prediction_head(tokens[:, self.before])[:, self.first_mask :]
+        out: Tensor = self.iou_prediction_head(tokens[:, self.before])[
+            :, self.mask_range.start : self.mask_range.stop
+        ]
         return torch.sigmoid(out) if self.iou_sigmoid else out
 
     def _upscale(self, image: Tensor, skips: Sequence[Tensor]) -> Tensor:
