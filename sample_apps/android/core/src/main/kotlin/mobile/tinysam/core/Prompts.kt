@@ -106,9 +106,9 @@ fun packPrompts(
 }
 
 /** The part of a box inside the photo: beyond the border the network has seen nothing but padding. */
-private fun Box.clippedTo(geometry: Geometry): Box {
+private fun PromptBox.clippedTo(geometry: Geometry): PromptBox {
     val (width, height) = geometry.width.toDouble() to geometry.height.toDouble()
-    return Box(
+    return PromptBox(
         x0.coerceIn(0.0, width),
         y0.coerceIn(0.0, height),
         x1.coerceIn(0.0, width),
