@@ -58,12 +58,9 @@ def test_scores_come_before_masks_with_skips_too() -> None:
     with torch.inference_mode():
         embedding, *skips = model.features(torch.randn(1, 3, 128, 128))
         expected = model.decode(embedding, coords, labels, skips=skips)
-        scored = score_prompts(model, embedding, coords, labels, skips)
-        chosen = torch.tensor([True, False, False, True, True])
-        torch.testing.assert_close(scored.iou, expected.iou, rtol=SAME, atol=SAME)
-        torch.testing.assert_close(
-            scored.masks(model, chosen), expected.masks[chosen], rtol=SAME, atol=10 * SAME
-        )
+        # Skips only make masks: scores need the embedding alone.
+        scores = score_prompts(model, embedding, coords, labels)
+    torch.testing.assert_close(scores, expected.iou, rtol=SAME, atol=SAME)
 
 
 def test_a_decoder_without_its_skips_is_refused() -> None:
