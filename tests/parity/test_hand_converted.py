@@ -76,11 +76,11 @@ def changed(*path: str, value: Any) -> dict[str, Any]:
     ("data", "message"),
     [
         ([], "with runtime, encode and decode"),
-        (changed("slots", value="8"), "slots must be an integer"),
-        (changed("encode", value={}), "encode: must be an object with file"),
-        (changed("decode", "layout", value="NHWC"), "decode: must be an object with file"),
-        (changed("decode", "inputs", value=["a"]), "decode: inputs must map"),
-        (changed("encode", "image_values", value="0-1"), "image_values must be one of 0-255, normalised"),
+        (changed("slots", value="8"), "Expected `int`, got `str` at `slots`"),
+        (changed("encode", value={}), "missing required field `file` at `encode`"),
+        (changed("decode", "layout", value="NHWC"), "unknown field `layout` at `decode`"),
+        (changed("decode", "inputs", value=["a"]), "Expected `object`, got `array` at `decode.inputs`"),
+        (changed("encode", "image_values", value="0-1"), "Invalid enum value '0-1' at `encode.image_values`"),
     ],
 )
 def test_a_wrong_mapping_is_named(tmp_path: Path, data: Any, message: str) -> None:

@@ -129,8 +129,11 @@ def test_own_prompts_are_read(tmp_path: Path) -> None:
         ("[", "not valid JSON"),
         ("[]", "photo name"),
         ('{"a.png": [{}]}', "a.png: prompt 0: needs a point or a box"),
-        ('{"a.png": [{"points": [[1]]}]}', "a.png: prompt 0: point_coords"),
-        ('{"a.png": [{"point": [[1, 2]]}]}', "prompt 0: must be an object with points"),
+        (
+            '{"a.png": [{"points": [[1]]}]}',
+            r"a.png: prompt 0: Expected `array` of length 2, got 1 at `points\[0\]`",
+        ),
+        ('{"a.png": [{"point": [[1, 2]]}]}', "unknown field `point`; it must be an object with points"),
         ('{"a.png": [{"points": 3}]}', "prompt 0"),
     ],
 )

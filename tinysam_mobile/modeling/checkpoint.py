@@ -7,7 +7,6 @@ and shapes the file has, in any form in which its family is published (`families
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ from torch import Tensor
 
 from tinysam_mobile.contract.everything_settings import EVERYTHING_KEY, everything_settings
 from tinysam_mobile.errors import CheckpointError, InputError, UsageError
+from tinysam_mobile.files import parse_json
 from tinysam_mobile.modeling.config import TINYSAM, TinySAMConfig, config_from_dict, config_named
 from tinysam_mobile.modeling.encoders.registry import kind_of
 from tinysam_mobile.modeling.families import Family, family_of, match_state
@@ -171,14 +171,14 @@ def _stated_config(shown: str, metadata: Mapping[str, str]) -> TinySAMConfig | N
     if CONFIG_KEY not in metadata:
         return None
     try:
-        return config_from_dict(json.loads(metadata[CONFIG_KEY]))
-    except (json.JSONDecodeError, UsageError, RecursionError) as error:
+        return config_from_dict(parse_json(metadata[CONFIG_KEY], CONFIG_KEY))
+    except (InputError, UsageError) as error:
         raise CheckpointError(f"{shown}: its metadata holds no valid configuration ({error})") from error
 
 
 def _everything_of(shown: str, config: TinySAMConfig, metadata: Mapping[str, str]) -> dict[str, Any]:
     try:
-        stored = everything_settings(json.loads(metadata.get(EVERYTHING_KEY, "{}")))
-    except (json.JSONDecodeError, InputError, RecursionError) as error:
+        stored = everything_settings(parse_json(metadata.get(EVERYTHING_KEY, "{}"), EVERYTHING_KEY))
+    except InputError as error:
         raise CheckpointError(f"{shown}: its metadata hold no valid thresholds ({error})") from error
     return stored if EVERYTHING_KEY in metadata else family_of(config).everything

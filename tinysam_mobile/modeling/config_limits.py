@@ -59,7 +59,7 @@ def _check_range(where: str, name: str, value: Any) -> None:
     elif isinstance(value, float):
         if not 0 < value <= MAX_RATIO:
             raise UsageError(f"{where} must be above 0 and at most {MAX_RATIO:g}, not {value:g}")
-    elif isinstance(value, int):
+    elif isinstance(value, int) and not isinstance(value, bool):
         limit = LIMITS.get(name, MAX_RATIO if name.endswith("ratio") else MAX_WIDTH)
         if not (name not in MAY_BE_ZERO) <= value <= limit:
             raise UsageError(f"{where} must be 1 to {limit:g}, not {str(value)[:20]}")

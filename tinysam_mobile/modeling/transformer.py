@@ -33,7 +33,7 @@ class _Projections(nn.Module):
         self.v_proj = nn.Linear(dim, inner)
         self.out_proj = nn.Linear(inner, dim)
 
-    def _per_head(self, x: Tensor) -> Tensor:
+    def per_head(self, x: Tensor) -> Tensor:
         """(K, T, inner) → (h, K·T, d)."""
         prompts, tokens, inner = x.shape
         heads = x.view(prompts * tokens, self.num_heads, inner // self.num_heads)
@@ -79,7 +79,7 @@ class TokenToImageAttention(_Projections):
     def queries(self, tokens: Tensor) -> Tensor:
         """`tokens` (K, T, D) → (K, h·T, D), whose products with the image's positions are the scores."""
         query = torch.bmm(
-            self._per_head(self.q_proj(tokens) * self.scale), self._head_rows(self.k_proj.weight)
+            self.per_head(self.q_proj(tokens) * self.scale), self._head_rows(self.k_proj.weight)
         )
         return self._stack_heads(query, tokens.shape[0])
 
@@ -115,7 +115,7 @@ class ImageToTokenAttention(_Projections):
     def keys(self, tokens: Tensor, key_bias: Tensor) -> tuple[Tensor, Tensor]:
         """`tokens` (K, T, D) → keys (K, h·T, D) and what to add to their scores (K, h, T)."""
         prompts, length, _ = tokens.shape
-        key = self._per_head(self.k_proj(tokens) * self.scale)
+        key = self.per_head(self.k_proj(tokens) * self.scale)
         query_bias = torch.bmm(key, self.q_proj.bias.view(self.num_heads, -1, 1))
         bias = self._stack_heads(query_bias, prompts).view(prompts, self.num_heads, length) + key_bias
         return self._stack_heads(torch.bmm(key, self._head_rows(self.q_proj.weight)), prompts), bias
@@ -123,7 +123,7 @@ class ImageToTokenAttention(_Projections):
     def values(self, tokens: Tensor) -> Tensor:
         """`tokens` (K, T, D) → (K, h·T, D), of which each position of the image takes a weighted sum."""
         # Weights of a head sum to 1, so its share of the bias may join the values, of which there are few.
-        value = torch.bmm(self._per_head(self.v_proj(tokens)), self._head_rows(self.out_proj.weight.t()))
+        value = torch.bmm(self.per_head(self.v_proj(tokens)), self._head_rows(self.out_proj.weight.t()))
         value = value + self.out_proj.bias * (1 / self.num_heads)
         return self._stack_heads(value, tokens.shape[0])
 
