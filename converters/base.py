@@ -24,9 +24,14 @@ __all__ = [
     "Convert",
     "ConvertedFile",
     "WriteComponent",
+    "say_nothing",
     "sdk_errors",
     "write_components",
 ]
+
+
+def say_nothing(text: str) -> None:
+    """The progress of whoever wants none; a function with a name, which other processes can be told of."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +52,7 @@ class ConversionRequest:
     deployment_target: str = "iOS18"
     executorch_backend: str = "xnnpack"
     plan: QuantPlan | None = None
-    progress: Callable[[str], None] = lambda _: None
+    progress: Callable[[str], None] = say_nothing
 
     @property
     def components(self) -> list[Component]:

@@ -1,7 +1,8 @@
 """Core ML: entry points to .mlpackage files (ML Programs), on any machine.
 
 From iOS 18 a package holds several functions that share their weights: encoder.mlpackage has `encode` and
-`encode_image` (the same with a Core ML image as input), decoder.mlpackage `decode` and `decode_batch`.
+`encode_image` (the same with a Core ML image as input), decoder.mlpackage `decode`, `decode_batch` and
+`score_batch`.
 Before that a package is one function, `main`, so each entry point is a package of its own.
 Sources: coremltools' guide, "Unified Conversion API", "Typed Execution" and "Multifunction Models".
 """
@@ -32,6 +33,7 @@ __all__ = ["convert"]
 
 MULTIFUNCTION_TARGETS = ("iOS18",)
 PHASE_OPS = ("sin", "cos")
+SUM_OPS = ("add", "clip", "maximum", "mul")
 PIXEL_OPS = ("sub", "mul", "real_div", "select")
 MIN_FP16 = 2.0**-24
 """Half precision takes anything below half of it for 0."""
@@ -58,6 +60,7 @@ FUNCTIONS = (
     Function(name="encode_image", stem="encoder_image", entry_point="encode", image_input=True),
     Function(name="decode", stem="decoder", entry_point="decode"),
     Function(name="decode_batch", stem="decoder_batch", entry_point="decode_batch"),
+    Function(name="score_batch", stem="decoder_scores", entry_point="score_batch"),
 )
 
 
@@ -175,8 +178,9 @@ def needs_fp32(op: Any, component: Component) -> bool:
     - Sums that are kept from 0 by less than fp16's smallest number (linear attention), what they divide, and
       the products that they come from: in fp16 a position without weights would be 0/0.
     - The decoder's heads: 3 x 32 numbers per prompt, whose error is that of whole masks.
+    - Sums of squares for the layer norms of `score_batch`, one number for each prompt and position.
     """
-    if component is Component.DECODER and (_is_residual(op) or _is_head(op)):
+    if component is Component.DECODER and (_is_residual(op) or _is_head(op) or _is_variance(op)):
         return True
     return _leads_to(op, PHASE_OPS) or _normalises_pixels(op) or _guards_division(op)
 
@@ -211,6 +215,14 @@ def _downstream(op: Any, steps: int) -> set[Any]:
 def _is_residual(op: Any) -> bool:
     children = {child.op_type for output in op.outputs for child in output.child_ops}
     return op.op_type == "layer_norm" or (op.op_type == "add" and "layer_norm" in children)
+
+
+def _is_variance(op: Any) -> bool:
+    """Whether `op` makes the sum of squares under an inverse square root, or is one of those."""
+    if op.op_type == "rsqrt":
+        return True
+    narrow = op.op_type == "reduce_sum" or (op.op_type in SUM_OPS and 1 in op.outputs[0].shape[1:])
+    return narrow and any(_is_variance(child) for child in op.outputs[0].child_ops)
 
 
 def _is_head(op: Any) -> bool:

@@ -15,13 +15,14 @@ ENTRY_POINTS = {
     "encode": "Photo to image embedding, once per photo.",
     "decode": "One prompt, with or without a mask prompt, to three masks.",
     "decode_batch": "Several prompts on one photo to three masks each.",
+    "score_batch": "Many prompts on one photo, a point or a box each, to the predicted IoU of their masks.",
 }
 LABELS = "; ".join(f"{value} {meaning}" for value, meaning in LABEL_MEANINGS.items())
 TENSORS = {
     "image": "Photo, RGB 0-255, resized so that its long side fills the square, at the top left. The graph "
     f"normalises it (mean {PIXEL_MEAN}, std {PIXEL_STD}): pass the pixels as they are.",
     "valid_size": "Height and width in pixels of the photo inside the square; the rest is not read.",
-    "image_embeddings": "Image embedding, of `encode` for `decode` and `decode_batch`.",
+    "image_embeddings": "Image embedding, of `encode` for all that decodes.",
     "high_res_features_0": "Finest features of the photo, from `encode` to the decoders as they are.",
     "high_res_features_1": "Fine features of the photo, from `encode` to the decoders as they are.",
     "point_coords": "x, y of each prompt slot in pixels of the square.",

@@ -1,7 +1,7 @@
-"""ExecuTorch: encoder.pte with the method `encode`, decoder.pte with `decode` and `decode_batch`.
+"""ExecuTorch: encoder.pte with the method `encode`, decoder.pte with `decode`, `decode_batch`, `score_batch`.
 
 PyTorch → torch.export → `quant.insertion` for integer recipes → `executorch_rewrite` → torch.export →
-XNNPACK delegates.  Constants are stored by the hash of their bytes, so the two decoders share their weights.
+XNNPACK delegates.  Constants are stored by the hash of their bytes, so the decoders share their weights.
 Inputs and outputs are float32 (labels and sizes int32) whatever the recipe; fp16 computes the image encoder
 and the mask decoder in float16, and normalisation, point coordinates and positional encodings, whose values
 float16 cannot hold, in float32.
@@ -173,7 +173,7 @@ def _notes(request: ConversionRequest, path: Path, entries: Mapping[str, EntryPo
     weights = {id(p): p.numel() for entry in entries.values() for p in entry.module.parameters()}
     weight_bytes = sum(weights.values()) * request.recipe.weight_bits // 8
     if len(entries) > 1 and path.stat().st_size > SHARED_WEIGHTS_SLACK * weight_bytes + MAX_GRAPH_BYTES:
-        notes.append(f"{path.name}: {' and '.join(entries)} do not share all weights with this backend")
+        notes.append(f"{path.name}: {', '.join(entries)} do not share all weights with this backend")
     return tuple(notes)
 
 

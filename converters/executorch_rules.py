@@ -1,8 +1,8 @@
 """What each operation becomes for XNNPACK, which partitions fewer forms than torch.export produces.
 
 Read from ExecuTorch 1.5 `backends/xnnpack/partition/config`: no layer norm, expand, stack, select, split
-or unsqueeze before the last axis; a mean only over [2, 3] of rank 4; weights of a linear layer constant;
-no float16 GELU.
+or unsqueeze before the last axis; no sum, and a mean only over [2, 3] of rank 4; weights of a linear layer
+constant; no float16 GELU.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ Longer sums of a linear layer are made of sums of at most this many."""
 HALF_AVERAGED = 64
 """Length of the short sums where two activations are multiplied: attention's averages, whose terms have one
 sign, lose most."""
+MAX_SLICES = 16
+"""Longest axis, other than the last, along which a softmax is written out: the tokens of `score_batch`."""
 HALF_NORM_SCALE = 0.25
 """Deviations are squared after this factor in float16, so that those up to 1,000 do not overflow; a power
 of two that leaves 1e-5, the usual epsilon, above float16's smallest number (6e-8)."""
@@ -118,7 +120,43 @@ def _gelu(r: GraphRewriter, x: Value, **kwargs: Any) -> Value:
 
 
 def _softmax(r: GraphRewriter, x: Value, dim: int, *_: Any) -> Value:
-    return r.emit(_A._softmax.default, x, dim % len(shape_of(x)), False)
+    """Softmax; XNNPACK has it over the last axis, elsewhere it is written out, slice by slice."""
+    shape = shape_of(x)
+    dim %= len(shape)
+    if dim == len(shape) - 1 or shape[dim] > MAX_SLICES:
+        return r.emit(_A._softmax.default, x, dim, False)
+    largest = reduce(partial(r.emit, _A.maximum.default), _split(r, x, 1, dim))
+    powers = r.emit(_A.exp.default, r.emit(_A.sub.Tensor, x, largest))
+    return r.emit(_A.div.Tensor, powers, _sum(r, powers, [dim], keepdim=True))
+
+
+def _sum(r: GraphRewriter, x: Value, dims: Sequence[int], keepdim: bool = False, **_: Any) -> Value:
+    """A sum over one axis as a product with ones: XNNPACK sums over rows and columns of images only."""
+    return _weighted(r, x, dims, keepdim, 1.0)
+
+
+def _mean(r: GraphRewriter, x: Value, dims: Sequence[int], keepdim: bool = False, **_: Any) -> Value:
+    return _weighted(r, x, dims, keepdim, 1 / prod(shape_of(x)[dim] for dim in dims))
+
+
+def _weighted(r: GraphRewriter, x: Value, dims: Sequence[int], keepdim: bool, weight: float) -> Value:
+    shape = list(shape_of(x))
+    axes = [dim % len(shape) for dim in dims]
+    if len(axes) != 1 or isinstance(x, Tensor):
+        op = _A.sum.dim_IntList if weight == 1 else _A.mean.dim
+        return r.emit(op, x, axes, keepdim)
+    (axis,) = axes
+    before, length, after = prod(shape[:axis]), shape[axis], prod(shape[axis + 1 :])
+    if after == 1:
+        out = r.emit(_A.linear.default, r.view(x, [before, length]), r.filled(weight, (1, length)))
+    else:
+        rows = r.filled(weight, (before, 1, length))
+        out = r.emit(_A.bmm.default, rows, r.view(x, [before, length, after]))
+    return r.view(out, shape[:axis] + [1] * keepdim + shape[axis + 1 :])
+
+
+def _reciprocal(r: GraphRewriter, x: Value) -> Value:
+    return r.emit(_A.div.Tensor, r.filled(1.0), x)
 
 
 def _masked_fill(r: GraphRewriter, x: Value, mask: Value, value: float) -> Value:
@@ -280,6 +318,9 @@ XNNPACK_RULES: dict[Any, Rule] = {
     _A.bmm.default: _bmm,
     _A.gelu.default: _gelu,
     _A.softmax.int: _softmax,
+    _A.sum.dim_IntList: _sum,
+    _A.mean.dim: _mean,
+    _A.reciprocal.default: _reciprocal,
     _A.masked_fill.Scalar: _masked_fill,
     _A.permute.default: _permute,
     _A.transpose.int: _transpose,

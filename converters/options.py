@@ -26,18 +26,22 @@ class ConversionOptions:
     `ranges` is how static recipes choose the ranges of activations, one of `RANGE_METHODS`.
     `min_mask_iou` is `--auto-mixed`: static recipes keep their most costly layers in float until the mean IoU
     with the float model's masks reaches it on the calibration photos.
+    `jobs` processes convert at a time, None for as many as cores and memory allow.  More than one start a new
+    interpreter each, so a script that asks for them needs `if __name__ == "__main__":` around its work.
     """
 
     targets: Sequence[str] = tuple(FORMATS)
     recipes: Sequence[str] = ("fp32",)
     slots: int = 8
     batch: int = 16
+    score_batch: int = 64
     deployment_target: str = "iOS18"
     executorch_backend: str = "xnnpack"
     calibration: CalibrationSet | None = None
     ranges: str = DEFAULT_METHOD
     min_mask_iou: float | None = None
     overwrite: bool = False
+    jobs: int | None = 1
 
     def check(self) -> None:
         """Raise `UsageError` for an unknown name, `RuntimeUnavailableError` for an SDK that is missing and

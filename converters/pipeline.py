@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from importlib import import_module
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
-from tinysam_mobile.artifacts.formats import FORMATS
 from tinysam_mobile.bundle.folder import Bundle, hash_path, new_bundle, size_of, write_manifest
 from tinysam_mobile.bundle.manifest import Artifact, Manifest, contract_data
 from tinysam_mobile.contract.spec import Contract
-from tinysam_mobile.converters.base import ConversionRequest, Convert, ConvertedFile
+from tinysam_mobile.converters.base import ConversionRequest, ConvertedFile
+from tinysam_mobile.converters.jobs import Finished, default_processes, jobs_of, run_jobs
 from tinysam_mobile.converters.options import ConversionOptions
 from tinysam_mobile.modeling.checkpoint import Checkpoint, load_checkpoint
 from tinysam_mobile.modeling.entry_points import EntryPoint, contract_of, entry_points
@@ -53,40 +51,51 @@ def convert_checkpoint(
     """
     options.check()
     recipes = [recipe_named(name) for name in dict.fromkeys(options.recipes)]
-    contract = contract_of(checkpoint.model, slots=options.slots, batch=options.batch)
+    contract = contract_of(
+        checkpoint.model, slots=options.slots, batch=options.batch, score_batch=options.score_batch
+    )
     data = contract_data(checkpoint, contract)
     modules = entry_points(checkpoint.model, contract)
     plans = _plans(modules, recipes, contract, options, progress)
     if plans and options.calibration:
         data["calibration"] = options.calibration.to_json()
-    artifacts: list[Artifact] = []
     with new_bundle(out, overwrite=options.overwrite) as folder:
-        for target in dict.fromkeys(options.targets):
-            convert: Convert = import_module(FORMATS[target].converter).convert
-            for recipe in recipes:
-                place = folder / target / recipe.id
-                place.mkdir(parents=True)
-                request = ConversionRequest(
-                    entry_points=modules,
-                    recipe=recipe,
-                    contract={**data, "recipe": recipe.id},
-                    folder=place,
-                    deployment_target=options.deployment_target,
-                    executorch_backend=options.executorch_backend,
-                    plan=plans.get(recipe.id),
-                    progress=lambda text, at=f"{target} {recipe.id}": progress(f"{at}: {text}"),  # type: ignore[misc]
-                )
-                start = perf_counter()
-                files = convert(request)
-                timing = {"conversion_seconds": round(perf_counter() - start, 1)}
-                artifacts += [
-                    _artifact(folder, target, recipe.id, file, timing, plans.get(recipe.id)) for file in files
-                ]
+        jobs = [
+            job
+            for target in dict.fromkeys(options.targets)
+            for recipe in recipes
+            for job in jobs_of(target, _request(folder / target, modules, recipe, data, options, plans))
+        ]
+        processes = options.jobs or default_processes(len(jobs))
+        finished = run_jobs(jobs, processes=processes, progress=progress)
+        artifacts = [_artifact(folder, done, file) for done in finished for file in done.files]
         (folder / "contract.json").write_text(
             json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
         )
         write_manifest(folder, Manifest(data=data, artifacts=tuple(artifacts)))
     return Bundle.open(out)
+
+
+def _request(
+    folder: Path,
+    modules: Mapping[str, EntryPoint],
+    recipe: QuantRecipe,
+    data: Mapping[str, Any],
+    options: ConversionOptions,
+    plans: Mapping[str, QuantPlan],
+) -> ConversionRequest:
+    """Ask for all entry points of one format and recipe, in a new folder inside `folder`."""
+    place = folder / recipe.id
+    place.mkdir(parents=True)
+    return ConversionRequest(
+        entry_points=modules,
+        recipe=recipe,
+        contract={**data, "recipe": recipe.id},
+        folder=place,
+        deployment_target=options.deployment_target,
+        executorch_backend=options.executorch_backend,
+        plan=plans.get(recipe.id),
+    )
 
 
 def _plans(
@@ -112,23 +121,18 @@ def _plans(
     return plans
 
 
-def _artifact(
-    folder: Path,
-    target: str,
-    recipe: str,
-    file: ConvertedFile,
-    timing: Mapping[str, float],
-    plan: QuantPlan | None,
-) -> Artifact:
+def _artifact(folder: Path, done: Finished, file: ConvertedFile) -> Artifact:
+    request = done.job.request
+    timing = {"conversion_seconds": round(done.seconds, 1)}
     return Artifact(
-        runtime=target,
-        recipe=recipe,
+        runtime=done.job.target,
+        recipe=request.recipe.id,
         component=file.component,
         path=file.path.relative_to(folder).as_posix(),
         entry_points=dict(file.entry_points),
         sha256=hash_path(file.path),
         size_bytes=size_of(file.path),
-        details={**file.details, **timing, "notes": list(file.notes), **_plan_details(plan)},
+        details={**file.details, **timing, "notes": list(file.notes), **_plan_details(request.plan)},
     )
 
 

@@ -1,7 +1,8 @@
-"""TFLite: encoder.tflite with the signature `encode`, decoder.tflite with `decode` and `decode_batch`.
+"""TFLite: encoder.tflite with the signature `encode`, decoder.tflite with `decode`, `decode_batch` and
+`score_batch`.
 
 PyTorch → torch.export → StableHLO → TFLite through litert-torch, then the rewrites of `tflite_passes` and
-the metadata of `tflite_metadata`.  The two decoders are converted together: their constants are merged by
+the metadata of `tflite_metadata`.  The decoders are converted together: their constants are merged by
 content, so that the file holds one set of weights.  Inputs and outputs are float32 (labels and sizes int32)
 whatever the recipe.
 """

@@ -81,7 +81,7 @@ def contact_sheet(photo: NDArray[np.uint8], shown: list[Shown]) -> Image.Image:
 def run(checkpoint: Checkpoint, out: Path, say: Callable[[str], None]) -> list[Shown]:
     """Convert into `out`/bundle and answer with PyTorch and with every format."""
     photo = demo_photo()
-    options = ConversionOptions(overwrite=True)
+    options = ConversionOptions(overwrite=True, jobs=None)
     bundle = convert_checkpoint(checkpoint, out / "bundle", options, progress=say)
     shown = [answer("torch", open_model(checkpoint.model, bundle.manifest.contract), photo)]
     for runtime in options.targets:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import subprocess
 import sys
@@ -32,6 +33,7 @@ from tinysam_mobile.distill.photo_store import Photo, PhotoStore, write_store
 from tinysam_mobile.distill.run_state import STATE_FILE, read_state
 from tinysam_mobile.distill.scenes import SceneComposer, SceneSettings
 from tinysam_mobile.distill.train import train
+from tinysam_mobile.distill.validation import validator
 from tinysam_mobile.errors import CheckpointError, DatasetError, UsageError
 from tinysam_mobile.modeling.checkpoint import load_checkpoint
 from tinysam_mobile.modeling.config import config_named
@@ -137,6 +139,7 @@ import torch
 from tinysam_mobile.evaluation.processes import joined_processes
 from tinysam_mobile.distill.config import read_config
 from tinysam_mobile.distill.train import train
+from tinysam_mobile.distill.validation import validator
 
 torch.set_num_threads(1)
 folder = Path(sys.argv[1])
@@ -342,3 +345,31 @@ def test_positions_are_exact_under_bf16() -> None:
     exact = learner.model.prompt_encoder.pe_layer(xy)
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(learner.model.prompt_encoder.pe_layer(xy), exact)
+
+
+def test_held_back_scenes_are_measured_during_a_run_and_on_a_checkpoint(
+    tmp_path: Path, config: TrainConfig, store: Path
+) -> None:
+    held = replace(
+        config,
+        stages=(Stage(steps=2, image_size=128, photos=1, prompts=2),),
+        validation_stores=(str(store),),
+        validation_scenes=2,
+        validate_every_steps=2,
+    )
+    train(held, tmp_path / "run", validate=validator(held, tmp_path / "run"))
+    (row,) = csv.DictReader((tmp_path / "run/validation.csv").read_text().splitlines())
+    assert (row["step"], row["image_size"]) == ("2", "128")
+    assert 0 < float(row["miou_filled"]) < 1
+    write_run(tmp_path / "run", tmp_path / "run.safetensors")
+    (tmp_path / "run.toml").write_text(RECIPE.format(store=store))
+    text = (tmp_path / "run.toml").read_text()
+    (tmp_path / "run.toml").write_text(f'validation_stores = ["{store}"]\nvalidation_scenes = 2\n{text}')
+    result = CliRunner().invoke(
+        command, ["score", str(tmp_path / "run.safetensors"), str(tmp_path / "run.toml"), "--size", "128"]
+    )
+    assert result.exit_code == 0, result.output
+    table = dict(line.split() for line in result.output.splitlines())
+    # The same scenes, so the same boxes filled; a checkpoint's matrices are in fp16.
+    assert table["miou_filled"] == f"{float(row['miou_filled']):.3f}"
+    assert float(table["miou_box"]) == pytest.approx(float(row["miou_box"]), abs=0.01)

@@ -28,7 +28,7 @@ from tests.device.test_device_loop import call
 from tinysam_mobile.bundle.folder import Bundle, hash_path, write_manifest
 from tinysam_mobile.bundle.manifest import Manifest
 from tinysam_mobile.device.drawn_photos import drawn_photos
-from tinysam_mobile.imaging.preprocess import upscale_logits
+from tinysam_mobile.imaging.upscale import upscale_logits
 from tinysam_mobile.segment.predictor import Prediction, Predictor
 from tinysam_mobile.simulator.registry import open_bundle
 

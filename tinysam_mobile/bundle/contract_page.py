@@ -20,8 +20,10 @@ from tinysam_mobile.modeling.config import TINYSAM, TINYSAM_NANO
 
 __all__ = ["contract_markdown"]
 
-SYMBOLIC = Contract(image_size=1009, grid_size=1013, mask_size=1019, channels=1021, slots=1031, batch=1033)
-SYMBOLS = {1009: "S", 1013: "S/16", 1019: "S/4", 1021: "C", 1031: "N", 1033: "K"}
+SYMBOLIC = Contract(
+    image_size=1009, grid_size=1013, mask_size=1019, channels=1021, slots=1031, batch=1033, score_batch=1039
+)
+SYMBOLS = {1009: "S", 1013: "S/16", 1019: "S/4", 1021: "C", 1031: "N", 1033: "K", 1039: "K'"}
 """The sizes of `SYMBOLIC`, which occur nowhere else, and the letters that the page shows for them."""
 SECTIONS = {
     "preprocess": "From the photo to `image` and `valid_size`",
@@ -73,7 +75,7 @@ def contract_markdown() -> str:
 
 
 def _sizes() -> str:
-    slots, batch = Contract.slots, Contract.batch
+    slots, batch, scored = Contract.slots, Contract.batch, Contract.score_batch
     rows = (
         (
             "S",
@@ -84,6 +86,7 @@ def _sizes() -> str:
         ("C", "channels of the embedding", TINYSAM.decoder.dim, TINYSAM_NANO.decoder.dim),
         ("N", "prompt slots of a prompt, `--slots`", slots, slots),
         ("K", "prompts of one `decode_batch`, `--batch`", batch, batch),
+        ("K'", "prompts of one `score_batch`, `--score-batch`", scored, scored),
     )
     lines = ["| letter | what | `tinysam` | `tinysam-nano` |", "|---|---|---|---|"]
     lines += [f"| {' | '.join(map(str, row))} |" for row in rows]

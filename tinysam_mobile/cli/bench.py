@@ -34,7 +34,7 @@ from tinysam_mobile.evaluation.bench import (
 __all__ = ["command"]
 
 MAX_RUNS = 100_000
-STEPS = ("encode", "decode", "decode_batch")
+STEPS = ("encode", "decode", "decode_batch", "score_batch")
 
 
 @click.command()

@@ -38,6 +38,7 @@ __all__ = ["command"]
 
 MAX_SLOTS = 64
 MAX_BATCH = 256
+MAX_JOBS = 64
 
 
 @click.command()
@@ -67,6 +68,13 @@ MAX_BATCH = 256
     help="Number K of prompts that one decode_batch call takes.",
 )
 @click.option(
+    "--score-batch",
+    type=click.IntRange(1, MAX_BATCH),
+    default=64,
+    show_default=True,
+    help="Number of prompts that one score_batch call takes.",
+)
+@click.option(
     "--deployment-target",
     type=click.Choice(DEPLOYMENT_TARGETS),
     default="iOS18",
@@ -89,6 +97,11 @@ MAX_BATCH = 256
     help="Keep the most costly layers of static recipes in float until the mask IoU with the float model "
     "reaches this on the calibration photos.",
 )
+@click.option(
+    "--jobs",
+    type=click.IntRange(1, MAX_JOBS),
+    help="Number of processes that convert at a time; as many as cores and memory allow by default.",
+)
 @threads_option
 @overwrite_option
 @as_json_option
@@ -101,11 +114,13 @@ def command(
     image_size: int | None,
     slots: int,
     batch: int,
+    score_batch: int,
     deployment_target: str,
     executorch_backend: str,
     calibration: Path | None,
     ranges: str,
     min_mask_iou: float | None,
+    jobs: int | None,
     threads: int | None,
     overwrite: bool,
     as_json: bool,
@@ -128,12 +143,14 @@ def command(
         recipes=recipes or ("fp32",),
         slots=slots,
         batch=batch,
+        score_batch=score_batch,
         deployment_target=deployment_target,
         executorch_backend=executorch_backend,
         calibration=photos,
         ranges=ranges,
         min_mask_iou=min_mask_iou,
         overwrite=overwrite,
+        jobs=jobs,
     )
     options.check()
     if photos:

@@ -17,14 +17,19 @@ __all__ = ["checkpoint_of", "load_float_model", "warn_about_stand_in"]
 
 
 def load_float_model(
-    source: str | None, *, slots: int = 8, batch: int = 16, image_size: int | None = None
+    source: str | None,
+    *,
+    slots: int = Contract.slots,
+    batch: int = Contract.batch,
+    score_batch: int = Contract.score_batch,
+    image_size: int | None = None,
 ) -> tuple[Checkpoint, Contract]:
     """Return a checkpoint (the shipped one if None) and its contract; raises as `load_checkpoint` does."""
     from tinysam_mobile.modeling.checkpoint import load_checkpoint
     from tinysam_mobile.modeling.entry_points import contract_of
 
     loaded = load_checkpoint(source, image_size=image_size)
-    return loaded, contract_of(loaded.model, slots=slots, batch=batch)
+    return loaded, contract_of(loaded.model, slots=slots, batch=batch, score_batch=score_batch)
 
 
 def checkpoint_of(bundle: Bundle, checkpoint: str | None) -> Checkpoint:
@@ -33,7 +38,11 @@ def checkpoint_of(bundle: Bundle, checkpoint: str | None) -> Checkpoint:
     if checkpoint is None and bundle.manifest.checkpoint_sha256 is None:
         checkpoint = made_from
     loaded, ours = load_float_model(
-        checkpoint, slots=contract.slots, batch=contract.batch, image_size=contract.image_size
+        checkpoint,
+        slots=contract.slots,
+        batch=contract.batch,
+        score_batch=contract.score_batch,
+        image_size=contract.image_size,
     )
     if loaded.sha256 != bundle.manifest.checkpoint_sha256 or ours != contract:
         raise UsageError(

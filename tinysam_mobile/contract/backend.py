@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tinysam_mobile.contract.spec import Contract, Signature
 from tinysam_mobile.errors import UsageError
 
-__all__ = ["Arrays", "Backend", "ScoringBackend", "Session", "check_inputs"]
+__all__ = ["Arrays", "Backend", "Session", "check_inputs"]
 
 Arrays = dict[str, NDArray[Any]]
 """Tensor name of the contract → array."""
@@ -37,18 +37,6 @@ class Backend(Protocol):
 
     def run(self, entry_point: str, inputs: Mapping[str, NDArray[Any]]) -> Arrays:
         """Run one entry point; raises `UsageError` for inputs that do not fit its signature."""
-
-
-@runtime_checkable
-class ScoringBackend(Backend, Protocol):
-    """A backend that knows a prompt's predicted IoU before it makes the masks."""
-
-    def decode_promising(self, inputs: Mapping[str, NDArray[Any]], floor: float) -> Arrays:
-        """Run `decode_batch`, but make masks only for prompts with a score above `floor`.
-
-        Returns `iou_predictions` f32 (K, 3); `promising` bool (K,), k of them true; `low_res_masks` f32
-        (k, 3, S/4, S/4) of those.  Raises `UsageError` for inputs that do not fit the signature.
-        """
 
 
 def check_inputs(signature: Signature, inputs: Mapping[str, NDArray[Any]]) -> Arrays:

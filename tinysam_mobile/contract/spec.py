@@ -34,7 +34,10 @@ POINT_SHIFT = 0.5
 """Added to point coordinates in the S frame before they are normalised: the centre of the pixel."""
 MASK_THRESHOLD = 0.0
 """A pixel belongs to the mask where its full-size logit is above this."""
-SIZE_NAMES = ("image_size", "grid_size", "mask_size", "channels", "slots", "batch")
+SCORE_SLOTS = 2
+"""Prompt slots of `score_batch`: a point with its pad point, or a box.  What a prompt costs there grows with
+the square of its tokens, so unused slots would cost more than the masks that scoring saves."""
+SIZE_NAMES = ("image_size", "grid_size", "mask_size", "channels", "slots", "batch", "score_batch")
 """The sizes of a contract, as a manifest names them."""
 
 
@@ -102,7 +105,8 @@ class Contract:
     """The sizes and rules of one converted model; its entry points follow from them.
 
     `image_size` S and `mask_size` in pixels, `grid_size` in embedding cells, `channels` C of the embedding,
-    `slots` N prompt slots, `batch` K prompts of one `decode_batch` call.  `skips` are feature maps that
+    `slots` N prompt slots, `batch` K prompts of one `decode_batch` call, `score_batch` those of one
+    `score_batch` call.  `skips` are feature maps that
     `encode` of some families returns after the embedding, and the decoders take after it.
     """
 
@@ -112,6 +116,7 @@ class Contract:
     channels: int
     slots: int = 8
     batch: int = 16
+    score_batch: int = 64
     skips: tuple[TensorSpec, ...] = ()
     rules: Rules = SAM_RULES
 
@@ -126,6 +131,8 @@ class Contract:
             )
         if self.batch < 1:
             raise UsageError(f"--batch must be at least 1, not {self.batch}")
+        if self.score_batch < 1:
+            raise UsageError(f"--score-batch must be at least 1, not {self.score_batch}")
 
     @property
     def frame_size(self) -> int:
@@ -139,8 +146,9 @@ class Contract:
 
     @property
     def signatures(self) -> dict[str, Signature]:
-        """`encode`, `decode` and `decode_batch`."""
-        return {s.name: s for s in (self._encode(), self._decode(), self._decode_batch())}
+        """`encode`, `decode`, `decode_batch` and `score_batch`."""
+        entries = (self._encode(), self._decode(), self._decode_batch(), self._score_batch())
+        return {s.name: s for s in entries}
 
     @property
     def encoder_outputs(self) -> tuple[TensorSpec, ...]:
@@ -149,10 +157,15 @@ class Contract:
         embeddings = TensorSpec(name="image_embeddings", shape=(1, self.channels, grid, grid))
         return (embeddings, *self.skips)
 
-    def _prompts(self, prompts: int) -> tuple[TensorSpec, TensorSpec]:
+    @property
+    def score_slots(self) -> int:
+        """Prompt slots of `score_batch`: `SCORE_SLOTS`, or what the model always takes."""
+        return max(SCORE_SLOTS, self.rules.fixed_points)
+
+    def _prompts(self, prompts: int, slots: int) -> tuple[TensorSpec, TensorSpec]:
         return (
-            TensorSpec(name="point_coords", shape=(prompts, self.slots, 2)),
-            TensorSpec(name="point_labels", shape=(prompts, self.slots), dtype="int32"),
+            TensorSpec(name="point_coords", shape=(prompts, slots, 2)),
+            TensorSpec(name="point_labels", shape=(prompts, slots), dtype="int32"),
         )
 
     def _answers(self, prompts: int) -> tuple[TensorSpec, TensorSpec]:
@@ -174,11 +187,17 @@ class Contract:
         mask = TensorSpec(name="mask_input", shape=(1, 1, self.mask_size, self.mask_size))
         flag = TensorSpec(name="has_mask_input", shape=(1,))
         masks = (mask, flag) if self.rules.mask_prompts else ()
-        inputs = (*self.encoder_outputs, *self._prompts(1), *masks)
+        inputs = (*self.encoder_outputs, *self._prompts(1, self.slots), *masks)
         return Signature(name="decode", component=Component.DECODER, inputs=inputs, outputs=self._answers(1))
 
     def _decode_batch(self) -> Signature:
-        inputs = (*self.encoder_outputs, *self._prompts(self.batch))
+        inputs = (*self.encoder_outputs, *self._prompts(self.batch, self.slots))
         return Signature(
             name="decode_batch", component=Component.DECODER, inputs=inputs, outputs=self._answers(self.batch)
         )
+
+    def _score_batch(self) -> Signature:
+        # Feature maps beside the embedding are for masks alone.
+        inputs = (self.encoder_outputs[0], *self._prompts(self.score_batch, self.score_slots))
+        _, scores = self._answers(self.score_batch)
+        return Signature(name="score_batch", component=Component.DECODER, inputs=inputs, outputs=(scores,))

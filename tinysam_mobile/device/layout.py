@@ -73,10 +73,11 @@ def output_specs(index: int, case: PhotoCase, contract: Contract) -> dict[str, T
 
 
 def tensors_of(index: int, recording: Recording) -> dict[str, NDArray[Any]]:
-    """Return a recording's arrays by the names of `output_specs`."""
+    """Return a recording's arrays by the names of `output_specs`, which a host may record more than."""
     arrays = {f"photo_{index}/{stage}": array for stage, array in recording.photo.items()}
     for i, prompt in enumerate(recording.prompts):
-        arrays |= {f"photo_{index}/prompt_{i}/{stage}": array for stage, array in prompt.items()}
+        recorded = {stage: prompt[stage] for stage in PROMPT_STAGES if stage in prompt}
+        arrays |= {f"photo_{index}/prompt_{i}/{stage}": array for stage, array in recorded.items()}
     return arrays
 
 

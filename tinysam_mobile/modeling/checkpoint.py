@@ -78,23 +78,27 @@ def shipped_checkpoint() -> Path | None:
     return path if path.is_file() else None
 
 
-def load_checkpoint(source: str | Path | None = None, *, image_size: int | None = None) -> Checkpoint:
+def load_checkpoint(
+    source: str | Path | None = None, *, image_size: int | None = None, single_mask: bool = False
+) -> Checkpoint:
     """Load a checkpoint in evaluation mode.
 
     `source` is a file (.pth, .pt, .safetensors or .onnx), several joined by `+` where a model is published in
     parts, `stand-in` or `stand-in:CONFIG` for pseudo-random weights, or None for the shipped checkpoint.
     `image_size` S replaces the configuration's (a multiple of 64) where the weights are not bound to one.
-    Raises `CheckpointError` if the file cannot be used and `UsageError` for a wrong size or name.
+    With `single_mask` a prompt gets the one mask of token 0, as MobileSAMv2 takes it for boxes.  Raises
+    `CheckpointError` if the file cannot be used and `UsageError` for a wrong size or name.
     """
     if source is None:
         source = shipped_checkpoint() or STAND_IN_NAME
     kind, _, config_name = str(source).partition(":")
     if kind == STAND_IN_NAME:
         config = _sized(config_named(config_name) if config_name else TINYSAM, image_size)
+        config = config.with_single_mask() if single_mask else config
         everything = family_of(config).everything
         name = f"{STAND_IN_NAME}:{config.name}"
         return Checkpoint(model=stand_in_model(config), name=name, sha256=None, everything=everything)
-    return _load_files(checkpoint_files(source), image_size)
+    return _load_files(checkpoint_files(source), image_size, single_mask=single_mask)
 
 
 def checkpoint_files(source: str | Path) -> list[Path]:
@@ -105,7 +109,7 @@ def checkpoint_files(source: str | Path) -> list[Path]:
     return [Path(part) for part in str(source).split(JOINED_BY)]
 
 
-def _load_files(paths: Sequence[Path], image_size: int | None) -> Checkpoint:
+def _load_files(paths: Sequence[Path], image_size: int | None, *, single_mask: bool) -> Checkpoint:
     shown = JOINED_BY.join(map(str, paths))
     state, metadata = _joined(paths)
     match = match_state(state, _stated_config(shown, metadata))
@@ -117,7 +121,7 @@ def _load_files(paths: Sequence[Path], image_size: int | None) -> Checkpoint:
             f"{shown}: the weights of {config.name} hold for {match.config.image_size} pixels only; "
             "leave --image-size out"
         )
-    model = TinySAM(config)
+    model = TinySAM(config.with_single_mask() if single_mask else config)
     model.load_state_dict(dict(match.state))
     return Checkpoint(
         model=model.eval(),

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from tinysam_mobile.contract.spec import PIXEL_MEAN, PIXEL_STD, Contract, Signature, TensorSpec
 from tinysam_mobile.modeling.config import TinySAMConfig
 from tinysam_mobile.modeling.encoders.registry import kind_of
+from tinysam_mobile.modeling.implicit_image import score_prompts
 from tinysam_mobile.modeling.layers import fuse_batch_norm
 from tinysam_mobile.modeling.sam import TinySAM
 
@@ -24,6 +25,7 @@ __all__ = [
     "Decoder",
     "Encoder",
     "EntryPoint",
+    "Scorer",
     "contract_of",
     "entry_points",
     "example_inputs",
@@ -137,6 +139,18 @@ class SkipBatchDecoder(BatchDecoder):
         return out.masks, out.iou
 
 
+class Scorer(nn.Module):
+    """`score_batch`: the predicted IoU of K prompts of one image, and no masks."""
+
+    def __init__(self, model: TinySAM) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, image_embeddings: Tensor, point_coords: Tensor, point_labels: Tensor) -> Tensor:
+        """Inputs and output of `score_batch` in the contract's order: shapes in `Contract.signatures`."""
+        return score_prompts(self.model, image_embeddings, point_coords, point_labels)
+
+
 @dataclass(frozen=True, kw_only=True)
 class EntryPoint:
     """A module together with the signature that it fulfils."""
@@ -145,8 +159,15 @@ class EntryPoint:
     module: nn.Module
 
 
-def contract_of(model: TinySAM, *, slots: int = 8, batch: int = 16) -> Contract:
-    """Return the contract of `model` with `slots` prompt slots N and `batch` prompts K."""
+def contract_of(
+    model: TinySAM,
+    *,
+    slots: int = Contract.slots,
+    batch: int = Contract.batch,
+    score_batch: int = Contract.score_batch,
+) -> Contract:
+    """Return the contract of `model` with `slots` prompt slots N, `batch` prompts K of one `decode_batch`
+    and `score_batch` prompts of one `score_batch`."""
     config = model.config
     return Contract(
         image_size=config.image_size,
@@ -155,6 +176,7 @@ def contract_of(model: TinySAM, *, slots: int = 8, batch: int = 16) -> Contract:
         channels=config.decoder.dim,
         slots=slots,
         batch=batch,
+        score_batch=score_batch,
         rules=config.rules,
         skips=_skips(config) if config.decoder.skips else (),
     )
@@ -170,9 +192,9 @@ def _skips(config: TinySAMConfig) -> tuple[TensorSpec, ...]:
 
 
 def entry_points(model: TinySAM, contract: Contract) -> dict[str, EntryPoint]:
-    """Return `encode`, `decode` and `decode_batch` of `model`, in evaluation mode with batch norms fused.
+    """Return the contract's entry points of `model`, in evaluation mode with batch norms fused.
 
-    The model is copied, not changed; the two decoders share one set of weights.
+    The model is copied, not changed; those of the decoder share one set of weights.
     """
     frozen = deepcopy(model).eval().requires_grad_(False)
     for unused in kind_of(model.config.encoder).unused:
@@ -183,6 +205,7 @@ def entry_points(model: TinySAM, contract: Contract) -> dict[str, EntryPoint]:
         "encode": Encoder(frozen),
         "decode": (SkipDecoder if contract.skips else Decoder)(frozen),
         "decode_batch": (SkipBatchDecoder if contract.skips else BatchDecoder)(frozen),
+        "score_batch": Scorer(frozen),
     }
     return {
         name: EntryPoint(signature=signature, module=modules[name].eval())

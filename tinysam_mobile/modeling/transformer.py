@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from tinysam_mobile.modeling.config import DecoderConfig
 from tinysam_mobile.modeling.layers import ACTIVATIONS, head_merge, head_split
 
-__all__ = ["TwoWayTransformer"]
+__all__ = ["TwoWayTransformer", "per_prompt"]
 
 
 class _Projections(nn.Module):
@@ -33,7 +33,7 @@ class _Projections(nn.Module):
         self.v_proj = nn.Linear(dim, inner)
         self.out_proj = nn.Linear(inner, dim)
 
-    def _per_head(self, x: Tensor) -> Tensor:
+    def per_head(self, x: Tensor) -> Tensor:
         """(K, T, inner) → (h, K·T, d)."""
         prompts, tokens, inner = x.shape
         heads = x.view(prompts * tokens, self.num_heads, inner // self.num_heads)
@@ -79,7 +79,7 @@ class TokenToImageAttention(_Projections):
     def queries(self, tokens: Tensor) -> Tensor:
         """`tokens` (K, T, D) → (K, h·T, D), whose products with the image's positions are the scores."""
         query = torch.bmm(
-            self._per_head(self.q_proj(tokens) * self.scale), self._head_rows(self.k_proj.weight)
+            self.per_head(self.q_proj(tokens) * self.scale), self._head_rows(self.k_proj.weight)
         )
         return self._stack_heads(query, tokens.shape[0])
 
@@ -115,7 +115,7 @@ class ImageToTokenAttention(_Projections):
     def keys(self, tokens: Tensor, key_bias: Tensor) -> tuple[Tensor, Tensor]:
         """`tokens` (K, T, D) → keys (K, h·T, D) and what to add to their scores (K, h, T)."""
         prompts, length, _ = tokens.shape
-        key = self._per_head(self.k_proj(tokens) * self.scale)
+        key = self.per_head(self.k_proj(tokens) * self.scale)
         query_bias = torch.bmm(key, self.q_proj.bias.view(self.num_heads, -1, 1))
         bias = self._stack_heads(query_bias, prompts).view(prompts, self.num_heads, length) + key_bias
         return self._stack_heads(torch.bmm(key, self._head_rows(self.q_proj.weight)), prompts), bias
@@ -123,7 +123,7 @@ class ImageToTokenAttention(_Projections):
     def values(self, tokens: Tensor) -> Tensor:
         """`tokens` (K, T, D) → (K, h·T, D), of which each position of the image takes a weighted sum."""
         # Weights of a head sum to 1, so its share of the bias may join the values, of which there are few.
-        value = torch.bmm(self._per_head(self.v_proj(tokens)), self._head_rows(self.out_proj.weight.t()))
+        value = torch.bmm(self.per_head(self.v_proj(tokens)), self._head_rows(self.out_proj.weight.t()))
         value = value + self.out_proj.bias * (1 / self.num_heads)
         return self._stack_heads(value, tokens.shape[0])
 
@@ -179,7 +179,7 @@ class TwoWayBlock(nn.Module):
         update = self.cross_attn_image_to_token(
             image_query=placed, tokens_key=tokens + token_pe, tokens_value=tokens, key_bias=key_bias
         )
-        return tokens, self.norm4(update + _per_prompt(image, update))
+        return tokens, self.norm4(update + per_prompt(image, update))
 
     def among_tokens(self, tokens: Tensor, token_pe: Tensor, key_bias: Tensor) -> Tensor:
         """Self-attention: (K, T, D) → (K, T, D)."""
@@ -200,7 +200,7 @@ class TwoWayBlock(nn.Module):
         return out
 
 
-def _per_prompt(image: Tensor, update: Tensor) -> Tensor:
+def per_prompt(image: Tensor, update: Tensor) -> Tensor:
     """Let (G, P, D) line up with (K, P, D): broadcast for one image, repeat only for several images."""
     if image.shape[0] in (1, update.shape[0]):
         return image

@@ -45,10 +45,10 @@ def blob_image(size: int, rng: np.random.Generator) -> NDArray[np.float32]:
 
 
 def _prompts(signature: Signature, contract: Contract, rng: np.random.Generator) -> Arrays:
-    coords, labels = next(s for s in signature.inputs if s.name == "point_coords"), contract.slots
-    prompts = coords.shape[0]
+    coords = next(s for s in signature.inputs if s.name == "point_coords")
+    prompts, slots, _ = coords.shape
     xy = rng.uniform(0, contract.image_size, coords.shape).astype(np.float32)
-    kinds = np.full((prompts, labels), Label.UNUSED, np.int32)
+    kinds = np.full((prompts, slots), Label.UNUSED, np.int32)
     kinds[:, 0] = Label.FOREGROUND
     kinds[:, 1] = Label.PAD
     kinds[1::2, :2] = (Label.BOX_TOP_LEFT, Label.BOX_BOTTOM_RIGHT)
@@ -68,8 +68,10 @@ def probe_inputs(
     if features is not None:
         size = contract.mask_size
         mask = rng.normal(0, 4, (1, 1, size, size)).astype(np.float32)
-        for name in ("decode", "decode_batch"):
-            inputs[name] = {**features, **_prompts(signatures[name], contract, rng)}
+        for name in ("decode", "decode_batch", "score_batch"):
+            taken = {spec.name for spec in signatures[name].inputs}
+            own = {key: value for key, value in features.items() if key in taken}
+            inputs[name] = {**own, **_prompts(signatures[name], contract, rng)}
         if contract.rules.mask_prompts:
             inputs["decode"] |= {"mask_input": mask, "has_mask_input": np.ones(1, np.float32)}
     return inputs

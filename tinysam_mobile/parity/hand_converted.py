@@ -8,8 +8,8 @@
 
 Names on the left are the contract's (`spec.py`), on the right the file's.  A .pte has no names: give its
 inputs and outputs in their order, with any names.  `valid_size` may be missing; `image_values` "normalised"
-says that the graph takes (pixel - mean) / std with zeros outside the photo.  Without `decode_batch` each
-prompt goes through `decode`.
+says that the graph takes (pixel - mean) / std with zeros outside the photo.  Without `decode_batch` or
+`score_batch` each prompt goes through `decode`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from tinysam_mobile.artifacts.formats import FORMATS
 from tinysam_mobile.contract.backend import Arrays, Backend, Session, check_inputs
 from tinysam_mobile.contract.schema import Name, RelativePath, read_document
-from tinysam_mobile.contract.spec import PIXEL_MEAN, PIXEL_STD, Contract, Signature, TensorSpec
+from tinysam_mobile.contract.spec import PIXEL_MEAN, PIXEL_STD, Contract, Label, Signature, TensorSpec
 from tinysam_mobile.errors import InputError
 from tinysam_mobile.files import read_json
 from tinysam_mobile.simulator.registry import import_runtime, runtime_named
@@ -55,6 +55,7 @@ class MappingDocument(msgspec.Struct, frozen=True, kw_only=True):
     encode: EntryDocument
     decode: EntryDocument
     decode_batch: EntryDocument | None = None
+    score_batch: EntryDocument | None = None
     recipe: Name = "fp32"
     slots: Annotated[int, msgspec.Meta(ge=2, le=MAX_SLOTS)] = 8
 
@@ -89,7 +90,8 @@ def read_mapping(path: Path) -> HandConverted:
     hint = "a mapping is an object with runtime, encode and decode; see docs/validate.md"
     document = read_document(MappingDocument, data, str(path), hint=hint)
     runtime_named(document.runtime)
-    entries = {"encode": document.encode, "decode": document.decode, "decode_batch": document.decode_batch}
+    names = ("encode", "decode", "decode_batch", "score_batch")
+    entries = {name: getattr(document, name) for name in names}
     return HandConverted(
         runtime=document.runtime,
         recipe=document.recipe,
@@ -173,7 +175,8 @@ class _HandBackend:
         """See `Backend.run`."""
         arrays = check_inputs(self.contract.signatures[entry_point], inputs)
         if entry_point not in self._sessions:
-            return self._decode_one_by_one(arrays)
+            answers = self._decode_one_by_one(arrays)
+            return {spec.name: answers[spec.name] for spec in self.contract.signatures[entry_point].outputs}
         entry = self._entries[entry_point]
         if entry.image_values == "normalised":
             arrays["image"] = _normalised(arrays["image"], arrays["valid_size"])
@@ -192,15 +195,25 @@ class _HandBackend:
             self.run(
                 "decode",
                 {
-                    **{spec.name: arrays[spec.name] for spec in self.contract.encoder_outputs},
+                    # `score_batch` gets the embedding alone; no score depends on what is left out.
+                    **{
+                        spec.name: arrays.get(spec.name, np.zeros(spec.shape, np.float32))
+                        for spec in self.contract.encoder_outputs
+                    },
                     "point_coords": coords[None],
                     "point_labels": labels[None],
                     **no_mask,
                 },
             )
-            for coords, labels in zip(arrays["point_coords"], arrays["point_labels"], strict=True)
+            for coords, labels in zip(*self._all_slots(arrays), strict=True)
         ]
         return {name: np.concatenate([answer[name] for answer in answers]) for name in answers[0]}
+
+    def _all_slots(self, arrays: Arrays) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+        """Prompts with the slots of `decode`, which `score_batch` has fewer of."""
+        spare = self.contract.slots - arrays["point_labels"].shape[1]
+        coords = np.pad(arrays["point_coords"], ((0, 0), (0, spare), (0, 0)))
+        return coords, np.pad(arrays["point_labels"], ((0, 0), (0, spare)), constant_values=Label.UNUSED)
 
 
 def _normalised(image: NDArray[np.float32], valid_size: NDArray[np.int32]) -> NDArray[np.float32]:

@@ -147,7 +147,7 @@ def judge_photo(
         _judge_prompt_stages(index, ideal.prompts[index], own.prompts[index], recorded, geometry, bounds)
         for index, recorded in enumerate(side.prompts)
     ]
-    for stage in PROMPT_STAGES:
+    for stage in (*PROMPT_STAGES, Stage.BATCH_SCORES):
         found = [stages_of_prompt[stage] for stages_of_prompt in judged if stage in stages_of_prompt]
         if found:
             stages[stage] = min(found, key=margin)
@@ -235,6 +235,7 @@ def _judge_arrays(
         Stage.PACKED_PROMPT: ("max_abs_difference", bounds.max_slot_px),
         Stage.LOW_RES_LOGITS: ("sqnr_db", bounds.min_logits_sqnr_db),
         Stage.PREDICTED_IOU: ("max_abs_difference", bounds.max_score_difference),
+        Stage.BATCH_SCORES: ("max_abs_difference", bounds.max_score_difference),
     }[stage]
     value = ratio_db if figure == "sqnr_db" else largest
     return StageJudgement(
@@ -288,6 +289,10 @@ def _judge_prompt_stages(
     for stage in (Stage.PACKED_PROMPT, Stage.LOW_RES_LOGITS, Stage.PREDICTED_IOU):
         if stage in recorded:
             judged[stage] = _judge_arrays(stage, index, ideal[stage], recorded[stage], geometry, bounds)
+    if Stage.BATCH_SCORES in recorded:
+        # Against the side's own decoder: the search asks the one which prompts to give to the other.
+        pair = own[Stage.PREDICTED_IOU], recorded[Stage.BATCH_SCORES]
+        judged[Stage.BATCH_SCORES] = _judge_arrays(Stage.BATCH_SCORES, index, *pair, geometry, bounds)
     if Stage.CHOSEN_MASK in recorded:
         judged[Stage.CHOSEN_MASK] = _judge_choice(index, own, geometry.rules)
     if Stage.FULL_SIZE_MASK in recorded:

@@ -17,7 +17,7 @@ from tinysam_mobile.imaging.upscale import upscale_masks
 from tinysam_mobile.parity.stages import ParityPrompt, PhotoCase, Recording, Stage
 from tinysam_mobile.segment.prompts import pack_prompts
 
-__all__ = ["Floats", "decode_prompts", "encode_photo", "pack_prompt", "record_photo"]
+__all__ = ["Floats", "decode_prompts", "encode_photo", "pack_prompt", "record_photo", "score_prompts"]
 
 Floats = NDArray[np.float32]
 
@@ -29,8 +29,9 @@ def record_photo(backend: Backend, case: PhotoCase) -> Recording:
     embedding = encode_photo(backend, ready.image[0], ready.geometry)
     packed = [pack_prompt(prompt, ready.geometry, contract) for prompt in case.prompts]
     answers = decode_prompts(backend, embedding, packed, [p.mask_input for p in case.prompts])
+    batch_scores = score_prompts(backend, embedding, packed, [p.mask_input for p in case.prompts])
     prompts = []
-    for slots, (logits, scores) in zip(packed, answers, strict=True):
+    for i, (slots, (logits, scores)) in enumerate(zip(packed, answers, strict=True)):
         best = int(np.argmax(selection_scores(logits, scores, contract.rules)))
         mask = upscale_masks(logits[best : best + 1], ready.geometry)[0]
         prompts.append(
@@ -38,6 +39,7 @@ def record_photo(backend: Backend, case: PhotoCase) -> Recording:
                 Stage.PACKED_PROMPT: slots,
                 Stage.LOW_RES_LOGITS: logits,
                 Stage.PREDICTED_IOU: scores,
+                **({Stage.BATCH_SCORES: batch_scores[i]} if i in batch_scores else {}),
                 Stage.CHOSEN_MASK: np.array([best], np.int32),
                 Stage.FULL_SIZE_MASK: mask.astype(np.uint8),
             }
@@ -85,6 +87,27 @@ def decode_prompts(
     return [answers[i] for i in range(len(packed))]
 
 
+def score_prompts(
+    backend: Backend, embedding: Floats, packed: Sequence[Floats], masks: Sequence[Floats | None]
+) -> dict[int, Floats]:
+    """Return the scores f32 (3,) of `score_batch`, by index, of the prompts that it takes.
+
+    Those are prompts f32 (N, 3) without a mask that use no more than its slots.
+    """
+    contract = backend.contract
+    spare = [(slots[contract.score_slots :, 2] == Label.UNUSED).all() for slots in packed]
+    fitting = [i for i, mask in enumerate(masks) if mask is None and spare[i]]
+    first, size = contract.encoder_outputs[0].name, contract.score_batch
+    features = {first: split_features(embedding, contract)[first]}
+    found: dict[int, Floats] = {}
+    for start in range(0, len(fitting), size):
+        chosen = fitting[start : start + size]
+        prompts = _rows([packed[i][: contract.score_slots] for i in chosen], size)
+        answer = backend.run("score_batch", {**features, **prompts})["iou_predictions"]
+        found |= dict(zip(chosen, answer, strict=False))
+    return found
+
+
 def _decode_one(
     backend: Backend, features: Arrays, slots: Floats, mask: Floats | None
 ) -> tuple[Floats, Floats]:
@@ -102,13 +125,12 @@ def _decode_one(
 
 
 def _decode_batch(backend: Backend, features: Arrays, packed: Sequence[Floats]) -> Arrays:
-    contract = backend.contract
-    rows = np.zeros((contract.batch, contract.slots, 3), np.float32)
+    return backend.run("decode_batch", {**features, **_rows(packed, backend.contract.batch)})
+
+
+def _rows(packed: Sequence[Floats], count: int) -> Arrays:
+    """Inputs of a call that takes `count` prompts, of which `packed` f32 (N, 3) are the first."""
+    rows = np.zeros((count, len(packed[0]), 3), np.float32)
     rows[:, :, 2] = Label.UNUSED
     rows[: len(packed)] = packed
-    inputs: dict[str, NDArray[Any]] = {
-        **features,
-        "point_coords": rows[:, :, :2],
-        "point_labels": rows[:, :, 2].astype(np.int32),
-    }
-    return backend.run("decode_batch", inputs)
+    return {"point_coords": rows[:, :, :2], "point_labels": rows[:, :, 2].astype(np.int32)}

@@ -27,6 +27,7 @@ STAGE_TITLES = {
     "packed_prompt": "packed prompt",
     "low_res_logits": "low-resolution logits",
     "predicted_iou": "predicted IoU",
+    "batch_scores": "scores of score_batch",
     "chosen_mask": "chosen mask",
     "full_size_mask": "full-size mask",
     "everything": "everything mode",

@@ -54,6 +54,7 @@ class Stage(StrEnum):
     PACKED_PROMPT = "packed_prompt"
     LOW_RES_LOGITS = "low_res_logits"
     PREDICTED_IOU = "predicted_iou"
+    BATCH_SCORES = "batch_scores"
     CHOSEN_MASK = "chosen_mask"
     FULL_SIZE_MASK = "full_size_mask"
     EVERYTHING = "everything"
@@ -70,7 +71,9 @@ PROMPT_STAGES = (
     Stage.FULL_SIZE_MASK,
 )
 """Once per prompt: f32 (N, 3) x, y in the S frame and label; f32 (3, S/4, S/4); f32 (3,); i32 (1,) index of
-the mask that is shown; u8 (H, W) 0 or 1 in pixels of the photo."""
+the mask that is shown; u8 (H, W) 0 or 1 in pixels of the photo.
+
+Beside them a host records `BATCH_SCORES` f32 (3,), what `score_batch` answers to a prompt that fits it."""
 
 
 def stage_arrays(contract: Contract, photo_size: tuple[int, int]) -> dict[Stage, tuple[tuple[int, ...], str]]:
@@ -82,6 +85,7 @@ def stage_arrays(contract: Contract, photo_size: tuple[int, int]) -> dict[Stage,
         Stage.PACKED_PROMPT: ((contract.slots, 3), "float32"),
         Stage.LOW_RES_LOGITS: ((masks, low, low), "float32"),
         Stage.PREDICTED_IOU: ((masks,), "float32"),
+        Stage.BATCH_SCORES: ((masks,), "float32"),
         Stage.CHOSEN_MASK: ((1,), "int32"),
         Stage.FULL_SIZE_MASK: (photo_size, "uint8"),
     }

@@ -5,10 +5,10 @@ outline survive, and box NMS leaves one of each.  The hierarchical mode decodes 
 direction first and skips, in its second round, every point on a mask of high score.
 
 `mode="exact"` replays the official generator: same points, same order, same survivors.  `mode="fast"` asks
-for the predicted IoU before the masks where the backend can tell it, judges masks on the low-resolution
-logits, drops duplicates as it goes and takes only what is left to full size.  Its second round is a
-chessboard: first the white points, then of the black ones those beside a point whose score came near to the
-threshold, since scores change little from point to point.
+for the predicted IoU first and decodes, in full batches, only the points that may have a mask.  It judges
+masks on the low-resolution logits, drops duplicates as it goes and takes only what is left to full size.  Its
+second round is a chessboard: first the white points, then of the black ones those beside a point whose score
+came near to the threshold, since scores change little from point to point.
 """
 
 from __future__ import annotations
@@ -43,6 +43,10 @@ from tinysam_mobile.segment.prompts import make_prompt
 
 PROGRESS_POINTS = 256
 """Points between two lines of progress."""
+
+SCORE_SLACK = 0.02
+"""A point is decoded if its score lacks at most this: `score_batch` and `decode_batch` of one artifact round
+differently, and the decoder's score decides."""
 
 POINTS_PER_BATCH = 64
 """Prompts K of one call where the backend leaves the choice, as in the official code."""
@@ -116,7 +120,8 @@ class SegmentedObject:
 class EverythingResult:
     """Objects by falling score, and what they cost.
 
-    `points` (P, 2) are the prompts that were decoded, in order; `stopped_early` says that a budget ended it.
+    `points` (P, 2) are the prompts that were scored or decoded, in order; `decoder_calls` counts the calls
+    that make masks; `stopped_early` says that a budget ended it.
     """
 
     objects: tuple[SegmentedObject, ...]
@@ -230,28 +235,49 @@ class _Search:
         return JUDGES[config.mode](encoded.geometry, thresholds, watched)
 
     def _decode(self, judge: Judge, points: Points, *, offset: tuple[int, int] = (0, 0)) -> _Found:
+        """Decode every point, or in fast mode those whose scores may pass."""
+        places = [(float(x), float(y)) for x, y in points]
+        best_scores, promising = np.zeros(len(points), np.float32), list(range(len(points)))
+        if self.config.mode == "fast":
+            best_scores = self._scores(places, offset)
+            floor = self.config.pred_iou_thresh - SCORE_SLACK
+            promising = np.flatnonzero(best_scores > floor).tolist()
         found: list[Candidate] = []
-        best_scores = np.zeros(len(points), np.float32)
-        waiting = [(float(x), float(y)) for x, y in points]
-        while waiting and not self._must_stop():
-            batch, waiting = waiting[: self.predictor.batch], waiting[self.predictor.batch :]
-            done = len(points) - len(waiting) - len(batch)
-            for i, (point, low) in enumerate(zip(batch, self._answers(batch), strict=True), start=done):
-                where = (point[0] + offset[0], point[1] + offset[1])
-                self.visited.append(where)
-                found += judge.survivors(low, where)
+        batch = self.predictor.batch
+        for start in range(0, len(promising), batch):
+            if self._must_stop():
+                break
+            chosen = promising[start : start + batch]
+            for i, low in zip(chosen, self._answers([places[i] for i in chosen]), strict=True):
+                found += judge.survivors(low, _moved(places[i], offset))
                 best_scores[i] = low.scores.max()
+            if self.config.mode == "exact":
+                self.visited += [_moved(places[i], offset) for i in chosen]
             found = judge.thin(found)
-            if waiting and len(self.visited) % PROGRESS_POINTS < len(batch):
-                self.progress(f"{len(self.visited)} points decoded, {len(waiting)} to go")
+            self._tell(start, len(chosen), len(promising))
         return _Found(candidates=found, best_scores=best_scores)
 
-    def _answers(self, batch: list[tuple[float, float]]) -> Iterator[LowResolution]:
+    def _scores(self, places: list[tuple[float, float]], offset: tuple[int, int]) -> NDArray[np.float32]:
+        """The best predicted IoU of each point's masks; 0 where a budget ended the search before."""
+        best = np.zeros(len(places), np.float32)
+        batch = self.predictor.score_batch
+        for start in range(0, len(places), batch):
+            if self._must_stop():
+                break
+            asked = places[start : start + batch]
+            scores = self.predictor.score_many([make_prompt([place], [1]) for place in asked])
+            best[start : start + batch] = scores.max(axis=1)
+            self.visited += [_moved(place, offset) for place in asked]
+        return best
+
+    def _answers(self, places: list[tuple[float, float]]) -> Iterator[LowResolution]:
         self.decoder_calls += 1
-        prompts = [make_prompt([point], [1]) for point in batch]
-        if self.config.mode == "exact":
-            return self.predictor.decode_many(prompts)
-        return self.predictor.decode_promising(prompts, self.config.pred_iou_thresh)
+        return self.predictor.decode_many([make_prompt([place], [1]) for place in places])
+
+    def _tell(self, start: int, count: int, total: int) -> None:
+        done = start + count
+        if done < total and done % PROGRESS_POINTS < count:
+            self.progress(f"{done} points decoded, {total - done} to go")
 
     def _must_stop(self) -> bool:
         calls, milliseconds = self.config.max_decoder_calls, self.config.budget_ms
@@ -268,6 +294,11 @@ class _Search:
         if self.config.crop_layers:
             finished = [c for c in finished if not is_cut_by_crop(c.box, crop, size)]
         return [_placed(candidate, crop, size) for candidate in finished]
+
+
+def _moved(place: tuple[float, float], offset: tuple[int, int]) -> tuple[float, float]:
+    """A point of a crop as a point of the photo."""
+    return place[0] + offset[0], place[1] + offset[1]
 
 
 def _placed(candidate: Candidate, crop: Box, size: tuple[int, int]) -> SegmentedObject:

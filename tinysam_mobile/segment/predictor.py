@@ -10,13 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tinysam_mobile.contract.backend import Arrays, Backend, ScoringBackend
+from tinysam_mobile.contract.backend import Arrays, Backend
 from tinysam_mobile.contract.rules import SAM_RULES, Rules
 from tinysam_mobile.errors import UsageError
 from tinysam_mobile.imaging.images import RGBImage
@@ -41,10 +40,7 @@ class EncodedImage:
 
 @dataclass(frozen=True, kw_only=True)
 class LowResolution:
-    """The decoder's answer to one prompt: `logits` f32 (3, S/4, S/4) over the S frame, `scores` f32 (3,).
-
-    `decode_promising` leaves `logits` empty, (0, S/4, S/4), where no score is above its floor.
-    """
+    """The decoder's answer to one prompt: `logits` f32 (3, S/4, S/4) over the S frame, `scores` f32 (3,)."""
 
     logits: NDArray[np.float32]
     scores: NDArray[np.float32]
@@ -94,6 +90,11 @@ class Predictor:
     def batch(self) -> int:
         """Prompts K that one `decode_batch` call takes."""
         return self._backend.contract.batch
+
+    @property
+    def score_batch(self) -> int:
+        """Prompts that one `score_batch` call takes."""
+        return self._backend.contract.score_batch
 
     def set_image(self, image: RGBImage | EncodedImage) -> EncodedImage:
         """Make `image` the one that prompts refer to, encoding it unless `encode` did before.
@@ -146,36 +147,39 @@ class Predictor:
 
     def decode_many(self, prompts: Sequence[Prompt]) -> Iterator[LowResolution]:
         """Yield the decoder's low-resolution answer to each prompt, in order; see `predict_batch`."""
+        contract = self._backend.contract
         return (
             _low_resolution(answer, row)
-            for count, inputs in self._batches(prompts)
+            for count, inputs in self._batches(prompts, contract.slots, contract.batch)
             for answer in (self._backend.run("decode_batch", inputs),)
             for row in range(count)
         )
 
-    def decode_promising(self, prompts: Sequence[Prompt], floor: float) -> Iterator[LowResolution]:
-        """As `decode_many`, but a prompt with no score above `floor` may come without its masks.
+    def score_many(self, prompts: Sequence[Prompt]) -> NDArray[np.float32]:
+        """Return the predicted IoU (n, 3) of each prompt's masks, which are not made.
 
-        That saves much of the work on a backend which knows the scores first (`ScoringBackend`).
+        `score_batch` runs once per batch of prompts.  Raises `UsageError` as `predict` does, and for a prompt
+        of more than one point or one box.
         """
-        backend = self._backend
-        if not isinstance(backend, ScoringBackend):
-            return self.decode_many(prompts)
-        return (
-            low
-            for count, inputs in self._batches(prompts)
-            for low in islice(_with_masks_where_promising(backend.decode_promising(inputs, floor)), count)
-        )
+        contract = self._backend.contract
+        names = [spec.name for spec in contract.signatures["score_batch"].inputs]
+        scores = np.zeros((len(prompts), contract.rules.num_masks), np.float32)
+        done = 0
+        for count, inputs in self._batches(prompts, contract.score_slots, contract.score_batch):
+            answer = self._backend.run("score_batch", {name: inputs[name] for name in names})
+            scores[done : done + count] = answer["iou_predictions"][:count]
+            done += count
+        return scores
 
-    def _batches(self, prompts: Sequence[Prompt]) -> list[tuple[int, Arrays]]:
-        """Inputs of `decode_batch`, and how many of its K prompts are in use."""
-        image, contract = self.image, self._backend.contract
+    def _batches(self, prompts: Sequence[Prompt], slots: int, batch: int) -> list[tuple[int, Arrays]]:
+        """Inputs of calls that take `batch` prompts, and how many of those are in use."""
+        image = self.image
         if any(prompt.is_empty for prompt in prompts):
             raise UsageError("each prompt of a batch needs a point or a box")
-        chunks = [prompts[i : i + contract.batch] for i in range(0, len(prompts), contract.batch)]
+        chunks = [prompts[i : i + batch] for i in range(0, len(prompts), batch)]
         batches: list[tuple[int, Arrays]] = []
         for chunk in chunks:
-            packed = pack_prompts(chunk, image.geometry, slots=contract.slots, batch=contract.batch)
+            packed = pack_prompts(chunk, image.geometry, slots=slots, batch=batch)
             points = {"point_coords": packed.point_coords, "point_labels": packed.point_labels}
             batches.append((len(chunk), {**image.features, **points}))
         return batches
@@ -218,13 +222,6 @@ def _checked_mask(mask_input: ArrayLike | None, size: int) -> NDArray[np.float32
 
 def _low_resolution(answer: Arrays, row: int) -> LowResolution:
     return LowResolution(logits=answer["low_res_masks"][row], scores=answer["iou_predictions"][row])
-
-
-def _with_masks_where_promising(answer: Arrays) -> Iterator[LowResolution]:
-    masks = iter(answer["low_res_masks"])
-    none = answer["low_res_masks"][:0, 0]
-    for scores, promising in zip(answer["iou_predictions"], answer["promising"], strict=True):
-        yield LowResolution(logits=next(masks) if promising else none, scores=scores)
 
 
 def _full_size(low: LowResolution, geometry: Geometry) -> Prediction:

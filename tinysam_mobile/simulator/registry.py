@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tinysam_mobile.artifacts.formats import FORMATS
 from tinysam_mobile.bundle.folder import Bundle
-from tinysam_mobile.contract.backend import Arrays, ScoringBackend, Session, check_inputs
+from tinysam_mobile.contract.backend import Arrays, Session, check_inputs
 from tinysam_mobile.contract.spec import Contract
 from tinysam_mobile.errors import BundleError, RuntimeUnavailableError, UnknownNameError
 from tinysam_mobile.version import package_version
@@ -23,7 +23,6 @@ __all__ = [
     "RUNTIMES",
     "LoadedModel",
     "RuntimeInfo",
-    "TorchModel",
     "open_bundle",
     "open_model",
     "runtime_named",
@@ -103,22 +102,11 @@ class LoadedModel:
         )
 
 
-@dataclass(frozen=True, kw_only=True)
-class TorchModel(LoadedModel):
-    """The torch backend, which can tell scores before it makes masks."""
-
-    scorer: ScoringBackend
-
-    def decode_promising(self, inputs: Mapping[str, NDArray[Any]], floor: float) -> Arrays:
-        """See `ScoringBackend`."""
-        return self.scorer.decode_promising(inputs, floor)
-
-
-def open_model(model: TinySAM, contract: Contract, *, num_threads: int | None = None) -> TorchModel:
+def open_model(model: TinySAM, contract: Contract, *, num_threads: int | None = None) -> LoadedModel:
     """Return the torch backend of `model`."""
     session = import_runtime("torch").open_session(model, contract, num_threads=num_threads)
     sessions = dict.fromkeys(contract.signatures, session)
-    return TorchModel(contract=contract, sessions=sessions, scorer=session)
+    return LoadedModel(contract=contract, sessions=sessions)
 
 
 def open_bundle(

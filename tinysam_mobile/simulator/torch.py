@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,8 +15,7 @@ from torch import Tensor
 from tinysam_mobile.contract.backend import Arrays, check_inputs
 from tinysam_mobile.contract.spec import Contract, Label
 from tinysam_mobile.errors import UnknownNameError
-from tinysam_mobile.modeling.entry_points import BatchDecoder, EntryPoint, entry_points
-from tinysam_mobile.modeling.implicit_image import score_prompts
+from tinysam_mobile.modeling.entry_points import EntryPoint, entry_points
 from tinysam_mobile.modeling.sam import TinySAM
 
 __all__ = ["TorchSession", "open_session"]
@@ -27,7 +26,7 @@ caches and take up to 2 GB.  64 points at 1024 took 0.40 of the published decode
 0.33 with 16 (`benchmarks.decoding`, 2 threads)."""
 
 SCORED_POSITIONS_PER_CALL = 2**16
-"""Prompts times image positions of one internal call of `decode_promising`: 64 prompts at 512, 16 at 1024."""
+"""Prompts times image positions of one internal call of `score_batch`: 64 prompts at 512, 16 at 1024."""
 
 
 class TorchSession:
@@ -59,30 +58,25 @@ class TorchSession:
 
     def _answer(self, point: EntryPoint, tensors: list[Tensor]) -> tuple[Tensor, ...]:
         if point.signature.name == "decode_batch":
-            return self._decode_in_chunks(point, tensors)
+            return self._in_chunks(point, tensors, self._prompts_per_call)
+        if point.signature.name == "score_batch":
+            return self._scores(point, tensors)
         answer: Tensor | tuple[Tensor, ...] = point.module(*tensors)
         return answer if isinstance(answer, tuple) else (answer,)
 
-    def decode_promising(self, inputs: Mapping[str, NDArray[Any]], floor: float) -> Arrays:
-        """As `ScoringBackend.decode_promising` says."""
-        point = self._points["decode_batch"]
-        assert isinstance(point.module, BatchDecoder)
-        model = point.module.model
-        tensors = _tensors(check_inputs(point.signature, inputs))
-        names = ("iou_predictions", "promising", "low_res_masks")
-        with _threads(self._num_threads), torch.inference_mode():
-            prompts = max(1, SCORED_POSITIONS_PER_CALL // self.contract.grid_size**2)
-            chunks = _chunks(*_used_prompts(*tensors[-2:]), prompts)
-            parts = [_promising(model, tensors[:-2], *chunk, floor) for chunk in chunks]
-            scores, promising, masks = (torch.cat(column) for column in zip(*parts, strict=True))
-        spare = self.contract.batch - len(scores)
-        columns = (F.pad(scores, (0, 0, 0, spare)), F.pad(promising, (0, spare)), masks)
-        return {name: column.numpy() for name, column in zip(names, columns, strict=True)}
-
-    def _decode_in_chunks(self, point: EntryPoint, tensors: list[Tensor]) -> tuple[Tensor, ...]:
+    def _scores(self, point: EntryPoint, tensors: list[Tensor]) -> tuple[Tensor, ...]:
+        """`score_batch` without the empty prompts at the end of a batch, whose scores are 0."""
         *features, coords, labels = tensors
-        chunks = _chunks(coords, labels, self._prompts_per_call)
-        parts = [point.module(*features, *chunk) for chunk in chunks]
+        prompts = max(1, SCORED_POSITIONS_PER_CALL // self.contract.grid_size**2)
+        used = _used_prompts(coords, labels)
+        (scores,) = self._in_chunks(point, [*features, *used], prompts)
+        return (F.pad(scores, (0, 0, 0, len(coords) - len(scores))),)
+
+    def _in_chunks(self, point: EntryPoint, tensors: list[Tensor], prompts: int) -> tuple[Tensor, ...]:
+        *features, coords, labels = tensors
+        parts = [point.module(*features, *chunk) for chunk in _chunks(coords, labels, prompts)]
+        if isinstance(parts[0], Tensor):
+            return (torch.cat(parts),)
         return tuple(torch.cat(column) for column in zip(*parts, strict=True))
 
 
@@ -105,15 +99,6 @@ def _used_prompts(coords: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
 
 def _tensors(arrays: Arrays) -> list[Tensor]:
     return [torch.from_numpy(np.require(array, requirements="W")) for array in arrays.values()]
-
-
-def _promising(
-    model: TinySAM, features: Sequence[Tensor], coords: Tensor, labels: Tensor, floor: float
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Scores (K, M), which prompts have one above `floor` (K,), and the masks of those (k, M, S/4, S/4)."""
-    scored = score_prompts(model, features[0], coords, labels, features[1:])
-    chosen = (scored.iou > floor).any(dim=1)
-    return scored.iou, chosen, scored.masks(model, chosen)
 
 
 @contextmanager
