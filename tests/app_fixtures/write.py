@@ -83,4 +83,4 @@ def small_manifest() -> Manifest:
     return Manifest(data=data, artifacts=artifacts)
 
 
-ENTRY_POINTS = {Component.ENCODER: ("encode",), Component.DECODER: ("decode", "decode_batch")}
+ENTRY_POINTS = {Component.ENCODER: ("encode",), Component.DECODER: ("decode", "decode_batch", "score_batch")}

@@ -19,9 +19,13 @@ public struct Sizes: Equatable, Sendable {
     public let slots: Int
     /// K: prompts of one `decode_batch` call.
     public let batch: Int
+    /// Prompts of one `score_batch` call.
+    public let scoreBatch: Int
 
     init(_ named: [String: Int]) throws {
-        let names: Set = ["image_size", "grid_size", "mask_size", "channels", "slots", "batch"]
+        let names: Set = [
+            "image_size", "grid_size", "mask_size", "channels", "slots", "batch", "score_batch",
+        ]
         // The decoder's key strategy leaves the keys of dictionaries as they are.
         guard Set(named.keys) == names else {
             throw TinySAMError.manifest(
@@ -42,6 +46,7 @@ public struct Sizes: Equatable, Sendable {
         channels = try size("channels")
         slots = try size("slots", atLeast: Prompt.boxSlots)
         batch = try size("batch")
+        scoreBatch = try size("score_batch")
         // The two resizes of a mask then read three of its cells at most.
         guard maskSize <= imageSize else {
             throw TinySAMError.manifest(field: "sizes.mask_size", reason: "must not exceed image_size")
