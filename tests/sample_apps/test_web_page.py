@@ -1,8 +1,8 @@
 """The page as a person uses it: real Chromium on the real command, and the host's own masks beside it.
 
 `sample_apps/web/browser/drive.js` clicks; this file serves, and compares with LiteRT on this machine.  The
-bundle is the small stand-in's unless `TINYSAM_WEB_BUNDLE` names one; without Chromium, node or LiteRT.js the
-tests skip.
+bundle is made of the shipped checkpoint unless `TINYSAM_WEB_BUNDLE` names one; without Chromium, node or
+LiteRT.js the tests skip.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
         return Path(given)
     folder = tmp_path_factory.mktemp("bundles") / "bundle"
     recipes = [option for recipe in RECIPES for option in ("--recipe", recipe)]
-    result = call("convert", "stand-in:tiny-test", "--target", "tflite", *recipes, "--out", folder)
+    result = call("convert", "--target", "tflite", *recipes, "--out", folder)
     assert result.exit_code == 0, result.stderr
     return folder
 
@@ -136,7 +136,7 @@ a few 1e-5.  A mask may differ where the host's logit is nearer to the threshold
 
 
 def same_mask(mask: np.ndarray, predictor: Predictor, prediction: Prediction) -> None:
-    """On the shipped checkpoint masks are equal bit for bit; the stand-in's noise has logits near 0."""
+    """Equal bit for bit where no logit is that near to the threshold, as on the shipped checkpoint here."""
     chosen = prediction.low_res_logits[prediction.best][None]
     logits = upscale_logits(chosen, predictor.image.geometry)[0]
     differs = mask != prediction.best_mask

@@ -126,12 +126,19 @@ function packOne(packed, first, prompt, geometry, codes) {
     packed.set(slot++, geometry.toModelX(x), geometry.toModelY(y), label);
   }
   if (prompt.box) {
-    const { x0, y0, x1, y1 } = prompt.box;
-    packed.set(slot++, geometry.toModelX(x0), geometry.toModelY(y0), codes.boxTopLeft);
-    packed.set(slot, geometry.toModelX(x1), geometry.toModelY(y1), codes.boxBottomRight);
+    // A detector's box may reach over the border, where the network has seen nothing but padding.
+    const x = (/** @type {number} */ place) => geometry.toModelX(clipped(place, geometry.width));
+    const y = (/** @type {number} */ place) => geometry.toModelY(clipped(place, geometry.height));
+    packed.set(slot++, x(prompt.box.x0), y(prompt.box.y0), codes.boxTopLeft);
+    packed.set(slot, x(prompt.box.x1), y(prompt.box.y1), codes.boxBottomRight);
   } else if (prompt.points.length > 0) {
     packed.set(slot, 0, 0, codes.pad);
   }
+}
+
+/** @param {number} place @param {number} most */
+function clipped(place, most) {
+  return Math.min(Math.max(place, 0), most);
 }
 
 /** @param {Prompt} prompt @param {Geometry} geometry @param {number} slots */
