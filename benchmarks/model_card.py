@@ -1,6 +1,6 @@
 """The pictures of MODEL_CARD.md: masks on photos that ship with scikit-image, and the curves of some runs.
 
-python -m benchmarks.model_card runs/nano_4 runs/nano_5
+python -m benchmarks.model_card runs/nano_6 runs/nano_7 runs/nano_8 runs/nano_9 runs/nano_10
 """
 
 from __future__ import annotations
@@ -40,10 +40,14 @@ EXAMPLES = (
     Example(photo="coffee.png", box=(150, 70, 480, 340)),
     Example(photo="astronaut.png", box=(15, 0, 460, 511)),
     Example(photo="rocket.jpg", box=(300, 95, 345, 400)),
+    Example(photo="motorcycle_left.png", box=(115, 69, 685, 453)),
+    Example(photo="camera.png", box=(0, 62, 328, 511)),
     Example(photo="motorcycle_left.png", point=(390, 250)),
+    Example(photo="camera.png", point=(91, 285)),
     Example(photo="chelsea.png", point=(220, 130)),
     Example(photo="coffee.png", point=(320, 200)),
-    Example(photo="astronaut.png", point=(225, 110)),
+    Example(photo="coins.png", point=(172, 261)),
+    Example(photo="astronaut.png", point=(379, 439)),
 )
 
 

@@ -35,6 +35,10 @@ MULTIFUNCTION_TARGETS = ("iOS18",)
 PHASE_OPS = ("sin", "cos")
 SUM_OPS = ("add", "clip", "maximum", "mul")
 PIXEL_OPS = ("sub", "mul", "real_div", "select")
+MIN_FP16 = 2.0**-24
+"""Half precision takes anything below half of it for 0."""
+TINY_SUM_STEPS = 3
+"""From the first of the products to the sum: product, slice, sum."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,12 +175,41 @@ def needs_fp32(op: Any, component: Component) -> bool:
     - Normalisation of the pixels: mean and deviation are up to 0.03 off, the same way all over the photo.
     - The decoder's residual stream, that is layer norms and the sums before them: it is post-norm, so that
       their rounding is in everything that follows, and fp16 has no normal number as small as epsilon.
+    - Sums that are kept from 0 by less than fp16's smallest number (linear attention), what they divide, and
+      the products that they come from: in fp16 a position without weights would be 0/0.
     - The decoder's heads: 3 x 32 numbers per prompt, whose error is that of whole masks.
     - Sums of squares for the layer norms of `score_batch`, one number for each prompt and position.
     """
     if component is Component.DECODER and (_is_residual(op) or _is_head(op) or _is_variance(op)):
         return True
-    return _leads_to(op, PHASE_OPS) or _normalises_pixels(op)
+    return _leads_to(op, PHASE_OPS) or _normalises_pixels(op) or _guards_division(op)
+
+
+def _guards_division(op: Any) -> bool:
+    """Whether `op` is a sum with a tiny constant, divides by one, or is one of the products before it."""
+    if op.op_type == "real_div":
+        return op.y.op is not None and _adds_tiny(op.y.op)
+    if op.op_type in ("matmul", "slice_by_index", "add"):
+        near = _downstream(op, TINY_SUM_STEPS)
+        return any(_adds_tiny(other) for other in near)
+    return False
+
+
+def _adds_tiny(op: Any) -> bool:
+    if op.op_type != "add":
+        return False
+    constants = [side.val for side in (op.x, op.y) if side.val is not None]
+    return any(np.size(value) == 1 and 0 < float(np.ravel(value)[0]) < MIN_FP16 for value in constants)
+
+
+def _downstream(op: Any, steps: int) -> set[Any]:
+    """`op` and what depends on it within a few steps of products and slices."""
+    found, edge = {op}, {op}
+    for _ in range(steps):
+        edge = {child for current in edge for output in current.outputs for child in output.child_ops}
+        edge = {child for child in edge if child.op_type in ("matmul", "slice_by_index", "add")}
+        found |= edge
+    return found
 
 
 def _is_residual(op: Any) -> bool:

@@ -23,6 +23,8 @@ TENSORS = {
     f"normalises it (mean {PIXEL_MEAN}, std {PIXEL_STD}): pass the pixels as they are.",
     "valid_size": "Height and width in pixels of the photo inside the square; the rest is not read.",
     "image_embeddings": "Image embedding, of `encode` for all that decodes.",
+    "high_res_features_0": "Finest features of the photo, from `encode` to the decoders as they are.",
+    "high_res_features_1": "Fine features of the photo, from `encode` to the decoders as they are.",
     "point_coords": "x, y of each prompt slot in pixels of the square.",
     "point_labels": f"Label of each prompt slot: {LABELS}.",
     "mask_input": "Logits of an earlier low_res_masks, if has_mask_input is 1.",

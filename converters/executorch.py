@@ -95,8 +95,16 @@ def _program(request: ConversionRequest, entry: EntryPoint) -> ExportedProgram:
     if request.executorch_backend != "xnnpack":
         return program
     half_scopes = HALF_SCOPES if request.recipe.id == "fp16" else ()
-    rewritten = GraphRewriter(program, XNNPACK_RULES, half_scopes=half_scopes).rewrite()
+    rewriter = GraphRewriter(
+        program, XNNPACK_RULES, half_scopes=half_scopes, float_scopes=float32_scopes(entry.module)
+    )
+    rewritten = rewriter.rewrite()
     return torch.export.export(rewritten, inputs)
+
+
+def float32_scopes(module: nn.Module) -> list[str]:
+    """Names of the parts that say that half precision cannot hold what they compute."""
+    return [name for name, part in module.named_modules() if getattr(part, "computes_in_float32", False)]
 
 
 def _quantized(request: ConversionRequest, entry: EntryPoint) -> nn.Module:

@@ -58,11 +58,17 @@ class GraphRewriter:
     """
 
     def __init__(
-        self, program: ExportedProgram, rules: Mapping[Any, Rule], *, half_scopes: Sequence[str] = ()
+        self,
+        program: ExportedProgram,
+        rules: Mapping[Any, Rule],
+        *,
+        half_scopes: Sequence[str] = (),
+        float_scopes: Sequence[str] = (),
     ) -> None:
         self._program = program
         self._rules = rules
         self._half_scopes = tuple(half_scopes)
+        self._float_scopes = frozenset(float_scopes)
         self._graph = fx.Graph()
         self._root = nn.Module()
         self._lifted: dict[tuple[int, torch.dtype], tuple[fx.Node, Tensor]] = {}
@@ -157,6 +163,7 @@ class GraphRewriter:
         self.source = node
         paths = [path for path, _ in node.meta.get("nn_module_stack", {}).values()]
         inside = any(path == scope for path in paths for scope in self._half_scopes)
+        inside = inside and not any(path in self._float_scopes for path in paths)
         self.dtype = torch.float16 if inside else torch.float32
         rule = self._rules.get(node.target)
         return rule(self, *args, **kwargs) if rule else self.emit(node.target, *args, **kwargs)

@@ -37,6 +37,8 @@ DIMENSIONS = {
     "image": ("batch", "channel", "height", "width"),
     "valid_size": ("height_and_width",),
     "image_embeddings": ("batch", "channel", "row", "column"),
+    "high_res_features_0": ("batch", "position", "channel"),
+    "high_res_features_1": ("batch", "position", "channel"),
     "point_coords": ("prompt", "slot", "x_and_y"),
     "point_labels": ("prompt", "slot"),
     "mask_input": ("batch", "mask", "height", "width"),

@@ -30,6 +30,7 @@ PAGES = {
     "sample_apps/API.md": "sample_apps_api.md",
     "sample_apps/ios/README.md": "ios.md",
     "sample_apps/android/README.md": "android.md",
+    "sample_apps/web/README.md": "web_app.md",
 }
 """File of the repository → page of the site."""
 LINK = re.compile(r"(?<=\]\()(?!https?:|#)([^)#\s]+)")

@@ -24,14 +24,16 @@ from tests.test_golden import photo
 from tinysam_mobile.contract.rules import PadPoint
 from tinysam_mobile.imaging.masks import stability_scores
 from tinysam_mobile.imaging.preprocess import preprocess
-from tinysam_mobile.modeling.config import TinySAMConfig, config_named
+from tinysam_mobile.modeling.config import TINYSAM, TinySAMConfig, config_named
 from tinysam_mobile.modeling.encoders.repvit import RepViTConfig
 from tinysam_mobile.modeling.entry_points import contract_of
 from tinysam_mobile.modeling.families import match_state
 from tinysam_mobile.modeling.sam import TinySAM
 from tinysam_mobile.modeling.stand_in import stand_in_model, stand_in_tensor
 from tinysam_mobile.parity.metrics import sqnr_db
+from tinysam_mobile.segment.from_boxes import objects_from_boxes
 from tinysam_mobile.segment.predictor import Prediction, Predictor
+from tinysam_mobile.segment.prompts import make_prompt
 from tinysam_mobile.simulator.torch import open_session
 
 SMALL = Path(__file__).parent / "golden" / "families"
@@ -254,3 +256,23 @@ def test_edgesam_as_its_own_exports_have_it() -> None:
     ours = predictor.predict(point_coords=points, point_labels=golden["export_points/point_labels"])
     assert sqnr_db(golden["export_points/logits_sub7"], ours.low_res_logits[:, ::7, ::7]) >= LOGITS_SQNR_DB
     np.testing.assert_allclose(ours.scores, golden["export_points/scores"], rtol=0, atol=SCORE_ERROR)
+
+
+@pytest.mark.slow
+def test_mobilesamv2_makes_one_mask_a_box() -> None:
+    """With TinyViT; its decoder is SAM's, asked for the token of single masks."""
+    folder = os.environ.get(WHOLE_VARIABLE)
+    if not folder:
+        pytest.skip(f"set {WHOLE_VARIABLE} to the folder of all golden answers")
+    with np.load(Path(folder) / "family" / "sam2" / "mobilesamv2_tiny_vit" / "groceries.npz") as data:
+        golden = dict(data)
+    predictor = predictor_of(TINYSAM.with_single_mask())
+    pixels = photo("groceries")
+    found = objects_from_boxes(predictor, pixels, golden["boxes/box"])
+    prompts = [make_prompt(box=box) for box in golden["boxes/box"]]
+    for i, low in enumerate(predictor.decode_many(prompts)):
+        assert sqnr_db(golden["boxes/logits_sub5"][i], low.logits[:, ::5, ::5]) >= LOGITS_SQNR_DB
+    areas = [item.runs.area for item in found]
+    np.testing.assert_allclose(areas, golden["boxes/areas"], rtol=AREA_ERROR, atol=1)
+    scores = [item.score for item in found]
+    np.testing.assert_allclose(scores, golden["boxes/token0_score"][:, 0], rtol=0, atol=SCORE_ERROR)

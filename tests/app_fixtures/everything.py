@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -46,11 +47,12 @@ class Recording:
 
 
 class ReplayEngine:
-    """A backend that answers each row of `decode_batch` from a recording, and notes the rows it was asked."""
+    """A backend that answers prompts from a recording, and notes which it was asked and how often."""
 
     def __init__(self, contract: Contract, recording: Recording) -> None:
         self.contract = contract
         self.asked: list[int] = []
+        self.calls: Counter[str] = Counter()
         self._recording = recording
         self._place = {tuple(point): i for i, point in enumerate(recording.points.tolist())}
 
@@ -59,9 +61,10 @@ class ReplayEngine:
         if entry_point == "encode":
             shape = (1, contract.channels, contract.grid_size, contract.grid_size)
             return {"image_embeddings": np.zeros(shape, np.float32)}
-        side = contract.mask_size
-        logits = np.zeros((contract.batch, SAM_RULES.num_masks, side, side), np.float32)
-        scores = np.zeros((contract.batch, SAM_RULES.num_masks), np.float32)
+        self.calls[entry_point] += 1
+        side, batch = contract.mask_size, len(inputs["point_coords"])
+        logits = np.zeros((batch, SAM_RULES.num_masks, side, side), np.float32)
+        scores = np.zeros((batch, SAM_RULES.num_masks), np.float32)
         for row, (points, labels) in enumerate(
             zip(inputs["point_coords"], inputs["point_labels"], strict=True)
         ):
@@ -72,6 +75,8 @@ class ReplayEngine:
             self.asked.append(i)
             logits[row] = recording.logits[recording.answers[i]].astype(np.float32) * recording.scale
             scores[row] = recording.scores[i]
+        if entry_point == "score_batch":
+            return {"iou_predictions": scores}
         return {"low_res_masks": logits, "iou_predictions": scores}
 
 

@@ -23,6 +23,7 @@ from .masks import (
 )
 from .photos import geometry_cases, orientation_cases, resize_cases
 from .prompts import slot_cases
+from .rules import rules_geometry_cases, rules_postprocess_cases, rules_resize_cases, rules_slot_cases
 from .store import Store
 
 FILES = {
@@ -53,6 +54,10 @@ def write_fixtures(folder: Path) -> None:
     store.cases("nms", nms_cases())
     store.cases("lattice", lattice_cases(store))
     store.cases("everything", everything_cases(store, manifest.contract))
+    store.cases("rules_geometry", rules_geometry_cases())
+    store.cases("rules_resize", rules_resize_cases(store))
+    store.cases("rules_slots", rules_slot_cases())
+    store.cases("rules_postprocess", rules_postprocess_cases(store))
     store.cases("half", half_cases())
     store.cases("everything_fast", everything_fast_cases(store, manifest.contract))
 

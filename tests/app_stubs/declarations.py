@@ -105,12 +105,12 @@ API = ROOT / "sample_apps" / "API.md"
 HEAD = """# What the apps call, and whose it is
 
 Written by `python -m tests.app_stubs.declarations` from the stubs in `tests/app_stubs` and
-`sample_apps/ios/Tests/AppleStubs`, against which every file of the apps is compiled on Linux; a test compares.
-A stub declares what is called and no more, as the official source or documentation does.
+`sample_apps/ios/Tests/AppleStubs`, against which every file of the apps is compiled on Linux.
+A test compares. A stub declares what is called and no more, as the official source or documentation does.
 
 *Checked* says how: **compiled against the source** means that our engines were compiled against the official
-Kotlin or Swift sources of that release without an error; **source read** that each declaration was read there;
-**documentation** that it follows the vendor's reference and no compiler but the vendor's has seen it.
+Kotlin or Swift sources of that release without an error; **source read** that each declaration was read
+there; **documentation** that it follows the vendor's reference, and no compiler but the vendor's has seen it.
 """
 
 TYPES = r"class|object|interface|struct|enum|protocol|extension|actor"

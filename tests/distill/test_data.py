@@ -46,14 +46,29 @@ def store_of(folder: Path, count: int = 2) -> PhotoStore:
 def test_regions_and_the_centred_object_find_the_disc() -> None:
     pixels, disc = disc_photo()
     layers = region_layers(pixels)
-    assert layers.shape == (2, 120, 160)
-    for layer in layers:
-        best = max(mask_iou(layer == label, disc) for label in np.unique(layer)[1:])
-        # The smoothing before the segmentation moves the border by at most two of the radius' 40 pixels.
-        assert best > (38 / 40) ** 2
+    assert layers.shape == (3, 120, 160)
+    best = [max(mask_iou(layer == label, disc) for label in np.unique(layer)) for layer in layers]
+    # The smoothing before the segmentation moves the border by at most two of the radius' 40 pixels.
+    assert best[0] > (38 / 40) ** 2
+    # Coarser scales find the same disc, which is kept once.
+    assert max(best[1:]) < 0.5
     found = centred_object(pixels)
     assert found is not None
     assert mask_iou(found > 0, disc) > 0.95
+
+
+def test_regions_are_cut_at_the_borders_of_objects() -> None:
+    pixels, disc = disc_photo()
+    left = np.zeros(disc.shape, np.uint8)
+    left[:, :80] = 1
+    layers = region_layers(pixels, left)
+    half = disc & (left > 0)
+    assert max(mask_iou(layers[0] == label, half) for label in np.unique(layers[0])[1:]) > (37 / 40) ** 2
+    # Labels are scaled up from 208 pixels or fewer: a border may be off by one pixel.
+    for layer in layers:
+        for label in np.unique(layer)[1:]:
+            inside = (layer == label)[:, :79].any(), (layer == label)[:, 81:].any()
+            assert inside != (True, True)
 
 
 def test_a_photo_without_an_object_in_the_middle_gives_none() -> None:
@@ -149,7 +164,7 @@ def test_prepare_of_plain_photos_finds_masks(tmp_path: Path) -> None:
     arguments = ["prepare", str(tmp_path), "--cut-out", "--out", str(tmp_path / "store")]
     result = CliRunner().invoke(command, arguments)
     assert result.exit_code == 0, result.output
-    assert PhotoStore(tmp_path / "store")[0].kinds == ("object", "region", "region")
+    assert PhotoStore(tmp_path / "store")[0].kinds == ("object", "region", "region", "region")
 
 
 def test_prepare_of_a_missing_folder_exits_with_2(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.ndimage
 import torch
 
 from tinysam_mobile.contract.spec import Label
@@ -14,6 +15,7 @@ from tinysam_mobile.distill.losses import (
     hard_mask_weight,
     mask_iou,
     mask_losses,
+    rank_loss,
 )
 from tinysam_mobile.distill.prompts import Prompts, PromptSettings, add_error_points, sample_prompts
 from tinysam_mobile.distill.train import learning_rate
@@ -67,6 +69,25 @@ def test_the_best_mask_carries_the_loss_and_the_others_their_share() -> None:
     assert losses.iou.item() == pytest.approx(1 / 3)
 
 
+def test_each_prompt_has_its_own_share_of_the_others() -> None:
+    truth = torch.zeros(2, 8, 8)
+    truth[:, :4] = 1
+    right = 6 * (2 * truth - 1)
+    logits = torch.stack([-right, right, -right], dim=1).requires_grad_()
+    losses = mask_losses(
+        logits,
+        torch.zeros(2, 3),
+        truth,
+        focal_weight=1.0,
+        dice_weight=1.0,
+        others_weight=torch.tensor([[0.0], [1.0]]),
+    )
+    (losses.focal + losses.dice).backward()
+    assert logits.grad is not None
+    assert not logits.grad[0, [0, 2]].any()
+    assert logits.grad[1, [0, 2]].abs().sum((1, 2)).min() > 0
+
+
 def test_error_points_lie_on_the_error_with_the_right_label() -> None:
     targets = torch.zeros(3, 16, 16)
     targets[:, 4:8, 4:8] = 1
@@ -94,6 +115,32 @@ def test_prompts_touch_their_masks_and_are_packed_as_the_predictor_packs_them() 
     assert masks[0][points[:, 1], points[:, 0]].all()
 
 
+def test_small_masks_get_their_share_of_boxes() -> None:
+    masks = np.zeros((400, 64, 64), np.bool_)
+    masks[:200, 5:8, 5:8] = True
+    masks[200:, 5:50, 5:50] = True
+    settings = PromptSettings(box_share=0.4, box_and_point_share=0.0, small_box_share=0.9)
+    is_box = sample_prompts(masks, np.random.default_rng(0), settings).labels[:, 0] == Label.BOX_TOP_LEFT
+    # Four standard deviations of the share of 200.
+    assert is_box[:200].float().mean().item() == pytest.approx(0.9, abs=0.09)
+    assert is_box[200:].float().mean().item() == pytest.approx(0.4, abs=0.14)
+
+
+def test_central_points_are_those_of_the_evaluation() -> None:
+    rng = np.random.default_rng(3)
+    masks = np.zeros((30, 64, 64), np.bool_)
+    for mask in masks:
+        y, x = rng.integers(0, 32, 2)
+        mask[y : y + int(rng.integers(3, 30)), x : x + int(rng.integers(3, 30))] = True
+        mask[rng.integers(0, 64, 40), rng.integers(0, 64, 40)] = False
+    settings = PromptSettings(box_share=0.0, box_and_point_share=0.0, centre_share=1.0)
+    points = sample_prompts(masks, rng, settings).coords[:, 0].numpy()
+    for mask, point in zip(masks, points, strict=True):
+        depth = scipy.ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
+        # Of equally deep ones either may be first, by the rounding of float32.
+        assert depth[int(point[1]), int(point[0])] == pytest.approx(depth.max(), rel=1e-5)
+
+
 def test_jittered_boxes_never_turn_inside_out() -> None:
     masks = np.zeros((300, 32, 32), np.bool_)
     masks[:, 30:, 30:] = True
@@ -111,3 +158,35 @@ def test_learning_rate_warms_up_and_follows_a_cosine() -> None:
     assert rates[9] == rates[10] == 1.0
     assert rates[60] == pytest.approx(0.55)
     assert rates[110] == pytest.approx(0.1)
+
+
+def test_rank_loss_is_small_for_the_right_order_only() -> None:
+    measured = torch.tensor([[0.1, 0.5, 0.9]])
+    right = rank_loss(torch.tensor([[0.0, 1.0, 2.0]]), measured)
+    wrong = rank_loss(torch.tensor([[2.0, 1.0, 0.0]]), measured)
+    assert right < 0.01 < 5 < wrong
+    # Equal IoUs have no order.
+    assert rank_loss(torch.tensor([[2.0, 0.0]]), torch.tensor([[0.5, 0.51]])) == 0
+
+
+def test_focal_area_makes_small_masks_weigh_as_much_as_large_ones() -> None:
+    small, large = torch.zeros(1, 64, 64), torch.zeros(1, 64, 64)
+    small[:, :4, :4], large[:, :32, :32] = 1, 1
+
+    def focal(truth: torch.Tensor, share: float) -> float:
+        # Half of the object is missed.
+        logits = 8 * (2 * truth - 1)
+        logits[:, : truth.shape[1] // 2 if truth.mean() > 0.1 else 2] = -8
+        losses = mask_losses(
+            logits.unsqueeze(1).expand(-1, 3, -1, -1),
+            torch.zeros(1, 3),
+            truth,
+            focal_weight=1.0,
+            dice_weight=0.0,
+            others_weight=0.0,
+            focal_area=share,
+        )
+        return losses.focal.item()
+
+    assert focal(large, 0.0) > 20 * focal(small, 0.0)
+    assert focal(large, 0.001) < 3 * focal(small, 0.001)

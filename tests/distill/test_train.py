@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import subprocess
 import sys
@@ -11,8 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from click.testing import CliRunner
+from safetensors.torch import load_file, save_file
 
+from tinysam_mobile.cli.distill import command
+from tinysam_mobile.distill.batches import Batches
 from tinysam_mobile.distill.cache import EmbeddingCache, write_cache
 from tinysam_mobile.distill.config import (
     LossWeights,
@@ -24,12 +28,15 @@ from tinysam_mobile.distill.config import (
     read_config,
 )
 from tinysam_mobile.distill.export import write_run
+from tinysam_mobile.distill.learner import FREQUENCIES, Learner
 from tinysam_mobile.distill.photo_store import Photo, PhotoStore, write_store
 from tinysam_mobile.distill.run_state import STATE_FILE, read_state
-from tinysam_mobile.distill.scenes import SceneSettings
+from tinysam_mobile.distill.scenes import SceneComposer, SceneSettings
 from tinysam_mobile.distill.train import train
+from tinysam_mobile.distill.validation import validator
 from tinysam_mobile.errors import CheckpointError, DatasetError, UsageError
 from tinysam_mobile.modeling.checkpoint import load_checkpoint
+from tinysam_mobile.modeling.config import config_named
 
 
 @pytest.fixture
@@ -132,6 +139,7 @@ import torch
 from tinysam_mobile.evaluation.processes import joined_processes
 from tinysam_mobile.distill.config import read_config
 from tinysam_mobile.distill.train import train
+from tinysam_mobile.distill.validation import validator
 
 torch.set_num_threads(1)
 folder = Path(sys.argv[1])
@@ -160,6 +168,30 @@ image_size = 128
 photos = 2
 prompts = 2
 """
+
+
+def test_a_run_can_start_from_a_checkpoint_file(tmp_path: Path, config: TrainConfig) -> None:
+    train(config, tmp_path / "first")
+    write_run(tmp_path / "first", tmp_path / "first.safetensors")
+    still = replace(config.optimiser, learning_rate=0.0)
+    again = replace(config, start_from=str(tmp_path / "first.safetensors"), optimiser=still)
+    train(again, tmp_path / "second", stop_after=1)
+    wanted, got = (read_state(tmp_path / run) for run in ("first", "second"))
+    assert wanted is not None
+    assert got is not None
+    # A checkpoint holds matrices in fp16.
+    torch.testing.assert_close(
+        got.groups["weights"]["model.mask_decoder.iou_token.weight"],
+        wanted.groups["average"]["model.mask_decoder.iou_token.weight"].half().float(),
+    )
+
+
+def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path, config: TrainConfig) -> None:
+    train(config, tmp_path / "first", stop_after=1)
+    write_run(tmp_path / "first", tmp_path / "first.safetensors")
+    other = replace(config, model="tinysam-nano", start_from=str(tmp_path / "first.safetensors"))
+    with pytest.raises(CheckpointError, match="layers"):
+        train(other, tmp_path / "second", stop_after=1)
 
 
 def test_two_processes_under_torchrun_resume_exactly(tmp_path: Path, store: Path) -> None:
@@ -268,3 +300,76 @@ def test_configuration_survives_its_own_json_and_names_what_is_wrong(config: Tra
         config_from_data(TrainConfig, {"model": "x", "stores": [], "stages": [], "seed": "1"}, where="run")
     with pytest.raises(UsageError, match="need a"):
         replace(config, losses=LossWeights(token=1.0))
+
+
+def test_batches_move_to_the_device_of_the_run(config: TrainConfig, store: Path) -> None:
+    composer = SceneComposer([PhotoStore(store)], config.scenes)
+    batches = Batches(composer, config)
+    batch = batches.at(3)
+    batches.close()
+    assert batch.to(torch.device("cpu")) is batch
+    moved = batch.to(torch.device("meta"))
+    tensors = moved.images, moved.prompts.coords, moved.prompts.labels, moved.targets
+    assert {tensor.device.type for tensor in tensors} == {"meta"}
+    assert moved.images.shape == batch.images.shape
+
+
+def test_an_unknown_or_absent_device_exits_with_2(tmp_path: Path) -> None:
+    (tmp_path / "run.toml").write_text('model = "tiny-test"\nstores = []\n[[stages]]\nsteps = 1\n')
+    arguments = ["train", str(tmp_path / "run.toml"), "--out", str(tmp_path / "out"), "--device"]
+    result = CliRunner().invoke(command, [*arguments, "tpu"])
+    assert (result.exit_code, "is not one of" in result.output) == (2, True)
+    if not torch.cuda.is_available():
+        result = CliRunner().invoke(command, [*arguments, "cuda"])
+        assert (result.exit_code, "no CUDA" in result.output) == (2, True)
+
+
+def test_frequencies_are_learned_only_if_asked_for(tmp_path: Path, config: TrainConfig) -> None:
+    name = f"weights/model.prompt_encoder.pe_layer.{FREQUENCIES}"
+    learned = replace(config.optimiser, frequency_share=0.5)
+    for folder, optimiser in (("fixed", config.optimiser), ("learned", learned)):
+        for steps in (3, 5):
+            train(replace(config, optimiser=optimiser), tmp_path / folder, stop_after=steps)
+            save_file(weights_of(tmp_path / folder), tmp_path / f"{folder}{steps}")
+    fixed, moved = (
+        [load_file(tmp_path / f"{folder}{steps}")[name] for steps in (3, 5)]
+        for folder in ("fixed", "learned")
+    )
+    assert torch.equal(*fixed)
+    assert not torch.equal(*moved)
+
+
+def test_positions_are_exact_under_bf16() -> None:
+    learner = Learner(config_named("tiny-test"), LossWeights())
+    xy = torch.rand(1, 9, 2)
+    exact = learner.model.prompt_encoder.pe_layer(xy)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(learner.model.prompt_encoder.pe_layer(xy), exact)
+
+
+def test_held_back_scenes_are_measured_during_a_run_and_on_a_checkpoint(
+    tmp_path: Path, config: TrainConfig, store: Path
+) -> None:
+    held = replace(
+        config,
+        stages=(Stage(steps=2, image_size=128, photos=1, prompts=2),),
+        validation_stores=(str(store),),
+        validation_scenes=2,
+        validate_every_steps=2,
+    )
+    train(held, tmp_path / "run", validate=validator(held, tmp_path / "run"))
+    (row,) = csv.DictReader((tmp_path / "run/validation.csv").read_text().splitlines())
+    assert (row["step"], row["image_size"]) == ("2", "128")
+    assert 0 < float(row["miou_filled"]) < 1
+    write_run(tmp_path / "run", tmp_path / "run.safetensors")
+    (tmp_path / "run.toml").write_text(RECIPE.format(store=store))
+    text = (tmp_path / "run.toml").read_text()
+    (tmp_path / "run.toml").write_text(f'validation_stores = ["{store}"]\nvalidation_scenes = 2\n{text}')
+    result = CliRunner().invoke(
+        command, ["score", str(tmp_path / "run.safetensors"), str(tmp_path / "run.toml"), "--size", "128"]
+    )
+    assert result.exit_code == 0, result.output
+    table = dict(line.split() for line in result.output.splitlines())
+    # The same scenes, so the same boxes filled; a checkpoint's matrices are in fp16.
+    assert table["miou_filled"] == f"{float(row['miou_filled']):.3f}"
+    assert float(table["miou_box"]) == pytest.approx(float(row["miou_box"]), abs=0.01)

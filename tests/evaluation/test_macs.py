@@ -8,6 +8,7 @@ from torch import nn
 
 from tinysam_mobile.evaluation.macs import count_macs, model_cost
 from tinysam_mobile.modeling.config import config_named
+from tinysam_mobile.modeling.entry_points import contract_of, entry_points, example_inputs
 from tinysam_mobile.modeling.sam import TinySAM
 
 PAPER_MACS = 42.0e9
@@ -101,3 +102,23 @@ def test_where_the_papers_count_differs() -> None:
         assert published - sam_encoder_macs(dim, depth) == pytest.approx(ours, abs=0.55e9)
     assert sam_decoder_macs(per_output_pixel=False) == pytest.approx(1.8e9, rel=0.02)
     assert 0 < ours - sam_decoder_macs(per_output_pixel=True) < NORMS
+
+
+@pytest.mark.parametrize(
+    ("name", "macs", "parameters"),
+    [
+        # EfficientViT's README; the others were counted on the official code, its batch norms not yet folded.
+        ("edgesam", 20.05e9, 9.58e6),
+        ("efficientvit-sam-l0", 35e9, 34.8e6),
+        ("slimsam-77", 46.6e9, 9.72e6),
+        ("efficientsam-ti", 102.3e9, 10.2e6),
+        ("sam2-hiera-tiny", None, 31.3e6),
+    ],
+)
+def test_families_cost_what_is_published(name: str, macs: float | None, parameters: float) -> None:
+    with torch.device("meta"):
+        model = TinySAM(config_named(name))
+    assert sum(p.numel() for p in model.parameters()) == pytest.approx(parameters, rel=5e-3)
+    if macs is not None:
+        point = entry_points(model, contract_of(model))["encode"]
+        assert count_macs(point.module, example_inputs(point.signature)) == pytest.approx(macs, rel=1e-2)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+import tomllib
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from PIL import Image
 from safetensors.torch import save
 
 from tests.fake_device import FakeDevice, zipped
-from tests.hostile.grammar import hostile_bytes, hostile_text
+from tests.hostile.grammar import hostile_bytes, hostile_text, mutated
 from tests.small_model import CHECKPOINT, MODEL
 from tinysam_mobile.bundle.folder import Bundle, hash_path, write_manifest
 from tinysam_mobile.bundle.manifest import Artifact, Manifest, contract_data
@@ -29,6 +30,7 @@ from tinysam_mobile.contract.everything_settings import EVERYTHING_DEFAULTS, eve
 from tinysam_mobile.contract.spec import Component
 from tinysam_mobile.device.dumps import open_dump
 from tinysam_mobile.device.fixtures import FixtureSet, read_fixtures, write_fixtures
+from tinysam_mobile.distill.config import read_config
 from tinysam_mobile.evaluation.coco import read_annotations
 from tinysam_mobile.evaluation.detections import read_boxes
 from tinysam_mobile.files import parse_json, write_bytes
@@ -301,6 +303,32 @@ def open_option(folder: Path, data: bytes) -> object:  # noqa: ARG001
     return parse_box(text) if text.count(",") == 3 else parse_point(text)
 
 
+@cache
+def recipes() -> list[dict[str, Any]]:
+    folder = Path(__file__).parents[2] / "tinysam_mobile" / "distill" / "recipes"
+    return [tomllib.loads(path.read_text()) for path in sorted(folder.glob("*.toml"))]
+
+
+def as_toml(value: Any) -> str:
+    """A value as TOML, which has no null; in tables of one line."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(str(k))} = {as_toml(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(as_toml, value)) + "]"
+    return '"null"' if value is None else repr(value) if type(value) in (int, float) else json.dumps(value)
+
+
+def hostile_recipe(rng: Random) -> bytes:
+    changed = mutated(rng, rng.choice(recipes()))
+    try:
+        pairs = changed.items() if isinstance(changed, dict) else [("x", changed)]
+        text = "\n".join(f"{json.dumps(str(k))} = {as_toml(v)}" for k, v in pairs)
+    except (ValueError, RecursionError):
+        text = "a = " + "[" * 100_000
+    data = text.encode(errors="surrogatepass")
+    return hostile_bytes(rng, data) if rng.random() < 0.1 else data
+
+
 DOORS = {
     "manifest": Door(make=from_json(manifest_document), open=open_bundle_folder, share=3),
     "configuration": Door(make=from_json(MODEL.config.to_dict), open=open_config, share=3),
@@ -314,6 +342,7 @@ DOORS = {
     "detections": Door(make=from_json(lambda: BOXES), open=open_detections),
     "picture": Door(make=from_bytes(picture), open=as_file("photo", load_image), share=3),
     "mapping": Door(make=from_json(lambda: MAPPING), open=as_file("map.json", read_mapping)),
+    "training recipe": Door(make=hostile_recipe, open=as_file("run.toml", read_config)),
     "own prompts": Door(
         make=from_json(lambda: OWN_PROMPTS), open=as_file("own.json", read_own_prompts), share=2
     ),

@@ -110,7 +110,7 @@ P3_TO_XYZ_D50 = np.array(
 SRGB_TO_XYZ_D50 = np.array(
     [[0.43607, 0.38515, 0.14307], [0.22249, 0.71689, 0.06062], [0.01392, 0.09708, 0.71410]]
 )
-"""Columns: the primaries' colorants of both ICC profiles, adapted to D50 (Display P3: Apple's; sRGB: HP's)."""
+"""Columns: the primaries' colorants in both ICC profiles, adapted to D50 (Apple's and HP's files)."""
 
 
 def display_p3() -> bytes:

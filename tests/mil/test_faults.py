@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests.mil.builder import Const, Program, run
-from tests.mil.hostile import attack, base_programs
+from tests.mil.hostile import attack, attack_text, base_programs
 from tinysam_mobile.errors import MilError
 from tinysam_mobile.mil import Limits, binding
 from tinysam_mobile.mil.ops import detection
@@ -163,6 +163,13 @@ def test_what_a_program_keeps_is_bounded() -> None:
 def test_hostile_packages_end_in_one_line(seed: int, tmp_path: Any) -> None:
     for number in range(seed, seed + 10):
         outcome, message = attack(number, tmp_path / str(number))
+        assert outcome in ("refused", "ran"), f"{number}: {message}"
+        assert "\n" not in message
+
+
+def test_hostile_text_ends_in_one_line(tmp_path: Any) -> None:
+    for number in range(100):
+        outcome, message = attack_text(number, tmp_path / str(number))
         assert outcome in ("refused", "ran"), f"{number}: {message}"
         assert "\n" not in message
 

@@ -9,15 +9,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image, ImageOps
 from pycocotools import mask as coco
 
-from tests.app_fixtures.everything import Recording, replay
-from tests.app_fixtures.everything_fast import FastRules, replay_fast
+from tests.app_fixtures.everything import Recording, ReplayEngine, replay
+from tests.app_fixtures.everything_fast import FastRules, calls_without_scores, replay_fast
 from tests.app_fixtures.masks import TIE, exact_logits, tie_bound
 from tests.app_fixtures.store import GOLDEN, Array, Case, flat, read_cases, read_tensor
 from tests.app_fixtures.write import write_fixtures
 from tinysam_mobile.bundle.manifest import Manifest
+from tinysam_mobile.contract.rules import Rules
 from tinysam_mobile.contract.spec import MASK_THRESHOLD
 from tinysam_mobile.errors import InputError, UsageError
 from tinysam_mobile.imaging.images import as_rgb
@@ -26,6 +28,7 @@ from tinysam_mobile.imaging.masks import (
     mask_boxes,
     non_maximum_suppression,
     remove_small_regions,
+    selection_scores,
     stability_scores,
 )
 from tinysam_mobile.imaging.preprocess import Geometry, preprocess
@@ -132,6 +135,66 @@ def test_postprocess(case: Case) -> None:
     np.testing.assert_array_equal(np.abs(exact - MASK_THRESHOLD) <= tie_bound(low_res), ~certain)
     assert case["tie_bound"] == tie_bound(low_res)
     assert case["best"] == int(np.argmax(case["scores"]))
+
+
+def rules_geometry_of(case: Case) -> Geometry:
+    size, rules = (case["height"], case["width"]), Rules.from_json(case["rules"])
+    return Geometry.of(size, case["image_size"], rules)
+
+
+@cases("rules_geometry")
+def test_rules_geometry(case: Case) -> None:
+    geometry = rules_geometry_of(case)
+    assert geometry.valid_size == (case["valid_height"], case["valid_width"])
+    assert flat(geometry.to_model(pairs(case["points"]))) == case["model_points"]
+
+
+@cases("rules_resize")
+def test_rules_resize(case: Case) -> None:
+    """Against torch where values are not rounded, and against Pillow where they are."""
+    pixels, resized, rules = read_tensor(case["pixels"]), read_tensor(case["resized"]), case["rules"]
+    height, width = resized.shape[:2]
+    if rules["whole_values"]:
+        kernel = getattr(Image.Resampling, rules["filter"].upper())
+        np.testing.assert_array_equal(
+            resized, np.asarray(Image.fromarray(pixels).resize((width, height), kernel))
+        )
+        return
+    planes = torch.from_numpy(pixels.transpose(2, 0, 1).astype(np.float32))[None]
+    expected = torch.nn.functional.interpolate(
+        planes, (height, width), mode=rules["filter"], antialias=rules["antialias"]
+    )
+    np.testing.assert_allclose(resized, expected[0].numpy().transpose(1, 2, 0), atol=1e-3)
+
+
+@cases("rules_slots")
+def test_rules_slots(case: Case) -> None:
+    prompts = [make_prompt(pairs(p["points"]), p["labels"], p["box"]) for p in case["prompts"]]
+    sizes = {"slots": case["slots"], "batch": case["batch"]}
+    if "error" in case:
+        refused = {"negative_point": "label 0", "too_many_slots": "slots|takes 6 points"}[case["error"]]
+        with pytest.raises(UsageError, match=refused):
+            pack_prompts(prompts, rules_geometry_of(case), **sizes)
+        return
+    packed = pack_prompts(prompts, rules_geometry_of(case), **sizes)
+    assert (flat(packed.point_coords), flat(packed.point_labels)) == (
+        case["point_coords"],
+        case["point_labels"],
+    )
+
+
+@cases("rules_postprocess")
+def test_rules_postprocess(case: Case) -> None:
+    low_res, masks, geometry = (
+        read_tensor(case["low_res"]),
+        read_tensor(case["masks"]),
+        rules_geometry_of(case),
+    )
+    certain = masks != TIE
+    np.testing.assert_array_equal(upscale_masks(low_res, geometry)[certain], masks[certain] == 1)
+    assert certain.mean() > 0.99
+    scores = np.float32(case["scores"])
+    assert case["best"] == int(np.argmax(selection_scores(low_res, scores, geometry.rules)))
 
 
 def test_few_pixels_are_ties() -> None:
@@ -251,20 +314,19 @@ def objects_of(result: EverythingResult) -> list[dict[str, Any]]:
     ]
 
 
-def replayed_fast(case: Case, **rules: Any) -> tuple[EverythingResult, list[int]]:
+def replayed_fast(case: Case, **rules: Any) -> tuple[EverythingResult, ReplayEngine]:
     contract = Manifest.from_json(json.loads((GOLDEN / "manifest.json").read_text("utf-8"))).contract
     given = {**case["rules"], "duplicate_ious": tuple(case["rules"]["duplicate_ious"]), **rules}
     size = (case["height"], case["width"])
-    result, engine = replay_fast(recording_of(case), size, case["settings"], FastRules(**given), contract)
-    return result, engine.asked
+    return replay_fast(recording_of(case), size, case["settings"], FastRules(**given), contract)
 
 
 @cases("everything_fast")
 def test_everything_fast(case: Case) -> None:
-    result, asked = replayed_fast(case)
+    result, engine = replayed_fast(case)
     assert flat(result.points) == case["visited"]
-    assert (result.decoder_calls, result.stopped_early) == (case["decoder_calls"], case["stopped_early"])
-    assert sorted(set(asked)) == list(range(len(case["answers"])))
+    assert (calls_without_scores(engine), result.stopped_early) == (case["decoder_calls"], False)
+    assert sorted(set(engine.asked)) == list(range(len(case["answers"])))
     assert objects_of(result) == case["objects"]
 
 

@@ -1,4 +1,4 @@
-"""No number of the contract is typed again in the Swift and Kotlin cores: they read the manifest."""
+"""No number of the contract is typed again in the cores of the apps: they read the manifest."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ SAMPLE_APPS = Path(__file__).parents[2] / "sample_apps"
 CORES = {
     "swift": SAMPLE_APPS / "ios" / "Sources" / "TinySAMKit",
     "kotlin": SAMPLE_APPS / "android" / "core" / "src" / "main" / "kotlin",
+    "javascript": SAMPLE_APPS / "web" / "core",
 }
 FEWEST_FILES = 15
 EMBEDDING_STRIDE, MASK_STRIDE = 16, 4
@@ -30,7 +31,11 @@ DECLARED = {
     ("ManifestRules", 64): "digits of a SHA-256",
     ("Overlay", 0.5): "saturation of a colour",
     ("Overlay", 0.95): "brightness of a colour",
-    ("RgbImage", 255): "mask of a byte",
+    ("RgbImage", 255): "the largest sample of a photo of 8 bits",
+    ("ManifestReader", 64): "digits of a SHA-256",
+    ("Zip", 16): "bits of the time in a zip's date",
+    ("Zip", 255): "mask of a byte",
+    ("Zip", 256): "values of a byte",
     ("JsonReader", 64): "nesting of a JSON document",
     ("JsonReader", 16): "hexadecimal digits",
 }
@@ -38,7 +43,7 @@ DECLARED = {
 
 TOKEN = re.compile(
     r"""(?P<comment>//[^\n]*|/\*(?:.|\n)*?\*/)
-      | (?P<string>\"{3}(?:.|\n)*?\"{3}|"(?:\\.|[^"\\\n])*")
+      | (?P<string>\"{3}(?:.|\n)*?\"{3}|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|`[^`]*`)
       | (?P<name>[A-Za-z_]\w*)
       | (?P<number>0[xX][0-9a-fA-F_]+|\d[\d_]*(?:\.\d[\d_]*)?(?:[eE][+-]?\d+)?)""",
     re.VERBOSE,
@@ -66,9 +71,9 @@ def contract_numbers() -> set[float]:
 
 
 def numbers_in(source: str) -> Iterator[tuple[int, float]]:
-    """(line, value) of each number in Swift or Kotlin code, and of each string that is only a number."""
+    """(line, value) of each number in a source, and of each string that is only a number."""
     for token in TOKEN.finditer(source):
-        text = token["number"] or (token["string"] or "").strip('"')
+        text = token["number"] or (token["string"] or "").strip("\"'`")
         try:
             value = float(int(text, 16)) if text[:2].lower() == "0x" else float(text.replace("_", ""))
         except ValueError:
@@ -77,7 +82,7 @@ def numbers_in(source: str) -> Iterator[tuple[int, float]]:
 
 
 def sources(language: str) -> list[Path]:
-    return sorted(path for path in CORES[language].rglob("*") if path.suffix in (".swift", ".kt"))
+    return sorted(path for path in CORES[language].rglob("*") if path.suffix in (".swift", ".kt", ".js"))
 
 
 @pytest.mark.parametrize("language", CORES)
@@ -123,3 +128,4 @@ def test_the_search_finds_what_it_must() -> None:
     } <= contract_numbers()
     source = 'let s = 1_024 // 512\nlet t = Float("0.88") /* 0.7\n*/ + x255 + 0xFF + 8.5f\nlet u = "of 256"\n'
     assert list(numbers_in(source)) == [(1, 1024), (2, 0.88), (3, 255), (3, 8.5)]
+    assert list(numbers_in("f('0.7', 'of 32', `${x} 64`)\n")) == [(1, 0.7)]

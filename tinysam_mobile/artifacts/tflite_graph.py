@@ -32,6 +32,8 @@ __all__ = [
 ]
 
 FILE_IDENTIFIER = b"TFL3"
+ONLY_SIGNATURE = "serving_default"
+"""What TensorFlow calls the one signature of a file, and what one without any is called here."""
 MAX_MODEL_BYTES = 2**31 - 1
 """A flatbuffer has 32-bit offsets, so none is larger."""
 FLEX_PREFIX = "Flex"
@@ -157,7 +159,10 @@ class TfliteGraph:
         return dict(totals)
 
     def check_signature(self, name: str, signature: Signature) -> None:
-        """Raise `BundleError` unless the file's signature `name` has exactly the tensors of `signature`."""
+        """Raise `BundleError` unless the file's signature `name` has the tensors of `signature`.
+
+        Outputs in float16 are as good as in float32, since whoever reads them widens them.
+        """
         if name not in self.signatures:
             known = ", ".join(self.signatures) or "none"
             raise BundleError(
@@ -170,7 +175,11 @@ class TfliteGraph:
         ):
             expected = {spec.name: (spec.shape, spec.dtype.upper()) for spec in specs}
             actual = {key: (tensors[i].shape, tensors[i].dtype) for key, i in numbers.items()}
-            if actual != expected:
+            taken = {
+                key: (shape, "FLOAT32" if kind == "outputs" and dtype == "FLOAT16" else dtype)
+                for key, (shape, dtype) in actual.items()
+            }
+            if taken != expected:
                 raise BundleError(
                     f"{self.path}: {kind} of signature {name!r} are {_listing(actual)}; the contract has "
                     f"{_listing(expected)}; convert the checkpoint again"
@@ -223,6 +232,8 @@ def parse_graph(data: bytes, path: Path) -> TfliteGraph:
     try:
         subgraphs = tuple(_subgraph(model, graph, schema) for graph in model.subgraphs or ())
         signatures = {s.name: s for s in (_signature(d, subgraphs) for d in model.signatureDefs or ())}
+        if not signatures and subgraphs:
+            signatures = {ONLY_SIGNATURE: _unnamed(subgraphs[0])}
         metadata = {
             _text(entry.name): bytes(_constant(model, entry.buffer) or b"") for entry in model.metadata or ()
         }
@@ -314,6 +325,15 @@ def _subgraph(model: Any, graph: Any, schema: Any) -> TfliteSubgraph:
         inputs=_indices(graph.inputs, len(tensors), "graph input"),
         outputs=_indices(graph.outputs, len(tensors), "graph output"),
     )
+
+
+def _unnamed(graph: TfliteSubgraph) -> TfliteSignature:
+    """The first graph of a file without signatures, by the names of its tensors."""
+    names = [
+        {graph.tensors[number].name: number for number in numbers}
+        for numbers in (graph.inputs, graph.outputs)
+    ]
+    return TfliteSignature(name=ONLY_SIGNATURE, subgraph=0, inputs=names[0], outputs=names[1])
 
 
 def _signature(definition: Any, subgraphs: tuple[TfliteSubgraph, ...]) -> TfliteSignature:

@@ -20,6 +20,7 @@ from tinysam_mobile.files import new_folder, open_regular, read_json, write_text
 __all__ = ["MANIFEST_NAME", "Bundle", "hash_path", "new_bundle", "size_of", "write_manifest"]
 
 MANIFEST_NAME = "manifest.json"
+"""The file by which a folder is known to be a bundle."""
 MAX_MANIFEST_BYTES = 16 * 2**20
 HASH_CHUNK_BYTES = 2**20
 

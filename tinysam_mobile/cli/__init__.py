@@ -35,7 +35,11 @@ COMMANDS = {
     ),
     "bundle-for-app": (
         "tinysam_mobile.cli.bundle_for_app",
-        "Put a bundle where the iOS or Android sample app expects it.",
+        "Put a bundle where a sample app expects it, or make a web page of it.",
+    ),
+    "serve": (
+        "tinysam_mobile.cli.serve",
+        "Serve a page that runs a bundle in the browser of any phone.",
     ),
     "bench": ("tinysam_mobile.cli.bench", "Measure latency, load time and memory on this machine."),
     "sensitivity": (

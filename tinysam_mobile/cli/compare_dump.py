@@ -60,8 +60,7 @@ def command(
     """
     from tinysam_mobile.cli.parity_output import finish
     from tinysam_mobile.device.fixtures import read_fixtures
-    from tinysam_mobile.device.judge_dumps import check_fixtures, judge_dump, run_warnings
-    from tinysam_mobile.parity.report_data import ParityReport, environment
+    from tinysam_mobile.device.judge_dumps import check_fixtures, dump_report, judge_dump, run_warnings
 
     bundle, replayed = Bundle.open(bundle_path), read_fixtures(fixtures)
     check_fixtures(bundle, replayed)
@@ -74,11 +73,6 @@ def command(
         )
     for warning in run_warnings(bundle, info):
         warn(warning)
-    report = ParityReport(
-        title=f"{bundle_path.name} on {info.device_model}",
-        reference={"name": loaded.name, "sha256": loaded.sha256},
-        settings={"dump": dump_path.name, "fixtures": replayed.id, "photos": len(replayed.cases)},
-        environment=environment(),
-        sides=(side,),
-    )
+    names = {"name": loaded.name, "sha256": loaded.sha256}
+    report = dump_report(names, bundle, replayed, dump_path, info, side)
     finish(report, out, device=info, as_json=as_json)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from tinysam_mobile.cli.options import last_option, out_option, threads_option
+from tinysam_mobile.cli.options import image_size_option, last_option, out_option, threads_option
 from tinysam_mobile.cli.output import command_errors, progress
 from tinysam_mobile.cli.parameter_types import (
     CheckpointSource,
@@ -18,6 +19,10 @@ from tinysam_mobile.cli.parameter_types import (
     OutputFile,
     OutputFolder,
 )
+from tinysam_mobile.errors import UsageError
+
+if TYPE_CHECKING:
+    from tinysam_mobile.distill.prepare import ObjectFinder
 
 __all__ = ["command"]
 
@@ -34,6 +39,7 @@ def command() -> None:
     Examples:
       tinysam-mobile distill prepare photos_with_masks --out store/annotated
       tinysam-mobile distill prepare photos --cut-out --out store/plain
+      tinysam-mobile distill cutouts /usr/share/openclipart/png --out store/clip_art
       tinysam-mobile distill cache store/plain --teacher sam_tiny.pth --out cache
       tinysam-mobile distill train run.toml --out runs/first
       torchrun --nproc-per-node 2 -m tinysam_mobile.cli distill train run.toml --out runs/first
@@ -55,26 +61,75 @@ def command() -> None:
     show_default=True,
     help="Number of photos at the end that are kept out of the store, for validation.",
 )
+@click.option(
+    "--salient",
+    type=InputFile(suffixes=(".onnx",), mend="see distill/salient.py for where it comes from"),
+    help="ONNX file of IS-Net, which finds the main object of photos without masks (see distill/salient.py).",
+)
+@click.option(
+    "--hold-back-every",
+    type=click.IntRange(0, MAX_PHOTOS),
+    default=0,
+    help="Leave every N-th photo without masks for validation.",
+)
+@click.option(
+    "--only-held-back", is_flag=True, help="Store just the photos left out by the two options above."
+)
 @command_errors
-def prepare(photos: Path, out: Path, cut_out: bool, leave_out_last: int) -> None:
+def prepare(
+    photos: Path,
+    out: Path,
+    cut_out: bool,
+    leave_out_last: int,
+    salient: Path | None,
+    hold_back_every: int,
+    only_held_back: bool,
+) -> None:
     """Decode PHOTOS and their masks into a memory-mapped store.
 
     A folder with instances.json keeps its annotated masks; in a plain folder of photos, masks are found by
     graph-based segmentation.
     """
     from tinysam_mobile.distill.photo_store import write_store
-    from tinysam_mobile.distill.prepare import annotated_photos, unlabelled_photos
+    from tinysam_mobile.distill.prepare import annotated_photos, plain_photos, unlabelled_photos
     from tinysam_mobile.evaluation.coco import CocoDataset, read_coco
-    from tinysam_mobile.imaging.photo_files import photos_in
 
     if (photos / "instances.json").exists():
         data = read_coco(photos)
-        kept = data.images[: len(data.images) - leave_out_last]
+        border = len(data.images) - leave_out_last
+        kept = data.images[border:] if only_held_back else data.images[:border]
         found = annotated_photos(CocoDataset(name=data.name, images=kept))
     else:
-        photos_in(photos)  # raises if there is none, before a store is begun
-        found = unlabelled_photos(photos, cut_out=cut_out)
+        # Raises if there is no photo, before a store is begun.
+        paths = plain_photos(photos, hold_back_every=hold_back_every, held_back=only_held_back)
+        found = unlabelled_photos(paths, source=photos.name, find_objects=_object_finder(cut_out, salient))
     click.echo(f"{write_store(found, out)} photos in {out}")
+
+
+@command.command()
+@click.argument("source", type=click.Path(path_type=Path, exists=True))
+@out_option(OutputFolder(), "Folder of the store of things to write.")
+@command_errors
+def cutouts(source: Path, out: Path) -> None:
+    """Store things to paste into scenes: the clip art below folder SOURCE, or the emoji of font SOURCE."""
+    from tinysam_mobile.distill.cutouts import clip_art, emoji
+    from tinysam_mobile.distill.photo_store import write_store
+
+    found = clip_art(source) if source.is_dir() else emoji(source)
+    click.echo(f"{write_store(found, out)} things in {out}")
+
+
+def _object_finder(cut_out: bool, salient: Path | None) -> ObjectFinder | None:
+    if salient:
+        from tinysam_mobile.distill.salient import SalientObjects, separate_objects
+
+        network = SalientObjects(salient)
+        return lambda pixels: separate_objects(network.probabilities(pixels))
+    if cut_out:
+        from tinysam_mobile.distill.regions import centred_object
+
+        return centred_object
+    return None
 
 
 @command.command()
@@ -123,8 +178,15 @@ def _say_shard(say: Callable[[str], None], folder: Path, done: int, total: int) 
     help="Stop at this step and leave the rest for another time.",
 )
 @threads_option
+@click.option(
+    "--device",
+    type=click.Choice(["cpu", "cuda"]),
+    default="cpu",
+    show_default=True,
+    help="Where to train: cpu, or one accelerator.",
+)
 @command_errors
-def train(config: Path, out: Path, stop_after: int | None, threads: int | None) -> None:
+def train(config: Path, out: Path, stop_after: int | None, threads: int | None, device: str) -> None:
     """Run the training that CONFIG (TOML) describes; losses go to losses.csv and curves.png in --out."""
     import torch
 
@@ -136,11 +198,31 @@ def train(config: Path, out: Path, stop_after: int | None, threads: int | None) 
 
     if threads:
         torch.set_num_threads(threads)
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UsageError("--device cuda: torch finds no CUDA here; install a CUDA build of torch or use cpu")
     settings = read_config(config)
     with joined_processes() as (rank, _):
-        run(settings, out, stop_after=stop_after, validate=validator(settings, out))
+        check = validator(settings, out)
+        run(settings, out, stop_after=stop_after, validate=check, device=torch.device(device))
         if rank == 0:
             plot_curves(out, out / "curves.png")
+
+
+@command.command()
+@click.argument("checkpoint", type=InputFile(suffixes=CHECKPOINT, mend="name a .safetensors checkpoint"))
+@click.argument("config", type=InputFile(suffixes=(".toml",), mend="name a training recipe in TOML"))
+@image_size_option
+@command_errors
+def score(checkpoint: Path, config: Path, image_size: int | None) -> None:
+    """Measure CHECKPOINT on the held-back scenes of the run that CONFIG (TOML) describes."""
+    from tinysam_mobile.distill.config import read_config
+    from tinysam_mobile.distill.scene_validation import figures_of, held_back_scenes
+    from tinysam_mobile.modeling.checkpoint import load_checkpoint
+
+    model = load_checkpoint(checkpoint, image_size=image_size).model
+    scenes = held_back_scenes(read_config(config), model.config.image_size)
+    for name, value in figures_of(model, scenes).items():
+        click.echo(f"{name:24} {value:.3f}")
 
 
 @command.command()

@@ -39,6 +39,7 @@ __all__ = [
     "images_option",
     "isolate_option",
     "last_option",
+    "litert_js_option",
     "max_photos_option",
     "out_option",
     "overwrite_option",
@@ -94,6 +95,11 @@ checkpoint_option = click.option(
 )
 checkpoint_argument = click.argument("checkpoint", type=CheckpointSource(), required=False)
 bundle_argument = click.argument("bundle_path", metavar="BUNDLE", type=BundleFolder())
+litert_js_option = click.option(
+    "--litert-js",
+    type=InputFolder(mend="run: npm install @litertjs/core, and pass its node_modules folder"),
+    help="Folder with LiteRT.js for the web page, npm's node_modules; one nearby by default, else a CDN.",
+)
 bundle_option = click.option(
     "--bundle", "bundle_path", type=BundleFolder(), help="Bundle whose artifacts --runtime runs."
 )

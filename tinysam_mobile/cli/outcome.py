@@ -83,7 +83,7 @@ def run_to_an_end() -> Iterator[None]:
         sys.exit(EXIT_CLOSED_PIPE)
     except SystemExit as end:
         # Click has met the closed pipe first and ends with 1, which here means that something failed.
-        met_by_click = type(sys.stdout).__name__ == "PacifyFlushWrapper"
+        met_by_click = type(sys.stdout).__name__.endswith("PacifyFlushWrapper")
         sys.exit(EXIT_CLOSED_PIPE if met_by_click and end.code == 1 else end.code)
     except Exception as error:  # whatever was not foreseen is one line too
         _end_unforeseen(error)

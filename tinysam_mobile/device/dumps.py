@@ -34,7 +34,7 @@ from tinysam_mobile.errors import DumpError
 from tinysam_mobile.files import open_regular
 from tinysam_mobile.parity.stages import Recording
 
-__all__ = ["Dump", "DumpInfo", "open_dump"]
+__all__ = ["Dump", "DumpInfo", "most_bytes", "open_dump"]
 
 MEMBER_OVERHEAD_BYTES = 1024
 """Zip headers of one member: two names, fixed fields and the extra fields that zip tools add."""
@@ -114,12 +114,8 @@ def open_dump(path: Path, fixtures: FixtureSet) -> Iterator[Dump]:
     Raises `DumpError` for a file that is no such zip: members that are missing, strange, duplicate, links,
     encrypted, or of another length; an index that is malformed or belongs to other fixtures.
     """
-    specs = {
-        name: spec
-        for index, case in enumerate(fixtures.cases)
-        for name, spec in output_specs(index, case, fixtures.contract).items()
-    }
-    lengths = {f"{name}.bin": size_bytes(spec) for name, spec in specs.items()}
+    specs = _specs(fixtures)
+    lengths = _lengths(specs)
     with ExitStack() as stack:
         with _errors_of(path):
             file = stack.enter_context(open_regular(path, error=DumpError))
@@ -128,6 +124,32 @@ def open_dump(path: Path, fixtures: FixtureSet) -> Iterator[Dump]:
             _check_members(archive, lengths)
             info = _read_info(archive, fixtures, specs)
         yield Dump(path, archive, fixtures, info)
+
+
+def most_bytes(fixtures: FixtureSet) -> int:
+    """The length of the largest zip that can be a dump for `fixtures`."""
+    return _most_bytes(_lengths(_specs(fixtures)))
+
+
+def _specs(fixtures: FixtureSet) -> dict[str, TensorSpec]:
+    return {
+        name: spec
+        for index, case in enumerate(fixtures.cases)
+        for name, spec in output_specs(index, case, fixtures.contract).items()
+    }
+
+
+def _lengths(specs: Mapping[str, TensorSpec]) -> dict[str, int]:
+    return {f"{name}.bin": size_bytes(spec) for name, spec in specs.items()}
+
+
+def _most_members(lengths: Mapping[str, int]) -> int:
+    """Files and the folders that some zip tools list too."""
+    return 2 * len(lengths) + 1
+
+
+def _most_bytes(lengths: Mapping[str, int]) -> int:
+    return sum(lengths.values()) + MAX_INDEX_BYTES + _most_members(lengths) * MEMBER_OVERHEAD_BYTES
 
 
 def read_devices(dumps: Sequence[Path], fixtures: Path) -> dict[Path, DumpInfo]:
@@ -156,8 +178,7 @@ def _errors_of(path: Path) -> Iterator[None]:
 
 def _check_outline(file: BinaryIO, lengths: Mapping[str, int]) -> None:
     """Raise `DumpError` for what must not even reach zipfile, which reads the whole directory at once."""
-    members = 2 * len(lengths) + 1
-    most = sum(lengths.values()) + MAX_INDEX_BYTES + members * MEMBER_OVERHEAD_BYTES
+    members, most = _most_members(lengths), _most_bytes(lengths)
     length = file.seek(0, 2)
     if length > most:
         raise DumpError(f"has {length} bytes; a dump for these fixtures has at most {most}")

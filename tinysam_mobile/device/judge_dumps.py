@@ -13,9 +13,10 @@ from tinysam_mobile.device.fixtures import FixtureSet
 from tinysam_mobile.errors import DumpError, RuntimeUnavailableError
 from tinysam_mobile.parity.bounds import bounds_for
 from tinysam_mobile.parity.lint import Finding, lint_artifact
+from tinysam_mobile.parity.report_data import ParityReport, environment
 from tinysam_mobile.parity.sides import SideJudge, SideResult
 
-__all__ = ["check_fixtures", "judge_dump", "run_warnings"]
+__all__ = ["check_fixtures", "dump_report", "judge_dump", "run_warnings"]
 
 
 def judge_dump(
@@ -38,6 +39,24 @@ def judge_dump(
             progress(f"photo {index + 1}, {case.name}")
             judge.add(case, fixtures.expected(index), dump.recording(index))
         return dump.info, judge.result()
+
+
+def dump_report(
+    reference: Mapping[str, str | None],
+    bundle: Bundle,
+    fixtures: FixtureSet,
+    path: Path,
+    info: DumpInfo,
+    side: SideResult,
+) -> ParityReport:
+    """Return the report of a judged dump; `reference` is name and SHA-256 of the float model."""
+    return ParityReport(
+        title=f"{bundle.folder.name} on {info.device_model}",
+        reference=dict(reference),
+        settings={"dump": path.name, "fixtures": fixtures.id, "photos": len(fixtures.cases)},
+        environment=environment(),
+        sides=(side,),
+    )
 
 
 def check_fixtures(bundle: Bundle, fixtures: FixtureSet) -> None:

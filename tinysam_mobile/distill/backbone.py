@@ -50,8 +50,8 @@ class PretrainedBackbone(nn.Module):
         Each channel has mean 0 and variance 1 over the batch.
         """
         scale, shift = (
-            torch.tensor(PIXEL_STD) / INPUT_STD,
-            (torch.tensor(PIXEL_MEAN) - INPUT_MEAN) / INPUT_STD,
+            images.new_tensor(PIXEL_STD) / INPUT_STD,
+            (images.new_tensor(PIXEL_MEAN) - INPUT_MEAN) / INPUT_STD,
         )
         images = F.interpolate(images, scale_factor=INPUT_SCALE, mode="bilinear", antialias=True)
         x = images * scale.view(3, 1, 1) + shift.view(3, 1, 1)

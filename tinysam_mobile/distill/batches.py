@@ -33,6 +33,18 @@ class Batch:
     teacher_embeddings: Tensor | None = None
     """f32 (G, C, g, g) from the teacher's cache, if there is one."""
 
+    def to(self, device: torch.device) -> Batch:
+        """Return the batch on another device; itself if it is there."""
+        if self.images.device == device:
+            return self
+        taught = self.teacher_embeddings
+        return Batch(
+            images=self.images.to(device),
+            prompts=Prompts(coords=self.prompts.coords.to(device), labels=self.prompts.labels.to(device)),
+            targets=self.targets.to(device),
+            teacher_embeddings=None if taught is None else taught.to(device),
+        )
+
 
 class Batches:
     """Makes the batch of any step; the next one is made while the caller uses the last."""

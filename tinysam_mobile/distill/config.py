@@ -12,6 +12,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 from tinysam_mobile.distill.prompts import PromptSettings
 from tinysam_mobile.distill.scenes import SceneSettings
 from tinysam_mobile.errors import UsageError
+from tinysam_mobile.files import read_bytes
 
 __all__ = ["LossWeights", "OptimiserSettings", "Stage", "TeacherSettings", "TrainConfig", "read_config"]
 
@@ -39,21 +40,32 @@ class LossWeights:
     """0 switches a loss off; the first three need a mask, the others a teacher."""
 
     focal: float = 20.0
+    focal_alpha: float = 0.25
+    """Weight of the object in the focal loss, that of the background being 1 minus it.  Far below 0.5 the
+    logits of large objects stay so low that half of them is missed."""
     dice: float = 1.0
     iou: float = 1.0
     others: float = 0.15
     """Share of the masks that did not win, in focal and dice."""
+    box_others: float = -1.0
+    """The same for prompts with a box, which leave little open: at 1 all three masks learn alike, so that it
+    does not matter which one is picked.  Below 0 it is that of the others."""
     embedding: float = 0.0
     token: float = 0.0
     output: float = 0.0
     hard_mask_weighting: bool = True
+    rank: float = 0.0
+    """Pairs of masks of a batch that the predicted IoU puts in the wrong order."""
+    focal_area: float = 0.0
+    """If not 0, focal loss is summed over a mask and divided by its area plus this share of the scene, so
+    that a small object weighs as much as a large one; 0 takes the mean over the scene, as SAM does."""
     backbone: float = 0.0
     """Distance to the features of a pretrained ImageNet network (`distill.backbone`)."""
 
     @property
     def active(self) -> list[str]:
         """Names of the losses that are not switched off."""
-        names = ("focal", "dice", "iou", "embedding", "token", "output", "backbone")
+        names = ("focal", "dice", "iou", "rank", "embedding", "token", "output", "backbone")
         return [name for name in names if getattr(self, name)]
 
 
@@ -67,6 +79,8 @@ class OptimiserSettings:
     weight_decay: float = 0.05
     clip_norm: float = 1.0
     ema_decay: float = 0.999
+    frequency_share: float = 0.0
+    """Share of the rate at which the frequencies of the positional encoding are learned; SAM's are random."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +101,8 @@ class TrainConfig:
     model: str
     stores: tuple[str, ...]
     stages: tuple[Stage, ...]
+    cutout_stores: tuple[str, ...] = ()
+    """Stores of things that are pasted into scenes and are never a scene themselves."""
     seed: int = 0
     precision: str = "fp32"
     losses: LossWeights = field(default_factory=LossWeights)
@@ -95,10 +111,14 @@ class TrainConfig:
     scenes: SceneSettings = field(default_factory=SceneSettings)
     teacher: TeacherSettings | None = None
     start_from: str = ""
-    """Folder of another run whose averaged weights are the start; random weights if empty."""
+    """Folder of another run whose averaged weights are the start, or a checkpoint file (fp32 from fp16);
+    random weights if empty."""
     validation: str = ""
     """COCO-style folder of which the last `validation_photos` photos are validated on; none if empty."""
     validation_photos: int = 100
+    validation_stores: tuple[str, ...] = ()
+    """Stores of held-back photos of which `validation_scenes` fixed scenes are validated on."""
+    validation_scenes: int = 60
     validate_every_steps: int = 1000
     checkpoint_every_steps: int = 100
 
@@ -132,6 +152,10 @@ class TrainConfig:
 
 T = TypeVar("T")
 
+MAX_RECIPE_BYTES = 2**20
+LARGEST = 1e15
+"""Of any number in a recipe; every one that means something is far smaller."""
+
 
 def config_from_data(kind: type[T], data: Any, *, where: str) -> T:
     """Build the dataclass `kind` from tables and lists; raises `UsageError` that names the place."""
@@ -164,8 +188,12 @@ def _value(hint: Any, value: Any, *, where: str) -> Any:
         )
     if NoneType in arguments:
         return None if value is None else _value(arguments[0], value, where=where)
-    if hint is float and type(value) is int:
+    if hint is float and type(value) in (int, float):
+        if not abs(value) <= LARGEST:
+            raise UsageError(f"{where}: expected a finite number, not {str(value)[:40]}")
         return float(value)
+    if type(value) is int and abs(value) > LARGEST:
+        raise UsageError(f"{where}: {str(value)[:40]} is too large")
     if type(value) is not hint:
         raise UsageError(f"{where}: expected {hint.__name__}, not {value!r}")
     return value
@@ -173,8 +201,9 @@ def _value(hint: Any, value: Any, *, where: str) -> Any:
 
 def read_config(path: Path) -> TrainConfig:
     """Read a run from a TOML file; raises `UsageError` for anything that is not one."""
+    text = read_bytes(path, limit=MAX_RECIPE_BYTES, error=UsageError, mend="name a training recipe")
     try:
-        data = tomllib.loads(path.read_text())
-    except (OSError, ValueError) as error:
+        data = tomllib.loads(text.decode())
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{path}: cannot be read as TOML ({error})") from error
     return config_from_data(TrainConfig, data, where=path.name)

@@ -13,11 +13,13 @@ from tinysam_mobile.distill.config import LossWeights, Stage
 from tinysam_mobile.errors import UsageError
 from tinysam_mobile.modeling.config import TinySAMConfig
 from tinysam_mobile.modeling.encoders.tiny_vit import TinyViT
+from tinysam_mobile.modeling.prompt_encoder import FourierFeatures
 from tinysam_mobile.modeling.sam import TinySAM
 
-__all__ = ["Encoded", "Learner"]
+__all__ = ["FREQUENCIES", "Encoded", "Learner"]
 
 FIRST_NECK_SCALE = 0.1
+FREQUENCIES = "positional_encoding_gaussian_matrix"
 
 
 class Encoded(NamedTuple):
@@ -52,12 +54,18 @@ class Learner(nn.Module):
         for module in encoder.modules():
             if isinstance(module, nn.Conv2d) and module.kernel_size != (1, 1):
                 module.forward = partial(_conv_in_fp32, module)  # type: ignore[method-assign]
+        positions = self.model.prompt_encoder.pe_layer
+        positions.forward = partial(_positions_in_fp32, positions)  # type: ignore[method-assign]
+        # A parameter under the name of the buffer: runs and checkpoints have the same keys.
+        frequencies = positions.positional_encoding_gaussian_matrix
+        del positions.positional_encoding_gaussian_matrix
+        positions.register_parameter(FREQUENCIES, nn.Parameter(frequencies))
 
     def encode(self, images: Tensor, stage: Stage) -> Encoded:
         """Encode `images` (G, 3, S, S); one empty embedding for all prompts where the stage has no image."""
         if not stage.use_image:
             config = self.model.config
-            return Encoded(torch.zeros(1, config.decoder.dim, config.grid_size, config.grid_size), None)
+            return Encoded(images.new_zeros(1, config.decoder.dim, config.grid_size, config.grid_size), None)
         encoder = _trainable_encoder(self.model)
         x = encoder.patch_embed(images)
         for layer in encoder.layers:
@@ -71,8 +79,16 @@ def _trainable_encoder(model: TinySAM) -> TinyViT:
     return model.image_encoder
 
 
+def _positions_in_fp32(positions: FourierFeatures, xy: Tensor) -> Tensor:
+    """The phase of a position has up to 13 radians, which bf16 rounds to a 16th: a pixel or two of 512."""
+    with torch.autocast(xy.device.type, enabled=False):
+        return FourierFeatures.forward(positions, xy)
+
+
 def _conv_in_fp32(conv: nn.Conv2d, x: Tensor) -> Tensor:
     """oneDNN takes 3 to 10 times longer for bf16 gradients of strided depthwise and 3x3 convolutions."""
+    if x.device.type != "cpu":
+        return nn.Conv2d.forward(conv, x)
     with torch.autocast("cpu", enabled=False):
         out: Tensor = nn.Conv2d.forward(conv, x.float())
         return out

@@ -8,7 +8,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["MaskLosses", "dice_loss", "focal_loss", "hard_mask_weight", "mask_iou", "mask_losses"]
+__all__ = [
+    "MaskLosses",
+    "dice_loss",
+    "focal_loss",
+    "hard_mask_weight",
+    "mask_iou",
+    "mask_losses",
+    "rank_loss",
+]
 
 
 def focal_loss(logits: Tensor, targets: Tensor, *, gamma: float = 2.0, alpha: float = 0.25) -> Tensor:
@@ -40,12 +48,27 @@ def hard_mask_weight(teacher_iou: Tensor, student_iou: Tensor, *, epsilon: float
     return torch.sigmoid(teacher_iou / (student_iou + epsilon) - 1)
 
 
+RANK_SHARPNESS = 8.0
+MIN_RANK_DIFFERENCE = 0.03
+"""Pairs whose IoUs are nearer than this have no order worth learning."""
+
+
+def rank_loss(predicted: Tensor, measured: Tensor) -> Tensor:
+    """Mean logistic loss of the order of all pairs of predicted IoUs; both of the same shape."""
+    predicted, measured = predicted.flatten(), measured.flatten()
+    wanted = measured.unsqueeze(1) - measured.unsqueeze(0)
+    ahead = predicted.unsqueeze(1) - predicted.unsqueeze(0)
+    counted = (wanted > MIN_RANK_DIFFERENCE).float()
+    return (counted * F.softplus(-RANK_SHARPNESS * ahead)).sum() / counted.sum().clamp(min=1)
+
+
 class MaskLosses(NamedTuple):
     """Scalars, and what the next prompt needs: `best` i64 (K) is the mask with the smallest loss."""
 
     focal: Tensor
     dice: Tensor
     iou: Tensor
+    rank: Tensor
     best: Tensor
 
 
@@ -56,23 +79,30 @@ def mask_losses(
     *,
     focal_weight: float,
     dice_weight: float,
-    others_weight: float,
+    others_weight: float | Tensor,
+    focal_area: float = 0.0,
+    focal_alpha: float = 0.25,
 ) -> MaskLosses:
     """Losses of K prompts against the truth; only the best of the 3 masks counts fully (SAM's ambiguity).
 
-    `logits` (K, 3, H, W), `iou` (K, 3) predicted, `targets` (K, H, W).  `others_weight` is the share of
-    the mean over all three, which keeps a mask that never wins alive.
+    `logits` (K, 3, H, W), `iou` (K, 3) predicted, `targets` (K, H, W).  `others_weight`, one
+    or (K, 1), is the share of the mean over all three, which keeps a mask that never wins alive.
+    `focal_area` and `focal_alpha` as in `LossWeights`.
     """
     truth = targets.unsqueeze(1).expand_as(logits)
-    focal, dice = focal_loss(logits, truth), dice_loss(logits, truth)
+    focal, dice = focal_loss(logits, truth, alpha=focal_alpha), dice_loss(logits, truth)
+    if focal_area:
+        focal = focal / (truth.mean((-2, -1)) + focal_area)
     best = (focal_weight * focal + dice_weight * dice).detach().argmin(1)
-    share = torch.full_like(focal, others_weight / focal.shape[1])
-    share.scatter_add_(1, best.unsqueeze(1), torch.full_like(share[:, :1], 1 - others_weight))
+    others = torch.as_tensor(others_weight).to(focal).expand(len(focal), 1)
+    share = (others / focal.shape[1]).repeat(1, focal.shape[1])
+    share.scatter_add_(1, best.unsqueeze(1), 1 - others)
     with torch.no_grad():
         measured = mask_iou(logits, truth)
     return MaskLosses(
         focal=focal_weight * (share * focal).sum(1).mean(),
         dice=dice_weight * (share * dice).sum(1).mean(),
         iou=(iou - measured).abs().mean(),
+        rank=rank_loss(iou, measured),
         best=best,
     )

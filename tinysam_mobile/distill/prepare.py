@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +10,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tinysam_mobile.distill.photo_store import Photo
-from tinysam_mobile.distill.regions import centred_object, region_layers
+from tinysam_mobile.distill.regions import region_layers
 from tinysam_mobile.evaluation.coco import CocoDataset, CocoImage
 from tinysam_mobile.imaging.images import load_image
 from tinysam_mobile.imaging.photo_files import photos_in
 
-__all__ = ["annotated_photos", "unlabelled_photos"]
+__all__ = ["ObjectFinder", "annotated_photos", "plain_photos", "unlabelled_photos"]
+
+ObjectFinder = Callable[[NDArray[np.uint8]], NDArray[np.uint8] | None]
+"""Pixels uint8 (H, W, 3) → labels uint8 (H, W) of the objects from 1, or None if there is no sure one."""
 
 STORED_SIDE = 512
 MAX_LAYERS = 3
@@ -61,16 +64,29 @@ def _packed(entry: CocoImage, height: int, width: int) -> NDArray[np.uint8]:
     return np.stack(layers) if layers else np.zeros((0, height, width), np.uint8)
 
 
-def unlabelled_photos(folder: Path, *, cut_out: bool) -> Iterator[Photo]:
-    """Yield each photo of `folder` with region layers; with `cut_out` also the object in its middle."""
-    for path in photos_in(folder):
+def plain_photos(folder: Path, *, hold_back_every: int = 0, held_back: bool = False) -> list[Path]:
+    """The photos of `folder` by name, without every `hold_back_every`-th one, or only those."""
+    paths = photos_in(folder)
+    if not hold_back_every:
+        return paths
+    return [path for i, path in enumerate(paths) if (i % hold_back_every == 0) == held_back]
+
+
+def unlabelled_photos(
+    paths: Iterable[Path], *, source: str, find_objects: ObjectFinder | None = None
+) -> Iterator[Photo]:
+    """Yield each photo with region layers, and the objects that `find_objects` sees in it.
+
+    No region crosses the border of an object: inside one they are its parts.
+    """
+    for path in paths:
         pixels = _stored(path)
-        regions = region_layers(pixels)
-        found = centred_object(pixels) if cut_out else None
+        found = find_objects(pixels) if find_objects else None
         objects = np.zeros((0, *pixels.shape[:2]), np.uint8) if found is None else found[None]
+        regions = region_layers(pixels, found)
         yield Photo(
             name=path.name,
-            source=folder.name,
+            source=source,
             pixels=pixels,
             layers=np.concatenate([objects, regions]),
             kinds=("object",) * len(objects) + ("region",) * len(regions),

@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tinysam_mobile.contract.spec import Label
-from tinysam_mobile.evaluation.ideal_prompts import centre_point, tight_box
+from tinysam_mobile.evaluation.ideal_prompts import tight_box
 
 __all__ = ["PromptSettings", "Prompts", "add_error_points", "sample_prompts"]
 
+SMALL_SHARE = 1 / 300
+"""Of the scene's area: COCO's 32² of a 640x480 photo."""
 CELL = 4
 """Pixels of the S frame per pixel of a low-resolution mask, in each direction."""
 
@@ -30,6 +32,9 @@ class PromptSettings:
     """Standard deviation of a box side's displacement, as a share of the box's width or height."""
     centre_share: float = 0.5
     """Points at the maximum of the distance transform, of all points; the others are uniform in the mask."""
+    small_box_share: float = 0.0
+    """Least share of boxes among the prompts of small masks (of less than `SMALL_SHARE` of the scene), which
+    nobody points at as easily."""
     slots: int = 3
 
 
@@ -41,20 +46,39 @@ class Prompts:
     labels: Tensor
 
 
-def _random_point(mask: NDArray[np.bool_], rng: np.random.Generator) -> tuple[float, float]:
-    places = np.flatnonzero(mask)
-    y, x = divmod(int(places[rng.integers(len(places))]), mask.shape[1])
-    return float(x), float(y)
+def _point(
+    mask: NDArray[np.bool_], box: tuple[int, int, int, int], rng: np.random.Generator, *, central: bool
+) -> tuple[float, float]:
+    """A pixel of the mask, whose tight box is `box`: the one deepest inside, or any."""
+    import cv2
+
+    x0, y0, x1, y1 = box
+    part = mask[y0:y1, x0:x1]
+    if central:
+        # The same point as `centre_point` gives, to the rounding of float32, in a tenth of its time.
+        padded = cv2.copyMakeBorder(part.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
+        depth = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
+        place = int(np.argmax(depth))
+    else:
+        places = np.flatnonzero(part)
+        place = int(places[rng.integers(len(places))])
+    y, x = divmod(place, x1 - x0)
+    return float(x0 + x), float(y0 + y)
 
 
-def _jittered_box(mask: NDArray[np.bool_], rng: np.random.Generator, settings: PromptSettings) -> list[float]:
-    box = np.array(tight_box(mask), np.float64)
+def _jittered_box(
+    box: tuple[int, int, int, int],
+    shape: tuple[int, ...],
+    rng: np.random.Generator,
+    settings: PromptSettings,
+) -> list[float]:
+    edges = np.array(box, np.float64)
     if rng.random() >= settings.tight_share:
-        sides = np.tile(box[2:] - box[:2], 2)
+        sides = np.tile(edges[2:] - edges[:2], 2)
         # Never so far that the corners change places.
-        box += np.clip(settings.jitter * rng.standard_normal(4), -0.3, 0.3) * sides
-        box = np.clip(box, 0, np.tile(mask.shape[::-1], 2))
-    return [float(edge) for edge in box]
+        edges += np.clip(settings.jitter * rng.standard_normal(4), -0.3, 0.3) * sides
+        edges = np.clip(edges, 0, np.tile(shape[::-1], 2))
+    return [float(edge) for edge in edges]
 
 
 def sample_prompts(masks: NDArray[np.bool_], rng: np.random.Generator, settings: PromptSettings) -> Prompts:
@@ -62,16 +86,19 @@ def sample_prompts(masks: NDArray[np.bool_], rng: np.random.Generator, settings:
     coords = np.zeros((len(masks), settings.slots, 2), np.float32)
     labels = np.full((len(masks), settings.slots), Label.UNUSED, np.int32)
     for row, mask in enumerate(masks):
+        box = tight_box(mask)
         kind = rng.random()
+        if settings.small_box_share and mask.sum() < SMALL_SHARE * mask.size:
+            kind *= settings.box_share / max(settings.small_box_share, settings.box_share)
         has_box = kind < settings.box_share + settings.box_and_point_share
         slot = 0
         if has_box:
-            coords[row, :2] = np.reshape(_jittered_box(mask, rng, settings), (2, 2))
+            coords[row, :2] = np.reshape(_jittered_box(box, mask.shape, rng, settings), (2, 2))
             labels[row, :2] = Label.BOX_TOP_LEFT, Label.BOX_BOTTOM_RIGHT
             slot = 2
         if not has_box or kind >= settings.box_share:
             central = rng.random() < settings.centre_share
-            coords[row, slot] = centre_point(mask) if central else _random_point(mask, rng)
+            coords[row, slot] = _point(mask, box, rng, central=central)
             labels[row, slot] = Label.FOREGROUND
         if not has_box:
             labels[row, 1] = Label.PAD

@@ -14,7 +14,8 @@ __all__ = ["centred_object", "region_layers"]
 
 WORKING_SIDE = 208
 """Segmentation runs on photos of at most this side: edges stay good enough and it is four times cheaper."""
-REGION_SCALES = (80.0, 400.0)
+REGION_SCALES = (60.0, 300.0, 1500.0)
+"""A part, a thing and a group of things; a region that two scales agree on is kept once."""
 MIN_REGION_SHARE, MAX_REGION_SHARE = 0.0012, 0.6
 MIN_BOX_FILL = 0.3
 """Thinner or more scattered regions are rarely things that anybody would point at."""
@@ -51,14 +52,40 @@ def _kept(labels: NDArray[np.int64]) -> NDArray[np.uint8]:
     return table[labels]
 
 
-def region_layers(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return one layer of regions for each of `REGION_SCALES`: uint8 (H, W, 3) → uint8 (2, H, W)."""
+def region_layers(pixels: NDArray[np.uint8], objects: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
+    """Return one layer of regions for each of `REGION_SCALES`: uint8 (H, W, 3) → uint8 (3, H, W).
+
+    Where `objects`, labels uint8 (H, W), is given, regions are cut at the borders of the objects.
+    """
     from skimage.segmentation import felzenszwalb
 
     height, width, _ = pixels.shape
     small = _scaled_down(pixels)
-    partitions = (felzenszwalb(small, scale=scale, sigma=0.8, min_size=40) for scale in REGION_SCALES)
-    return np.stack([_scaled_up(_kept(partition), height, width) for partition in partitions])
+    cut = np.zeros(small.shape[:2], np.int64)
+    if objects is not None:
+        resized = Image.fromarray(objects).resize(small.shape[1::-1], Image.Resampling.NEAREST)
+        cut = np.asarray(resized).astype(np.int64)
+    layers: list[NDArray[np.uint8]] = []
+    for scale in REGION_SCALES:
+        partition = felzenszwalb(small, scale=scale, sigma=0.8, min_size=40)
+        pieces = np.unique(partition * (cut.max() + 1) + cut, return_inverse=True)[1].reshape(cut.shape)
+        layer = _kept(pieces)
+        _drop_repeated(layer, layers)
+        layers.append(layer)
+    return np.stack([_scaled_up(layer, height, width) for layer in layers])
+
+
+def _drop_repeated(layer: NDArray[np.uint8], finer: list[NDArray[np.uint8]]) -> None:
+    """Set regions of `layer` to 0 that a finer layer holds already, to within a tenth of their union."""
+    areas = np.bincount(layer.ravel(), minlength=256)
+    for other in finer:
+        shared = np.bincount(layer.ravel().astype(np.int64) * 256 + other.ravel(), minlength=65536)
+        shared = shared.reshape(256, 256)[:, 1:]
+        other_areas = np.bincount(other.ravel(), minlength=256)[1:]
+        iou = shared / np.maximum(areas[:, None] + other_areas - shared, 1)
+        repeated = iou.max(1) > 0.9
+        repeated[0] = False
+        layer[repeated[layer]] = 0
 
 
 def centred_object(pixels: NDArray[np.uint8], *, margin: float = 0.04) -> NDArray[np.uint8] | None:

@@ -47,7 +47,8 @@ def restore_adam(optimiser: torch.optim.Optimizer, model: nn.Module, state: RunS
     for name, parameter in model.named_parameters():
         if name in state.groups.get("updates", {}):
             optimiser.state[parameter] = {
-                key: state.groups[group][name].clone() for key, group in ADAM_GROUPS.items()
+                key: state.groups[group][name].to(parameter.device, copy=True)
+                for key, group in ADAM_GROUPS.items()
             }
 
 
@@ -55,7 +56,7 @@ def write_state(state: RunState, folder: Path) -> None:
     """Write `state.safetensors` into `folder` in one rename, so that a kill leaves the old one whole."""
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {
-        f"{group}/{name}": tensor.detach().contiguous().clone()
+        f"{group}/{name}": tensor.detach().cpu().contiguous().clone()
         for group, named in state.groups.items()
         for name, tensor in named.items()
     }

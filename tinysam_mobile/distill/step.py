@@ -51,7 +51,7 @@ def learn(
     teachers: Teachers,
 ) -> StepResult:
     """Forward pass and losses of one batch."""
-    with torch.autocast("cpu", torch.bfloat16, enabled=config.precision == "bf16"):
+    with torch.autocast(batch.images.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
         encoded = learner.encode(batch.images, stage)
         prompts = hard_prompts(learner.model, encoded.embedding, batch, stage, generator)
         out = learner.model.decode(encoded.embedding, prompts.coords, prompts.labels)
@@ -70,13 +70,17 @@ def hard_prompts(
 ) -> Prompts:
     """Return the prompts of a randomly drawn iteration of click refinement (METHOD.md section 2)."""
     prompts = batch.prompts
-    if torch.rand((), generator=generator).item() >= stage.refine_share:
+    if torch.rand((), generator=generator, device=generator.device).item() >= stage.refine_share:
         return prompts
-    for _ in range(int(torch.randint(1, stage.max_refinements + 1, (), generator=generator))):
+    for _ in range(_random_count(stage.max_refinements, generator)):
         with torch.no_grad():
             out = model.decode(embedding, prompts.coords, prompts.labels)
         prompts = add_error_points(prompts, picked(out.masks, out.iou), batch.targets, generator)
     return prompts
+
+
+def _random_count(most: int, generator: torch.Generator) -> int:
+    return int(torch.randint(1, most + 1, (), generator=generator, device=generator.device))
 
 
 def _backbone_loss(
@@ -105,10 +109,22 @@ def supervised(out: DecoderOutput, batch: Batch, weights: LossWeights) -> StepRe
         batch.targets,
         focal_weight=weights.focal,
         dice_weight=weights.dice,
-        others_weight=weights.others,
+        others_weight=_others(batch, weights),
+        focal_area=weights.focal_area,
+        focal_alpha=weights.focal_alpha,
     )
     terms = {"focal": losses.focal, "dice": losses.dice, "iou": weights.iou * losses.iou}
+    if weights.rank:
+        terms["rank"] = weights.rank * losses.rank
     return StepResult(losses=terms, figures=_figures(masks, iou, batch))
+
+
+def _others(batch: Batch, weights: LossWeights) -> float | Tensor:
+    """The share of masks that did not win, f32 (K, 1) if prompts with a box have their own."""
+    if weights.box_others < 0:
+        return weights.others
+    is_box = batch.prompts.labels[:, :1] == Label.BOX_TOP_LEFT
+    return torch.where(is_box, weights.box_others, weights.others)
 
 
 @torch.no_grad()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -32,14 +32,15 @@ class Taught(NamedTuple):
 def teach(teacher: TinySAM, batch: Batch, prompts: Prompts) -> Taught:
     """Answer a batch, from cached embeddings if it has some; pixels and points are scaled to its own S."""
     size = teacher.config.image_size
+    skips: Sequence[Tensor] = ()
     embedding = batch.teacher_embeddings
     if embedding is None:
         images = batch.images
         if images.shape[-1] != size:
             images = F.interpolate(images, (size, size), mode="bilinear", antialias=True)
-        embedding = teacher.encode(images)
-    scale = size / batch.images.shape[-1]
-    return Taught(embedding, teacher.decode(embedding, prompts.coords * scale, prompts.labels))
+        embedding, *skips = teacher.features(images)
+    coords = prompts.coords * (teacher.config.frame_size / batch.images.shape[-1])
+    return Taught(embedding, teacher.decode(embedding, coords, prompts.labels, skips=skips))
 
 
 def distillation_losses(

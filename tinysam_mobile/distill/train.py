@@ -18,7 +18,7 @@ from tinysam_mobile.distill.backbone import PretrainedBackbone
 from tinysam_mobile.distill.batches import Batches
 from tinysam_mobile.distill.cache import EmbeddingCache
 from tinysam_mobile.distill.config import OptimiserSettings, TrainConfig
-from tinysam_mobile.distill.learner import Learner
+from tinysam_mobile.distill.learner import FREQUENCIES, Learner
 from tinysam_mobile.distill.photo_store import PhotoStore
 from tinysam_mobile.distill.progress import Progress
 from tinysam_mobile.distill.run_state import RunState, adam_groups, read_state, restore_adam, write_state
@@ -32,6 +32,7 @@ from tinysam_mobile.modeling.sam import TinySAM
 __all__ = ["averaged_model", "learning_rate", "train"]
 
 Validator = Callable[[TinySAM, int], None]
+CPU = torch.device("cpu")
 
 
 def learning_rate(step: int, total_steps: int, settings: OptimiserSettings) -> float:
@@ -44,7 +45,12 @@ def learning_rate(step: int, total_steps: int, settings: OptimiserSettings) -> f
 
 
 def train(
-    config: TrainConfig, folder: Path, *, stop_after: int | None = None, validate: Validator | None = None
+    config: TrainConfig,
+    folder: Path,
+    *,
+    stop_after: int | None = None,
+    validate: Validator | None = None,
+    device: torch.device = CPU,
 ) -> None:
     """Run `config` in `folder`, from where the folder's state stands to the end or to step `stop_after`.
 
@@ -55,10 +61,11 @@ def train(
     state = read_state(folder)
     if state is not None and state.config_json != config.to_json():
         raise CheckpointError(f"{folder}: holds a run with another configuration; choose another --out")
-    composer = SceneComposer([PhotoStore(Path(store)) for store in config.stores], config.scenes)
+    photos, things = ([PhotoStore(Path(f)) for f in names] for names in (config.stores, config.cutout_stores))
+    composer = SceneComposer(photos, config.scenes, things)
     teachers = Teachers(
-        backbone=PretrainedBackbone() if config.losses.backbone else None,
-        model=load_checkpoint(config.teacher.checkpoint).model.requires_grad_(False)
+        backbone=PretrainedBackbone().to(device) if config.losses.backbone else None,
+        model=load_checkpoint(config.teacher.checkpoint).model.to(device).requires_grad_(False)
         if config.teacher
         else None,
     )
@@ -69,7 +76,7 @@ def train(
     end = min(config.total_steps, stop_after or config.total_steps)
     try:
         while (state.step if state else 0) < end:
-            run = _StageRun(config, state, teachers, rank=rank, processes=processes)
+            run = _StageRun(config, state, teachers, rank=rank, processes=processes, device=device)
             state = run.advance(batches, progress, folder, end=end, validate=validate)
     finally:
         batches.close()
@@ -92,9 +99,16 @@ class _StageRun:
     """One stage: its batch shape fixes the size of the student, so it is built anew from the state."""
 
     def __init__(
-        self, config: TrainConfig, state: RunState | None, teachers: Teachers, *, rank: int, processes: int
+        self,
+        config: TrainConfig,
+        state: RunState | None,
+        teachers: Teachers,
+        *,
+        rank: int,
+        processes: int,
+        device: torch.device,
     ) -> None:
-        self.teachers = teachers
+        self.teachers, self.device = teachers, device
         self.config, self.rank, self.processes = config, rank, processes
         self.step = state.step if state else 0
         index, self.stage = config.stage_at(self.step)
@@ -104,15 +118,16 @@ class _StageRun:
             config_named(config.model).at_image_size(self.stage.image_size),
             config.losses,
             teachers.model.config if teachers.model else None,
-        ).train()
+        )
+        self.learner.to(device).train()
         self.optimiser = _adam(self.learner, config.optimiser)
         if state:
             self.learner.load_state_dict(dict(state.groups["weights"]))
             restore_adam(self.optimiser, self.learner, state)
         elif config.start_from:
-            self.learner.load_state_dict(_average_of(Path(config.start_from)), strict=False)
+            self.learner.load_state_dict(_starting_weights(config), strict=False)
         start = state.groups["average"] if state else self.learner.state_dict()
-        self.average = {name: value.detach().clone() for name, value in start.items()}
+        self.average = {name: value.detach().to(device, copy=True) for name, value in start.items()}
 
     def advance(
         self, batches: Batches, progress: Progress, folder: Path, *, end: int, validate: Validator | None
@@ -133,8 +148,9 @@ class _StageRun:
 
     def _one_step(self, batches: Batches) -> dict[str, float]:
         config = self.config
-        batch = batches.at(self.step)
-        generator = torch.Generator().manual_seed((config.seed * 1_000_003 + self.step) * 1_009 + self.rank)
+        batch = batches.at(self.step).to(self.device)
+        seed = (config.seed * 1_000_003 + self.step) * 1_009 + self.rank
+        generator = torch.Generator(self.device).manual_seed(seed)
         result = learn(self.learner, batch, self.stage, config, generator, self.teachers)
         self.optimiser.zero_grad()
         result.total.backward()
@@ -143,7 +159,7 @@ class _StageRun:
         norm = nn.utils.clip_grad_norm_(self.learner.parameters(), config.optimiser.clip_norm)
         rate = learning_rate(self.step, config.total_steps, config.optimiser)
         for group in self.optimiser.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["share"]
         self.optimiser.step()
         self._update_average()
         # A loss that this stage has no use for is logged as 0: the columns of a run stay the same.
@@ -170,25 +186,40 @@ class _StageRun:
         )
 
 
-def _average_of(folder: Path) -> dict[str, Tensor]:
-    state = read_state(folder)
+def _starting_weights(config: TrainConfig) -> dict[str, Tensor]:
+    """Averaged weights of the run, or the weights of the checkpoint file, that `start_from` names."""
+    path = Path(config.start_from)
+    if path.is_file():
+        model = load_checkpoint(path).model
+        if model.config != config_named(config.model):
+            raise CheckpointError(
+                f"{path}: holds a {model.config.name}, whose layers are not those of {config.model}"
+            )
+        return {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    state = read_state(path)
     if state is None:
-        raise CheckpointError(f"{folder}: start_from names a folder without a training run")
+        raise CheckpointError(f"{path}: start_from names neither a checkpoint nor the folder of a run")
     return dict(state.groups["average"])
 
 
 def _adam(learner: nn.Module, settings: OptimiserSettings) -> torch.optim.AdamW:
-    """AdamW without decay on biases, norms, embeddings and relative position biases."""
+    """AdamW without decay on biases, norms, embeddings, frequencies and relative position biases."""
+    frequencies = [p.requires_grad_(settings.frequency_share > 0) for name, p in learner.named_parameters()
+                   if name.endswith(FREQUENCIES)]  # fmt: skip
     decayed = [
         p
         for name, p in learner.named_parameters()
-        if p.ndim > 1 and "embed" not in name and "attention_biases" not in name
+        if p.ndim > 1
+        and "embed" not in name
+        and "attention_biases" not in name
+        and not name.endswith(FREQUENCIES)
     ]
-    chosen = {id(p) for p in decayed}
+    chosen = {id(p) for p in (*decayed, *frequencies)}
     rest = [p for p in learner.parameters() if id(p) not in chosen]
     groups = [
-        {"params": decayed, "weight_decay": settings.weight_decay},
-        {"params": rest, "weight_decay": 0.0},
+        {"params": decayed, "weight_decay": settings.weight_decay, "share": 1.0},
+        {"params": rest, "weight_decay": 0.0, "share": 1.0},
+        {"params": frequencies, "weight_decay": 0.0, "share": settings.frequency_share},
     ]
     return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, 0.99), fused=True)
 

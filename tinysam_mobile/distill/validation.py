@@ -7,17 +7,20 @@ from pathlib import Path
 
 from tinysam_mobile.distill.config import TrainConfig
 from tinysam_mobile.distill.progress import append_row
+from tinysam_mobile.distill.scene_validation import figures_of, held_back_scenes
 from tinysam_mobile.evaluation.coco import CocoDataset, read_coco
 from tinysam_mobile.evaluation.miou import measure, summary
 from tinysam_mobile.modeling.entry_points import contract_of
 from tinysam_mobile.modeling.sam import TinySAM
 from tinysam_mobile.simulator.registry import open_model
 
-__all__ = ["validator"]
+__all__ = ["at_size", "validator"]
 
 
 def validator(config: TrainConfig, folder: Path) -> Callable[[TinySAM, int], None] | None:
     """Return what measures a model on the run's validation photos and adds a CSV row; None if it has none."""
+    if config.validation_stores:
+        return _scene_validator(config, folder)
     if not config.validation:
         return None
     data = read_coco(Path(config.validation))
@@ -32,3 +35,21 @@ def validator(config: TrainConfig, folder: Path) -> Callable[[TinySAM, int], Non
         append_row(folder / "validation.csv", row)
 
     return validate
+
+
+def _scene_validator(config: TrainConfig, folder: Path) -> Callable[[TinySAM, int], None]:
+    def validate(model: TinySAM, step: int) -> None:
+        size = config.stage_at(step - 1)[1].image_size
+        model = model if model.config.image_size == size else at_size(model, size)
+        table = figures_of(model, held_back_scenes(config, size))
+        row = {"step": str(step), "image_size": str(size)}
+        append_row(folder / "validation.csv", row | {name: f"{table[name]:.4f}" for name in table})
+
+    return validate
+
+
+def at_size(model: TinySAM, size: int) -> TinySAM:
+    """The same weights for another input size, in evaluation mode."""
+    other = TinySAM(model.config.at_image_size(size))
+    other.load_state_dict(model.state_dict())
+    return other.eval()

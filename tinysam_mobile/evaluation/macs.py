@@ -103,8 +103,10 @@ def count_macs(module: nn.Module, inputs: tuple[Tensor, ...]) -> int:
 def model_cost(model: TinySAM) -> ModelCost:
     """Count a model at its own image size; it is copied, not changed."""
 
+    slots = max(2, model.config.rules.fixed_points)
+
     def macs(entry_point: str, prompts: int) -> int:
-        point = entry_points(model, contract_of(model, slots=2, batch=prompts))[entry_point]
+        point = entry_points(model, contract_of(model, slots=slots, batch=prompts))[entry_point]
         return count_macs(point.module, example_inputs(point.signature))
 
     one_prompt = macs("decode_batch", 1)

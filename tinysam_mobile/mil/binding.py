@@ -19,6 +19,7 @@ from tinysam_mobile.errors import MilError
 from tinysam_mobile.mil.datatypes import DTYPES
 from tinysam_mobile.mil.executor import OP_ERRORS, BoundBlock, Call, Executable, Expected, Step, op_error
 from tinysam_mobile.mil.limits import DEFAULT_LIMITS, Limits
+from tinysam_mobile.mil.loops import Shortcut, gru_loop
 from tinysam_mobile.mil.precision import fits_fp16, round_constant, round_fp16, rounded_slots
 from tinysam_mobile.mil.program import BlockPlan, FunctionPlan, Node, Source
 from tinysam_mobile.mil.sizes import bounded
@@ -167,7 +168,26 @@ class _Binder:
             output_names=tuple(info.name for info in infos),
             expected=tuple(Expected(_runtime_dtype(info.data_type), info.shape) for info in infos),
             moves_data=node.version is None or node.version.moves_data, blocks=blocks, operands=operands,
+            shortcut=self._shortcut(node),
         )  # fmt: skip
+
+    def _shortcut(self, node: Node) -> Shortcut | None:
+        """What does all of a loop at once, where torch can and nothing in it is rounded."""
+        if node.op_type != "while_loop":
+            return None
+        inside = {slot for block in node.blocks for inner in block.nodes for slot in inner.outputs}
+        if inside & self.rounded:
+            return None
+        shortcut = gru_loop(node, self._known)
+        if shortcut is not None:  # the values that it reads from outside must be in their slots
+            self.from_slots |= _read_slots(node)
+        return shortcut
+
+    def _known(self, source: Source) -> Any:
+        """The value of a constant; None of anything else."""
+        if source.slot < 0:
+            return self._literal(source)
+        return self._resolved(source.slot) if self._is_constant(source.slot) else None
 
     def _operand_source(self, source: Source) -> Source:
         if source.slot >= 0:

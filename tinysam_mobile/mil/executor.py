@@ -14,6 +14,7 @@ import torch
 
 from tinysam_mobile.errors import MilError
 from tinysam_mobile.mil.limits import DEFAULT_LIMITS, Limits
+from tinysam_mobile.mil.loops import Shortcut
 from tinysam_mobile.mil.precision import round_fp16
 from tinysam_mobile.mil.program import FunctionPlan, Source
 
@@ -57,6 +58,7 @@ class Step:
     moves_data: bool
     blocks: tuple[BoundBlock, ...] = ()
     operands: tuple[Source, ...] = ()
+    shortcut: Shortcut | None = None
 
 
 @dataclass(kw_only=True, slots=True)
@@ -150,6 +152,10 @@ class _Run:
     def _while(self, step: Step) -> Any:
         test, body = step.blocks
         state = [self._operand(source) for source in step.operands]
+        if step.shortcut is not None and self.observer is None:
+            done = step.shortcut(self.values, state)
+            if done is not None:
+                return done
         deadline = monotonic() + self.limits.loop_s
         while True:
             self._enter(test, state)

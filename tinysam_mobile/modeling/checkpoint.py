@@ -7,7 +7,6 @@ and shapes the file has, in any form in which its family is published (`families
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ from torch import Tensor
 
 from tinysam_mobile.contract.everything_settings import EVERYTHING_KEY, everything_settings
 from tinysam_mobile.errors import CheckpointError, InputError, UsageError
+from tinysam_mobile.files import parse_json
 from tinysam_mobile.modeling.config import TINYSAM, TinySAMConfig, config_from_dict, config_named
 from tinysam_mobile.modeling.encoders.registry import kind_of
 from tinysam_mobile.modeling.families import Family, family_of, match_state
@@ -78,23 +78,27 @@ def shipped_checkpoint() -> Path | None:
     return path if path.is_file() else None
 
 
-def load_checkpoint(source: str | Path | None = None, *, image_size: int | None = None) -> Checkpoint:
+def load_checkpoint(
+    source: str | Path | None = None, *, image_size: int | None = None, single_mask: bool = False
+) -> Checkpoint:
     """Load a checkpoint in evaluation mode.
 
     `source` is a file (.pth, .pt, .safetensors or .onnx), several joined by `+` where a model is published in
     parts, `stand-in` or `stand-in:CONFIG` for pseudo-random weights, or None for the shipped checkpoint.
     `image_size` S replaces the configuration's (a multiple of 64) where the weights are not bound to one.
-    Raises `CheckpointError` if the file cannot be used and `UsageError` for a wrong size or name.
+    With `single_mask` a prompt gets the one mask of token 0, as MobileSAMv2 takes it for boxes.  Raises
+    `CheckpointError` if the file cannot be used and `UsageError` for a wrong size or name.
     """
     if source is None:
         source = shipped_checkpoint() or STAND_IN_NAME
     kind, _, config_name = str(source).partition(":")
     if kind == STAND_IN_NAME:
         config = _sized(config_named(config_name) if config_name else TINYSAM, image_size)
+        config = config.with_single_mask() if single_mask else config
         everything = family_of(config).everything
         name = f"{STAND_IN_NAME}:{config.name}"
         return Checkpoint(model=stand_in_model(config), name=name, sha256=None, everything=everything)
-    return _load_files(checkpoint_files(source), image_size)
+    return _load_files(checkpoint_files(source), image_size, single_mask=single_mask)
 
 
 def checkpoint_files(source: str | Path) -> list[Path]:
@@ -105,7 +109,7 @@ def checkpoint_files(source: str | Path) -> list[Path]:
     return [Path(part) for part in str(source).split(JOINED_BY)]
 
 
-def _load_files(paths: Sequence[Path], image_size: int | None) -> Checkpoint:
+def _load_files(paths: Sequence[Path], image_size: int | None, *, single_mask: bool) -> Checkpoint:
     shown = JOINED_BY.join(map(str, paths))
     state, metadata = _joined(paths)
     match = match_state(state, _stated_config(shown, metadata))
@@ -117,7 +121,7 @@ def _load_files(paths: Sequence[Path], image_size: int | None) -> Checkpoint:
             f"{shown}: the weights of {config.name} hold for {match.config.image_size} pixels only; "
             "leave --image-size out"
         )
-    model = TinySAM(config)
+    model = TinySAM(config.with_single_mask() if single_mask else config)
     model.load_state_dict(dict(match.state))
     return Checkpoint(
         model=model.eval(),
@@ -167,14 +171,14 @@ def _stated_config(shown: str, metadata: Mapping[str, str]) -> TinySAMConfig | N
     if CONFIG_KEY not in metadata:
         return None
     try:
-        return config_from_dict(json.loads(metadata[CONFIG_KEY]))
-    except (json.JSONDecodeError, UsageError, RecursionError) as error:
+        return config_from_dict(parse_json(metadata[CONFIG_KEY], CONFIG_KEY))
+    except (InputError, UsageError) as error:
         raise CheckpointError(f"{shown}: its metadata holds no valid configuration ({error})") from error
 
 
 def _everything_of(shown: str, config: TinySAMConfig, metadata: Mapping[str, str]) -> dict[str, Any]:
     try:
-        stored = everything_settings(json.loads(metadata.get(EVERYTHING_KEY, "{}")))
-    except (json.JSONDecodeError, InputError, RecursionError) as error:
+        stored = everything_settings(parse_json(metadata.get(EVERYTHING_KEY, "{}"), EVERYTHING_KEY))
+    except InputError as error:
         raise CheckpointError(f"{shown}: its metadata hold no valid thresholds ({error})") from error
     return stored if EVERYTHING_KEY in metadata else family_of(config).everything

@@ -52,7 +52,8 @@ MASK_UPSCALE = 4
 class DecoderConfig:
     """SAM's prompt encoder and mask decoder (arXiv 2304.02643, appendix A).
 
-    Masks come from the tokens `first_mask` to `num_multimask_outputs`; token 0 is SAM's for a single mask.
+    Masks come from the tokens `first_mask` to `num_multimask_outputs`, or with `single_mask` from token 0
+    alone, which is trained for one mask of an unambiguous prompt.
     `norm_epsilon` is that of the transformer's layer norms.
 
     The other flags are EfficientSAM's differences (arXiv 2312.00863): `activation` of all its MLPs; with
@@ -73,6 +74,7 @@ class DecoderConfig:
     attention_downsample_rate: int = 2
     num_multimask_outputs: int = 3
     first_mask: int = 1
+    single_mask: bool = False
     iou_head_depth: int = 3
     iou_head_hidden_dim: int = 256
     mask_in_channels: int = 16
@@ -89,7 +91,12 @@ class DecoderConfig:
     @property
     def num_masks(self) -> int:
         """Masks that a prompt gets."""
-        return self.num_multimask_outputs + 1 - self.first_mask
+        return len(self.mask_range)
+
+    @property
+    def mask_range(self) -> range:
+        """The mask tokens whose masks are made."""
+        return range(1) if self.single_mask else range(self.first_mask, self.num_multimask_outputs + 1)
 
     def __post_init__(self) -> None:
         if self.dim % 8 or self.dim % (self.num_heads * self.attention_downsample_rate):
@@ -139,6 +146,11 @@ class TinySAMConfig:
     def at_image_size(self, image_size: int) -> TinySAMConfig:
         """Return the same network for another input size; the weights fit both."""
         return replace(self, image_size=image_size)
+
+    def with_single_mask(self) -> TinySAMConfig:
+        """Return the same network with the one mask of token 0; the weights fit both."""
+        decoder, rules = replace(self.decoder, single_mask=True), replace(self.rules, num_masks=1)
+        return replace(self, decoder=decoder, rules=rules)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON data, the inverse of `config_from_dict`."""

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from tinysam_mobile.modeling.config import DecoderConfig
 from tinysam_mobile.modeling.layers import MLP
-from tinysam_mobile.modeling.transformer import TwoWayTransformer
+from tinysam_mobile.modeling.transformer import TwoWayTransformer, per_prompt
 
 __all__ = ["DecoderOutput", "MaskDecoder"]
 
@@ -80,7 +80,7 @@ class MaskDecoder(nn.Module):
         super().__init__()
         dim = config.dim
         self.grid_size = grid_size
-        self.first_mask = config.first_mask
+        self.mask_range = config.mask_range
         self.num_tokens = config.num_multimask_outputs + 1
         self.transformer = TwoWayTransformer(config)
         self.iou_token = nn.Embedding(1, dim)
@@ -89,6 +89,7 @@ class MaskDecoder(nn.Module):
             self.obj_score_token = nn.Embedding(1, dim)
             self.before = 1
         self.iou_sigmoid = config.iou_sigmoid
+        self.takes_skips = config.skips
         self.mask_tokens = nn.Embedding(self.num_tokens, dim)
         self.output_upscaling = nn.Sequential(
             nn.ConvTranspose2d(dim, dim // 4, 2, stride=2),
@@ -142,20 +143,19 @@ class MaskDecoder(nn.Module):
     def masks(self, tokens: Tensor, image: Tensor, skips: Sequence[Tensor] = ()) -> Tensor:
         """Tokens (K, T, D) and image (K, P, D) after the transformer → logits (K, M, S/4, S/4).
 
-        `skips`, where a family has them, are added to the upscaled image: (1, 16·P, D/8), (1, 4·P, D/4).
+        `skips`, where a family has them, are added to the upscaled image: (G, 16·P, D/8), (G, 4·P, D/4).
         """
         weights = torch.stack(
-            [
-                self.output_hypernetworks_mlps[i](tokens[:, self.before + 1 + i])
-                for i in range(self.first_mask, self.num_tokens)
-            ],
+            [self.output_hypernetworks_mlps[i](tokens[:, self.before + 1 + i]) for i in self.mask_range],
             dim=1,
         )
         return raster_order(torch.bmm(weights, self._upscale(image, skips).transpose(1, 2)), self.grid_size)
 
     def predicted_iou(self, tokens: Tensor) -> Tensor:
         """Tokens (K, T, D) after the transformer → (K, M)."""
-        out: Tensor = self.iou_prediction_head(tokens[:, self.before])[:, self.first_mask :]
+        out: Tensor = self.iou_prediction_head(tokens[:, self.before])[
+            :, self.mask_range.start : self.mask_range.stop
+        ]
         return torch.sigmoid(out) if self.iou_sigmoid else out
 
     def _upscale(self, image: Tensor, skips: Sequence[Tensor]) -> Tensor:
@@ -163,7 +163,9 @@ class MaskDecoder(nn.Module):
         first, norm, _, second, _ = self.output_upscaling
         assert isinstance(first, nn.ConvTranspose2d)
         assert isinstance(second, nn.ConvTranspose2d)
-        if not skips:
+        if not self.takes_skips:
             return F.gelu(upscale_linear(F.gelu(norm(upscale_linear(image, first))), second))
         fine, coarse = skips
-        return F.gelu(upscale_linear(F.gelu(norm(upscale_linear(image, first) + coarse)), second) + fine)
+        x = upscale_linear(image, first)
+        x = upscale_linear(F.gelu(norm(x + per_prompt(coarse, x))), second)
+        return F.gelu(x + per_prompt(fine, x))

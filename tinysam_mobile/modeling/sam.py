@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from tinysam_mobile.errors import UsageError
 from tinysam_mobile.modeling.config import TinySAMConfig
 from tinysam_mobile.modeling.encoders.registry import kind_of
 from tinysam_mobile.modeling.mask_decoder import DecoderOutput, MaskDecoder
@@ -48,8 +49,10 @@ class TinySAM(nn.Module):
 
         `image_embeddings` f32 (G, C, S/16, S/16); `point_coords` f32 (K, N, 2) x, y in the S frame;
         `point_labels` i32 (K, N), −2 for an unused slot; `mask_input` f32 (G, 1, S/4, S/4) logits with
-        `has_mask_input` f32 (G), or neither; `skips` what else `features` returned, of one image.
+        `has_mask_input` f32 (G), or neither; `skips` what else `features` returned.
         """
+        if bool(skips) != self.config.decoder.skips:
+            raise UsageError(f"{self.config.name}: decode takes all that `features` returned, and no more")
         image = image_embeddings.flatten(2).transpose(1, 2)
         if mask_input is None or has_mask_input is None:
             image = self.prompt_encoder.without_mask(image)

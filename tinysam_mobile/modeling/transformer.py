@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from tinysam_mobile.modeling.config import DecoderConfig
 from tinysam_mobile.modeling.layers import ACTIVATIONS, head_merge, head_split
 
-__all__ = ["TwoWayTransformer"]
+__all__ = ["TwoWayTransformer", "per_prompt"]
 
 
 class _Projections(nn.Module):
@@ -179,7 +179,7 @@ class TwoWayBlock(nn.Module):
         update = self.cross_attn_image_to_token(
             image_query=placed, tokens_key=tokens + token_pe, tokens_value=tokens, key_bias=key_bias
         )
-        return tokens, self.norm4(update + _per_prompt(image, update))
+        return tokens, self.norm4(update + per_prompt(image, update))
 
     def among_tokens(self, tokens: Tensor, token_pe: Tensor, key_bias: Tensor) -> Tensor:
         """Self-attention: (K, T, D) → (K, T, D)."""
@@ -200,7 +200,7 @@ class TwoWayBlock(nn.Module):
         return out
 
 
-def _per_prompt(image: Tensor, update: Tensor) -> Tensor:
+def per_prompt(image: Tensor, update: Tensor) -> Tensor:
     """Let (G, P, D) line up with (K, P, D): broadcast for one image, repeat only for several images."""
     if image.shape[0] in (1, update.shape[0]):
         return image

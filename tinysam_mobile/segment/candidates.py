@@ -40,8 +40,8 @@ Floats = NDArray[np.float32]
 class LogitWindow:
     """What decides where a low-resolution mask is: its f16 `logits` from `corner` (row, column) on.
 
-    It reaches `WINDOW_MARGIN_CELLS` cells beyond the last one above the threshold.  Farther out a pixel averages
-    over cells below it only, whatever they are.
+    It reaches `WINDOW_MARGIN_CELLS` cells beyond the last one above the threshold.  Farther out a pixel
+    averages over cells below it only, whatever they are.
     """
 
     logits: NDArray[np.float16]

@@ -69,8 +69,7 @@ class EverythingConfig:
 
     `high_score_thresh` is the paper's τ, a mask logit; `stability_score_offset` is a logit too.  Crops apply
     to the flat mode only.  In fast mode a score came near to its threshold if it lacks at most
-    `near_iou_slack`, and without `score_first` it decodes every point, as an app does that does not call
-    `score_batch`.  `max_decoder_calls` and `budget_ms` end the search early with what was found.
+    `near_iou_slack`.  `max_decoder_calls` and `budget_ms` end the search early with what was found.
     """
 
     hierarchical: bool = True
@@ -81,7 +80,6 @@ class EverythingConfig:
     stability_score_offset: float = 1.0
     high_score_thresh: float = 8.5
     near_iou_slack: float = NEAR_IOU_SLACK
-    score_first: bool = True
     box_nms_thresh: float = 0.7
     crop_layers: int = 0
     crop_overlap_ratio: float = 512 / 1500
@@ -241,8 +239,7 @@ class _Search:
         """Decode every point, or in fast mode those whose scores may pass."""
         places = [(float(x), float(y)) for x, y in points]
         best_scores, promising = np.zeros(len(points), np.float32), list(range(len(points)))
-        scored = self.config.mode == "fast" and self.config.score_first
-        if scored:
+        if self.config.mode == "fast":
             best_scores = self._scores(places, offset)
             floor = self.config.pred_iou_thresh - SCORE_SLACK
             promising = np.flatnonzero(best_scores > floor).tolist()
@@ -255,7 +252,7 @@ class _Search:
             for i, low in zip(chosen, self._answers([places[i] for i in chosen]), strict=True):
                 found += judge.survivors(low, _moved(places[i], offset))
                 best_scores[i] = low.scores.max()
-            if not scored:
+            if self.config.mode == "exact":
                 self.visited += [_moved(places[i], offset) for i in chosen]
             found = judge.thin(found)
             self._tell(start, len(chosen), len(promising))

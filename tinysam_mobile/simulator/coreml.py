@@ -14,6 +14,7 @@ from tinysam_mobile.contract.backend import Arrays
 from tinysam_mobile.contract.spec import Signature, TensorSpec
 from tinysam_mobile.errors import BundleError
 from tinysam_mobile.mil import MilModel
+from tinysam_mobile.mil.features import Feature
 
 __all__ = ["MilSession", "op_histogram", "open_session"]
 
@@ -28,10 +29,15 @@ class MilSession:
     def run(self, entry_point: str, inputs: Mapping[str, NDArray[Any]]) -> Arrays:
         """Run one entry point; see `Session.run`.  Raises `MilError` if an operation fails."""
         outputs = self.models[entry_point].predict(dict(inputs))
-        return {
-            spec.name: np.ascontiguousarray(outputs[spec.name], dtype=spec.dtype)
-            for spec in self.signatures[entry_point].outputs
-        }
+        answers = {}
+        for spec in self.signatures[entry_point].outputs:
+            array = np.ascontiguousarray(outputs[spec.name], dtype=spec.dtype)
+            if array.shape != spec.shape:
+                raise BundleError(
+                    f"{entry_point}: {spec.name} has the shape {array.shape} instead of {spec.shape}"
+                )
+            answers[spec.name] = array
+        return answers
 
 
 def open_session(
@@ -65,18 +71,35 @@ def _check(path: Path, signature: Signature, model: MilModel) -> None:
         ("input", signature.inputs, model.inputs),
         ("output", signature.outputs, model.outputs),
     ):
-        wanted = {spec.name: _text(spec) for spec in specs}
-        found = {name: feature.describe() for name, feature in features.items()}
-        if wanted != found:
-            names = sorted({name for name, _ in wanted.items() ^ found.items()})
+        wanted = {spec.name: spec for spec in specs}
+        wrong = [
+            f"{name} is {features[name].describe()} instead of {spec.dtype} {spec.shape}"
+            for name, spec in wanted.items()
+            if name in features and not _fits(spec, features[name])
+        ]
+        wrong += [f"{name} is missing" for name in wanted if name not in features]
+        wrong += [f"{name} is unknown" for name in features if name not in wanted]
+        if wrong:
             raise BundleError(
-                f"{path}: {signature.name}: {kind}s {', '.join(names)} are not those of the contract; the "
-                "package is of another model or version: convert again"
+                f"{path}: {signature.name}: its {kind}s are not those of the contract: {', '.join(wrong)}; "
+                "convert again"
             )
 
 
-def _text(spec: TensorSpec) -> str:
-    return f"{spec.dtype} {spec.shape}"
+def _fits(spec: TensorSpec, feature: Feature) -> bool:
+    """Whether a feature takes or gives the tensor: of any float width, and of any shape that allows it.
+
+    coremltools gives outputs in float16 by default, and writes no shape for them.
+    """
+    if feature.kind != "array" or feature.dtype is None or feature.dtype.kind != np.dtype(spec.dtype).kind:
+        return False
+    if feature.enumerated:
+        return spec.shape in feature.enumerated
+    if feature.ranges:
+        pairs = zip(spec.shape, feature.ranges, strict=False)
+        fits = all(low <= side and (high is None or side <= high) for side, (low, high) in pairs)
+        return fits and len(spec.shape) == len(feature.ranges)
+    return feature.shape in ((), spec.shape)
 
 
 def op_histogram(path: Path, function: str) -> Counter[str]:

@@ -22,9 +22,21 @@ __all__ = ["TfliteSession", "open_session"]
 class TfliteSession:
     """An opened .tflite file; not to be shared between threads that run it at the same time."""
 
-    def __init__(self, interpreter: Any, *, path: Path, entry_points: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        interpreter: Any,
+        *,
+        path: Path,
+        entry_points: Mapping[str, str],
+        signatures: Mapping[str, Signature],
+    ) -> None:
         self._path = path
-        self._runners = {name: interpreter.get_signature_runner(key) for name, key in entry_points.items()}
+        self._dtypes = {name: {o.name: o.dtype for o in s.outputs} for name, s in signatures.items()}
+        named = interpreter.get_signature_list()
+        self._runners = {
+            name: interpreter.get_signature_runner(key) if key in named else _Unnamed(interpreter)
+            for name, key in entry_points.items()
+        }
 
     def run(self, entry_point: str, inputs: Mapping[str, NDArray[Any]]) -> Arrays:
         """Run one entry point; see `Session.run`.  Raises `BundleError` if LiteRT cannot execute it."""
@@ -34,7 +46,23 @@ class TfliteSession:
             raise BundleError(
                 f"{self._path}: LiteRT cannot run {entry_point} ({error}); convert the checkpoint again"
             ) from error
-        return {name: np.ascontiguousarray(value) for name, value in outputs.items()}
+        dtypes = self._dtypes[entry_point]
+        return {name: np.ascontiguousarray(outputs[name], dtype=dtype) for name, dtype in dtypes.items()}
+
+
+class _Unnamed:
+    """Runs the first graph of a file without signatures, with tensors by their own names."""
+
+    def __init__(self, interpreter: Any) -> None:
+        self._interpreter = interpreter
+        self._inputs = {detail["name"]: detail["index"] for detail in interpreter.get_input_details()}
+        self._outputs = {detail["name"]: detail["index"] for detail in interpreter.get_output_details()}
+
+    def __call__(self, **inputs: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        for name, value in inputs.items():
+            self._interpreter.set_tensor(self._inputs[name], value)
+        self._interpreter.invoke()
+        return {name: self._interpreter.get_tensor(index) for name, index in self._outputs.items()}
 
 
 def open_session(
@@ -66,7 +94,7 @@ def open_session(
     interpreter = Interpreter(model_content=data, num_threads=num_threads or os.cpu_count() or 1)
     with without_known_lines():
         _plan(interpreter, path)
-    return TfliteSession(interpreter, path=path, entry_points=entry_points)
+    return TfliteSession(interpreter, path=path, entry_points=entry_points, signatures=signatures)
 
 
 def _plan(interpreter: Any, path: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 
 import torch
+from torch.nn import functional
 
 from tinysam_mobile.mil.registry import Ints, Tensor, mil_op
 
@@ -305,6 +306,13 @@ def resample(
     align_corners: bool,
 ) -> Tensor:
     """x (B, C, H, W) at coordinates (B, h, w, 2), column first: (B, C, h, w)."""
+    torchs = _torchs_padding(padding_mode, padding_value, align_corners)
+    if sampling_mode == "bilinear" and coordinates_mode == "normalized_minus_one_to_one" and torchs:
+        grid = coordinates.float()
+        if bool(torch.isfinite(grid).all()):
+            return functional.grid_sample(
+                x, grid, mode="bilinear", padding_mode=torchs, align_corners=align_corners
+            )
     points = coordinates.double()
     if not torch.isfinite(points).all():
         points = torch.nan_to_num(points, nan=-1e9, posinf=1e9, neginf=-1e9)
@@ -324,6 +332,15 @@ def resample(
         x, top + 1, left + 1, padding_value
     )
     return above * (1 - down) + below * down
+
+
+def _torchs_padding(padding_mode: str, padding_value: float, align_corners: bool) -> str:
+    """What torch's kernel calls the padding; empty where it has none that is the same."""
+    if padding_mode == "constant":
+        return "zeros" if padding_value == 0 else ""
+    if padding_mode == ("reflection" if align_corners else "symmetric"):
+        return "reflection"
+    return padding_mode if padding_mode == "border" else ""
 
 
 @mil_op("affine")

@@ -7,6 +7,7 @@ Source: coremltools, `mil/ops/defs/iOS16/constexpr_ops.py`, `iOS17/quantization_
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -16,6 +17,8 @@ from tinysam_mobile.mil.registry import Ints, Tensor, mil_op
 
 __all__: list[str] = []
 
+# Elements that are looked up at a time.
+_AT_ONCE = 1 << 20
 _BOUNDS = {"int8": (-128, 127, torch.int8), "uint8": (0, 255, torch.uint8)}
 
 
@@ -99,19 +102,24 @@ def constexpr_sparse_to_dense_ios18(nonzero_data: Tensor, mask: Tensor) -> Tenso
     return _spread(nonzero_data, mask)
 
 
-def _repeated(values: Tensor, shape: torch.Size) -> Tensor:
-    """`values` with each axis repeated element by element up to `shape`."""
-    for axis, (size, count) in enumerate(zip(shape, values.shape, strict=True)):
-        if count not in (1, size):
-            values = values.repeat_interleave(size // count, dim=axis)
-    return values
+def _blocks(shape: Sequence[int], counts: Sequence[int]) -> list[tuple[int, int]]:
+    """(blocks, elements of each) of every axis of `shape`."""
+    pairs = []
+    for size, count in zip(shape, counts, strict=True):
+        if count < 1 or size % count:
+            raise ValueError(f"an axis of size {size} does not divide into {count} blocks")
+        pairs.append((count, size // count))
+    return pairs
 
 
 def _shift_scale(data: Tensor, scale: Tensor, offset: Tensor | None) -> Tensor:
-    values = data.float()
+    """`scale * (data - offset)` block by block, in the memory of the result."""
+    pairs = _blocks(data.shape, scale.shape)
+    values = data.to(torch.float32, copy=True).reshape([n for pair in pairs for n in pair])
+    form = [n for count, _ in pairs for n in (count, 1)]
     if offset is not None:
-        values = values - _repeated(offset.float(), data.shape)
-    return values * _repeated(scale, data.shape)
+        values.sub_(offset.float().reshape(form))
+    return values.mul_(scale.reshape(form)).reshape(data.shape)
 
 
 @mil_op("constexpr_blockwise_shift_scale", since="ios18")
@@ -130,17 +138,38 @@ def constexpr_sparse_blockwise_shift_scale(
 
 
 def _look_up(indices: Tensor, lut: Tensor, vector_axis: int | None) -> Tensor:
-    """Entries of `lut` (one table per group, then palette, then vector) at `indices`."""
+    """Entries of `lut` (one table per group, then palette, then vector) at `indices`.
+
+    A part of the rows at a time, so that no index of 64 bits for every element is in memory.
+    """
     rank = indices.dim()
-    groups = lut.shape[:rank]
-    table = torch.arange(groups.numel()).reshape(groups)
-    entries = lut.reshape(groups.numel(), *lut.shape[-2:])
-    which = _repeated(table, indices.shape).expand(indices.shape)
-    vectors = entries[which, indices.to(torch.int64)]
-    if lut.shape[-1] == 1:
+    palette, width = lut.shape[-2:]
+    which = _group_of_each(indices.shape, lut.shape[:rank]) * palette
+    entries = lut.reshape(-1, width)
+    vectors = torch.empty((*indices.shape, width), dtype=lut.dtype)
+    rows = max(1, _AT_ONCE // max(1, indices.numel() // max(1, indices.shape[0]) * width))
+    for start in range(0, indices.shape[0], rows):
+        part = indices[start : start + rows].to(torch.int64)
+        if bool((part >= palette).any()):
+            raise IndexError(f"an index is beyond the {palette} entries of its table")
+        groups = which[start : start + rows] if which.shape[0] > 1 else which
+        vectors[start : start + rows] = entries[part + groups]
+    if width == 1:
         return vectors.squeeze(-1)
     axis = (vector_axis if vector_axis is not None else -1) % rank
     return vectors.movedim(-1, axis + 1).flatten(axis, axis + 1)
+
+
+def _group_of_each(shape: Sequence[int], counts: Sequence[int]) -> Tensor:
+    """Number of the group that each element is in; axes with one group have size 1."""
+    number = torch.zeros([1] * len(shape), dtype=torch.int64)
+    for axis, (count, size) in enumerate(_blocks(shape, counts)):
+        number = number * count
+        if count > 1:
+            form = [1] * len(shape)
+            form[axis] = -1
+            number = number + (torch.arange(count * size) // size).reshape(form)
+    return number
 
 
 @mil_op("constexpr_lut_to_dense", since="ios18", moves_data=True)

@@ -134,10 +134,27 @@ class InvertedBottleneck(nn.Module):
         return out
 
 
+class WeightedAverage(nn.Module):
+    """Average of the values with weights q·k, linear in the positions: all (heads, d, P).
+
+    Half precision holds the means over positions, but not the number that keeps a position without weights
+    from a division by 0.
+    """
+
+    computes_in_float32 = True
+
+    def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        dim = v.shape[1]
+        # The last row, of ones, collects the sum of the weights.
+        keyed = torch.bmm(F.pad(v, (0, 0, 0, 1), value=1.0), (k * (1 / k.shape[2])).transpose(1, 2))
+        both = torch.bmm(keyed, q)
+        return both[:, :dim] / (both[:, dim:] + ATTENTION_EPSILON)
+
+
 class LinearAttention(nn.Module):
     """ReLU linear attention at two scales, the second one a depthwise convolution away.
 
-    (B, C, H, W) → the same.  Sums over positions are kept as means, which half precision can hold.
+    (B, C, H, W) → the same.
     """
 
     def __init__(self, channels: int, head_dim: int, kernel_size: int) -> None:
@@ -149,6 +166,7 @@ class LinearAttention(nn.Module):
         pointwise = nn.Conv2d(width, width, 1, groups=width // head_dim, bias=False)
         self.aggreg = nn.ModuleList([nn.Sequential(depthwise, pointwise)])
         self.proj = ConvLayer(2 * channels, channels, active=False)
+        self.average = WeightedAverage()
 
     def forward(self, x: Tensor) -> Tensor:
         batch, _, height, width = x.shape
@@ -157,16 +175,9 @@ class LinearAttention(nn.Module):
         # A head's query, key and value lie side by side.
         heads = both.view(-1, 3 * self.head_dim, height * width)
         q, k, v = heads.split(self.head_dim, dim=1)
-        mean = self.attend(F.relu(q), F.relu(k), v)
-        out: Tensor = self.proj(mean.reshape(batch, -1, height, width))
+        average = self.average(F.relu(q), F.relu(k), v)
+        out: Tensor = self.proj(average.reshape(batch, -1, height, width))
         return out
-
-    def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Average of the values with weights q·k: all (B·heads, d, P)."""
-        # The last row, of ones, collects the sum of the weights.
-        keyed = torch.bmm(F.pad(v, (0, 0, 0, 1), value=1.0), (k * (1 / k.shape[2])).transpose(1, 2))
-        both = torch.bmm(keyed, q)
-        return both[:, : self.head_dim] / (both[:, self.head_dim :] + ATTENTION_EPSILON)
 
 
 class Residual(nn.Module):

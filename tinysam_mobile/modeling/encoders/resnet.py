@@ -89,7 +89,8 @@ class Backbone(nn.Module):
             self.add_module(f"layer{stage}", layer)
 
     def forward(self, image: Tensor) -> Tensor:
-        x = F.max_pool2d(F.relu(self.bn1(self.conv1(image))), 3, 2, 1)
+        # Nothing is below 0 after the ReLU, so padding with 0 is as good as with -∞, and delegates take it.
+        x = F.max_pool2d(F.pad(F.relu(self.bn1(self.conv1(image))), (1, 1, 1, 1)), 3, 2)
         for stage in range(1, 5):
             x = self.get_submodule(f"layer{stage}")(x)
         return x
@@ -111,10 +112,8 @@ class PhaseUpsample(nn.Module):
         inputs, outputs = conv.weight.shape[:2]
         self.conv = nn.Conv2d(inputs, 4 * outputs, 2)
         assert conv.bias is not None
-        assert self.conv.bias is not None
-        with torch.no_grad():
-            self.conv.weight.copy_(_phases(conv.weight))
-            self.conv.bias.copy_(conv.bias.repeat(4))
+        self.conv.weight = nn.Parameter(_phases(conv.weight.detach()), requires_grad=False)
+        self.conv.bias = nn.Parameter(conv.bias.detach().repeat(4), requires_grad=False)
 
     def forward(self, x: Tensor) -> Tensor:
         batch, _, height, width = x.shape

@@ -99,12 +99,11 @@ def _joined(first: ChannelsLastConv, second: nn.Module) -> ChannelsLastConv:
     assert first.bias is not None
     assert second.bias is not None
     joined = ChannelsLastConv(first.in_channels, second.out_channels, 1)
-    weight = second.weight.flatten(1)
-    with torch.no_grad():
-        joined.weight.copy_((weight @ first.weight.flatten(1)).view_as(joined.weight))
-        assert joined.bias is not None
-        joined.bias.copy_(weight @ first.bias + second.bias)
-    return joined.requires_grad_(False)
+    weight = second.weight.detach().flatten(1)
+    both = (weight @ first.weight.detach().flatten(1)).view(joined.weight.shape)
+    joined.weight = nn.Parameter(both, requires_grad=False)
+    joined.bias = nn.Parameter(weight @ first.bias.detach() + second.bias.detach(), requires_grad=False)
+    return joined
 
 
 def child_order(x: Tensor, grid_size: int) -> Tensor:

@@ -4,7 +4,10 @@ import Foundation
 import TinySAMKit
 
 /// One function of a compiled model, called with arrays in the order of its signature.
-struct CoreMLFunction {
+///
+/// Unchecked, because a model may be used on one queue at a time and on any: it is loaded once and then handed to its
+/// engine, on whose queue alone it runs.
+struct CoreMLFunction: @unchecked Sendable {
     let inputs: [TensorSpec]
     private let outputs: [TensorSpec]
     private let model: MLModel

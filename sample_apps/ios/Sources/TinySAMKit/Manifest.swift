@@ -57,6 +57,7 @@ public struct Manifest: Sendable, Equatable {
         everythingSearch = file.everythingSearch
         artifacts = file.artifacts
         runtimes = file.runtimes
+        try file.rules.check()
         try preprocess.check(sizes)
         try prompts.check(sizes)
         try postprocess.check(sizes)
@@ -110,6 +111,7 @@ private struct ManifestFile: Decodable {
 
     let checkpoint: Checkpoint
     let sizes: [String: Int]
+    let rules: ModelRules
     let entryPoints: [String: Signature]
     let preprocess: PreprocessRules
     let prompts: PromptRules

@@ -72,7 +72,7 @@ public struct PromptPacker: Sendable {
         let coords = FloatTensor(shape: [rows, slots, 2]) { coords in
             coords.update(repeating: spare)
             for (row, prompt) in prompts.enumerated() {
-                for (slot, (point, label)) in filled(prompt).enumerated() {
+                for (slot, (point, label)) in filled(prompt, geometry.originalSize).enumerated() {
                     let place = row * slots + slot
                     let inModel = geometry.toModel(point)
                     coords[place * 2] = Float(inModel.x)
@@ -84,12 +84,21 @@ public struct PromptPacker: Sendable {
         return PackedPrompts(count: rows, slots: slots, coords: coords, labels: labels)
     }
 
-    private func filled(_ prompt: Prompt) -> [(Point, SlotLabel)] {
+    private func filled(_ prompt: Prompt, _ size: PixelSize) -> [(Point, SlotLabel)] {
         let points = prompt.points.map { ($0.location, $0.isForeground ? SlotLabel.foreground : .background) }
         if let box = prompt.box {
-            return points + [(box.topLeft, .boxTopLeft), (box.bottomRight, .boxBottomRight)]
+            return points + [
+                (clipped(box.topLeft, size), .boxTopLeft), (clipped(box.bottomRight, size), .boxBottomRight),
+            ]
         }
         return points.isEmpty ? [] : points + [(Point(x: 0, y: 0), .pad)]
+    }
+
+    /// A corner of a box that reaches over the border, where the network has seen nothing but padding.
+    private func clipped(_ corner: Point, _ size: PixelSize) -> Point {
+        Point(
+            x: min(max(corner.x, 0), Double(size.width)), y: min(max(corner.y, 0), Double(size.height))
+        )
     }
 
     private func check(_ prompt: Prompt, _ size: PixelSize) throws {

@@ -9,7 +9,6 @@ public final class DispatchSerialQueue: SerialExecutor {
 
 extension URL {
     public static var cachesDirectory: URL { URL(fileURLWithPath: "/") }
-    public static var temporaryDirectory: URL { URL(fileURLWithPath: "/") }
 }
 
 extension String {
@@ -22,14 +21,8 @@ extension ProcessInfo {
     public var thermalState: ThermalState { .nominal }
 }
 
-public struct rusage {
-    public var ru_maxrss = 0
-    public init() {}
-}
-
-public let RUSAGE_SELF: Int32 = 0
-
-public func getrusage(_ who: Int32, _ usage: UnsafeMutablePointer<rusage>) -> Int32 { 0 }
+// Linux declares the constant and the function with two types.
+public func getrusage(_ who: __rusage_who, _ usage: UnsafeMutablePointer<rusage>) -> Int32 { 0 }
 
 public func sysctlbyname(
     _ name: String, _ old: UnsafeMutableRawPointer?, _ length: UnsafeMutablePointer<Int>?,

@@ -23,11 +23,12 @@ public struct Modified: View {
 }
 
 public struct EmptyView: View {
-    public init() {}
+    nonisolated public init() {}
     public var body: Never { fatalError() }
 }
 
 public struct TupleView<T>: View {
+    nonisolated init() {}
     public var body: Never { fatalError() }
 }
 

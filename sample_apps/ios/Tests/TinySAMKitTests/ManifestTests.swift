@@ -52,6 +52,27 @@ final class ManifestTests: XCTestCase {
         XCTAssertEqual(manifest.masksPerPrompt, 3)
     }
 
+    func testRulesOfAnotherFamilyAreRefusedByName() throws {
+        for (name, value) in [
+            ("resize", "stretch"), ("rounding", "down"), ("filter", "bicubic"), ("point_scale", "uniform"),
+            ("selection", "stability"), ("upscale", "at_once"), ("upscale_filter", "bicubic"),
+        ] {
+            try assertRefused(["rules", name], value, field: "rules.\(name)")
+        }
+        for name in ["antialias", "whole_values", "pad_point"] {
+            try assertRefused(["rules", name], false, field: "rules.\(name)")
+        }
+        try assertRefused(["rules", "frame_scale"], 2, field: "rules.frame_scale")
+    }
+
+    func testRuntimesAndRulesOfTheFastMode() throws {
+        let manifest = try fixtures.manifest()
+        XCTAssertEqual(manifest.runtimes["tflite"], "2.3.0")
+        XCTAssertEqual(manifest.everythingSearch.fast.nearIouSlack, 0.05)
+        XCTAssertEqual(manifest.everythingSearch.fast.duplicateIous, [0.97, 0.9, 0.8])
+        try assertRefused(["everything_search", "fast"], nil, field: "everythingSearch.fast")
+    }
+
     func testArtifactsOfARuntime() throws {
         let manifest = try fixtures.manifest()
         let found = try manifest.artifacts(runtime: "coreml", recipe: "fp16")

@@ -25,6 +25,7 @@ fun parseManifest(text: String): Manifest {
     }
     val sizes = readSizes(root.fields("sizes"))
     val entryPoints = readEntryPoints(root.fields("entry_points"), sizes)
+    checkRules(root.fields("rules"))
     checkPreprocess(root.fields("preprocess"), sizes)
     checkPrompts(root.fields("prompts"), sizes)
     val postprocess = root.fields("postprocess")
@@ -112,6 +113,21 @@ private fun int(name: String, vararg shape: Int) = TensorSpec(name, shape.toList
 
 private fun readTensor(fields: JsonFields) =
     TensorSpec(fields.text("name"), fields.integers("shape").toList(), fields.text("dtype"))
+
+/** What a model's family does around the network: this library does what Segment Anything and TinySAM do. */
+private fun checkRules(fields: JsonFields) {
+    fields.require("resize", "longest_side")
+    fields.require("rounding", "half_up")
+    fields.require("filter", "bilinear")
+    fields.require("point_scale", "per_axis")
+    fields.require("selection", "predicted_iou")
+    fields.require("upscale", "over_frame")
+    fields.require("upscale_filter", "bilinear")
+    if (fields.number("frame_scale") != 1.0) fields.wrong("frame_scale", "1")
+    for (key in listOf("antialias", "whole_values", "pad_point")) {
+        if (!fields.flag(key)) fields.wrong(key, "true, the only one that this library knows")
+    }
+}
 
 private fun checkPreprocess(fields: JsonFields, sizes: ModelSizes) {
     fields.require("colour", "RGB")

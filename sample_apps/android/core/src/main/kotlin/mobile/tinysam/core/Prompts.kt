@@ -73,7 +73,7 @@ class PackedPrompts(val prompts: Int, val slots: Int, val coords: FloatArray, va
 /**
  * Packs at most `batch` prompts into (`batch`, `slots`), as the official predictor does: the points, then the
  * two corners of the box; a prompt with points and no box gets one pad point.  What is left over, prompts
- * beyond the last included, is unused slots.
+ * beyond the last included, is unused slots.  A box that reaches over the border is clipped to the photo.
  *
  * Throws [PromptException] if a prompt needs more slots or lies outside the photo.
  */
@@ -95,7 +95,7 @@ fun packPrompts(
             packed.set(slot++, geometry.toModelX(point.x), geometry.toModelY(point.y), label)
         }
         if (prompt.box != null) {
-            val (x0, y0, x1, y1) = prompt.box
+            val (x0, y0, x1, y1) = prompt.box.clippedTo(geometry)
             packed.set(slot++, geometry.toModelX(x0), geometry.toModelY(y0), codes.boxTopLeft)
             packed.set(slot, geometry.toModelX(x1), geometry.toModelY(y1), codes.boxBottomRight)
         } else if (prompt.points.isNotEmpty()) {
@@ -103,6 +103,17 @@ fun packPrompts(
         }
     }
     return packed
+}
+
+/** The part of a box inside the photo: beyond the border the network has seen nothing but padding. */
+private fun PromptBox.clippedTo(geometry: Geometry): PromptBox {
+    val (width, height) = geometry.width.toDouble() to geometry.height.toDouble()
+    return PromptBox(
+        x0.coerceIn(0.0, width),
+        y0.coerceIn(0.0, height),
+        x1.coerceIn(0.0, width),
+        y1.coerceIn(0.0, height),
+    )
 }
 
 private fun PackedPrompts.set(slot: Int, x: Double, y: Double, label: Int) {

@@ -9,6 +9,7 @@ import kotlinx.coroutines.flow.channelFlow
 import kotlinx.coroutines.isActive
 import kotlinx.coroutines.withContext
 import java.util.concurrent.Executors
+import java.util.concurrent.atomic.AtomicBoolean
 
 /** What a search reports: how far it is, and once, at its end, what it found. */
 sealed interface SearchEvent {
@@ -40,6 +41,7 @@ class TinySam private constructor(val predictor: Predictor, private val worker: 
 
     private var photo: EncodedPhoto? = null
     private var upscaler: MaskUpscaler? = null
+    private val isClosed = AtomicBoolean()
 
     /** Encodes a photo, which takes most of the time; masks are then of this one. */
     suspend fun setPhoto(rows: RgbRows, resizer: PhotoResizer = PhotoResizer(::resizeBilinear)): EncodedPhoto =
@@ -86,8 +88,9 @@ class TinySam private constructor(val predictor: Predictor, private val worker: 
         }
     }
 
-    /** Waits for a call that runs, frees the model and ends the thread. */
+    /** Waits for a call that runs, frees the model and ends the thread; a second time it does nothing. */
     override fun close() {
+        if (isClosed.getAndSet(true)) return
         worker.executor.execute { predictor.engine.close() }
         // Takes no more work, and does what was given to it.
         worker.close()

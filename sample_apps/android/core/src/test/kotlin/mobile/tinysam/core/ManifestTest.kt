@@ -37,6 +37,21 @@ class ManifestTest {
     }
 
     @Test
+    fun `rules of another family are refused by name`() {
+        assertNames("resize", refusal("\"resize\": \"longest_side\"", "\"resize\": \"stretch\""))
+        assertNames("upscale", refusal("\"upscale\": \"over_frame\"", "\"upscale\": \"at_once\""))
+        assertNames("pad_point", refusal("\"pad_point\": true", "\"pad_point\": false"))
+        assertNames("frame_scale", refusal("\"frame_scale\": 1", "\"frame_scale\": 2"))
+    }
+
+    @Test
+    fun `runtimes and rules of the fast mode`() {
+        assertEquals("2.3.0", manifest.runtimes["tflite"])
+        assertEquals(0.05, manifest.search.fast.nearIouSlack, 0.0)
+        assertEquals(listOf(0.97, 0.9, 0.8), manifest.search.fast.duplicateIous)
+    }
+
+    @Test
     fun `no JSON`() = assertNames("not valid JSON", refusal("^\\{", "{{"))
 
     @Test

@@ -1,0 +1,113 @@
+"""Commands that are ended at random moments: nothing half-made, and a second run makes what one run makes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[2]
+MODEL = "stand-in:tiny-test"
+MOMENTS = 25
+SIGNALS = (signal.SIGKILL, signal.SIGINT, signal.SIGTERM)
+VERBS = {
+    "segment": [
+        *("segment", "photo.png", "--everything", "--points-per-side", "8", "--checkpoint", MODEL),
+        *("--pred-iou-thresh", "-9", "--stability-score-thresh", "0", "--out", "out/x.png"),
+    ],
+    "convert": ["convert", MODEL, "--target", "tflite", "--batch", "2", "--out", "out/bundle", "--overwrite"],
+    "fixtures": ["fixtures", "bundle", "--out", "out/fixtures", "--overwrite", "--prompts", "2"],
+    "evaluate": ["evaluate", "data", "--checkpoint", MODEL, "--out", "out/results"],
+}
+
+
+def run(words: list[str], folder: Path) -> subprocess.Popen[bytes]:
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "tinysam_mobile", *words]
+    return subprocess.Popen(
+        command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment
+    )
+
+
+def finished(words: list[str], folder: Path) -> str:
+    process = run(words, folder)
+    _, said = process.communicate()
+    assert process.returncode in (0, 1), said.decode()
+    return said.decode()
+
+
+def written(folder: Path) -> dict[str, str]:
+    """Path → hash of all that lies in `out`; manifests hold times, so of them only that they are there."""
+    out = folder / "out"
+    return {
+        path.relative_to(out).as_posix(): "" if path.name == "manifest.json" else _hash(path)
+        for path in sorted(out.rglob("*"))
+        if path.is_file()
+    }
+
+
+def _hash(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("world")
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 9, 3), np.uint8)
+    Image.fromarray(pixels).resize((90, 60)).save(folder / "photo.png")
+    (folder / "data" / "images").mkdir(parents=True)
+    outline = [5, 5, 35, 5, 35, 35, 5, 35]
+    square = {"id": 1, "image_id": 1, "category_id": 1, "area": 900, "segmentation": [outline]}
+    images = []
+    for number in range(1, 9):
+        Image.fromarray(pixels).resize((90, 60)).save(folder / "data" / "images" / f"{number}.png")
+        images.append({"id": number, "file_name": f"{number}.png", "width": 90, "height": 60})
+    document = {"images": images, "annotations": [square], "categories": [{"id": 1}]}
+    (folder / "data" / "instances.json").write_text(json.dumps(document))
+    finished(["convert", MODEL, "--target", "tflite", "--batch", "2", "--out", "bundle"], folder)
+    return folder
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_run_that_is_ended_leaves_nothing_half_made(verb: str, world: Path) -> None:
+    out = world / "out"
+    out.mkdir(exist_ok=True)
+    started = time.monotonic()
+    finished(VERBS[verb], world)
+    duration = time.monotonic() - started
+    expected = written(world)
+    rng = Random(verb)
+    for moment in range(MOMENTS):
+        process = run(VERBS[verb], world)
+        time.sleep(rng.uniform(0, duration))
+        process.send_signal(SIGNALS[moment % len(SIGNALS)])
+        _, said = process.communicate()
+        assert b"Traceback" not in said
+        finished(VERBS[verb], world)
+        assert written(world) == expected, f"moment {moment}"
+        assert not [path.name for path in out.iterdir() if path.name.startswith(".")]
+
+
+def test_two_writers_at_once_leave_one_whole_result(world: Path) -> None:
+    (world / "out").mkdir(exist_ok=True)
+    words = VERBS["fixtures"]
+    finished(words, world)
+    expected = written(world)
+    both = [run(words, world) for _ in range(2)]
+    for process in both:
+        _, said = process.communicate()
+        assert b"Traceback" not in said
+        assert process.returncode in (0, 2)
+    assert written(world) == expected
