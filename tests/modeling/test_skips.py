@@ -52,7 +52,7 @@ def test_prompts_of_two_images_get_their_own_skips() -> None:
             torch.testing.assert_close(both.masks[i], alone.masks[0], rtol=SAME, atol=SAME)
 
 
-def test_scores_come_before_masks_with_skips_too() -> None:
+def test_scores_need_no_skips() -> None:
     model = stand_in_model(SMALL["small-sam2"])
     coords, labels = torch.rand(5, 2, 2) * 128, torch.ones(5, 2, dtype=torch.int32)
     with torch.inference_mode():

@@ -26,6 +26,7 @@ __all__ = [
     "head_split",
     "identity_norm",
     "plain_attention",
+    "thirds",
     "window_merge",
     "window_partition",
 ]
@@ -182,6 +183,12 @@ def attended(q: Tensor, k: Tensor, v: Tensor, heads: int, proj: nn.Linear, atten
         own = (part[:, :, first : first + width] for part in (q, k, v))
         total = total + F.linear(attend(*own), proj.weight[:, first : first + width])
     return total
+
+
+def thirds(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """(..., 3·n) → three of (..., n), as slices: delegates take them, a division into chunks they do not."""
+    width = x.shape[-1] // 3
+    return x[..., :width], x[..., width : 2 * width], x[..., 2 * width :]
 
 
 def plain_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from tinysam_mobile.modeling.layers import (
     Resample,
     attended,
     plain_attention,
+    thirds,
     window_merge,
     window_partition,
 )
@@ -75,7 +76,7 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, side: int) -> Tensor:
         """(windows, side², inputs) → (windows, side² or a quarter of it, outputs)."""
-        q, k, v = self.qkv(x).chunk(3, dim=-1)
+        q, k, v = thirds(self.qkv(x))
         if self.pooled:
             q = pool(q.reshape(-1, side, side, q.shape[-1])).flatten(1, 2)
         return attended(q * self.scale, k, v, self.num_heads, self.proj, plain_attention)
@@ -133,7 +134,8 @@ class Block(nn.Module):
         x = self.attn(window_partition(x, side), side)
         shrink = 2 if self.pooled else 1
         rows, columns = (height + bottom) // shrink, (width + right) // shrink
-        return window_merge(x, side // shrink, batch, rows, columns)[:, :out_side, :out_side]
+        x = window_merge(x, side // shrink, batch, rows, columns)
+        return x[:, :out_side, :out_side] if bottom or right else x
 
 
 class PatchEmbed(nn.Module):

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from tinysam_mobile.errors import UsageError
 from tinysam_mobile.modeling.encoders.kind import PREFIX, EncoderKind, State
-from tinysam_mobile.modeling.layers import LayerNorm2d, attended, plain_attention
+from tinysam_mobile.modeling.layers import LayerNorm2d, attended, plain_attention, thirds
 
 __all__ = ["PLAIN_VIT", "PlainViT", "PlainViTConfig"]
 
@@ -61,7 +61,7 @@ class Attention(nn.Module):
         self.proj = nn.Linear(dim, dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        q, k, v = self.qkv(x).chunk(3, dim=-1)
+        q, k, v = thirds(self.qkv(x))
         return attended(q * self.scale, k, v, self.num_heads, self.proj, plain_attention)
 
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from tinysam_mobile.errors import UsageError
 from tinysam_mobile.modeling.encoders.kind import PREFIX, EncoderKind, ReadEncoder, State
 from tinysam_mobile.modeling.encoders.transformers_keys import from_transformers
-from tinysam_mobile.modeling.layers import LayerNorm2d, attended, window_merge, window_partition
+from tinysam_mobile.modeling.layers import LayerNorm2d, attended, thirds, window_merge, window_partition
 
 __all__ = ["SAM_VIT", "SamViT", "SamViTConfig"]
 
@@ -97,7 +97,7 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, size², dim) → the same."""
-        q, k, v = self.qkv(x).chunk(3, dim=-1)
+        q, k, v = thirds(self.qkv(x))
         rows, columns = relative_table(self.rel_pos_h, self.size), relative_table(self.rel_pos_w, self.size)
         attend = partial(self.attend, rows=rows, columns=columns)
         return attended(q, k, v, self.num_heads, self.proj, attend)
@@ -155,9 +155,11 @@ class Block(nn.Module):
         batch, height, width, _ = x.shape
         side = self.window_size
         bottom, right = -height % side, -width % side
-        x = F.pad(x, (0, 0, 0, right, 0, bottom))
+        if bottom or right:
+            x = F.pad(x, (0, 0, 0, right, 0, bottom))
         x = self.attn(window_partition(x, side))
-        return window_merge(x, side, batch, height + bottom, width + right)[:, :height, :width]
+        x = window_merge(x, side, batch, height + bottom, width + right)
+        return x[:, :height, :width] if bottom or right else x
 
 
 class SamViT(nn.Module):
