@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from importlib import metadata
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
@@ -215,3 +216,62 @@ def test_the_default_folder_is_the_apps_own(
 def test_an_unknown_app_is_refused(full_bundle: Path, tmp_path: Path) -> None:
     with pytest.raises(UnknownNameError, match="android, ios"):
         fill_app_resources("windows", Bundle.open(full_bundle), tmp_path / "app")
+
+
+def with_details(bundle: Path, **details: Any) -> Path:
+    """The bundle with `details` at each artifact."""
+    path = bundle / "manifest.json"
+    data = json.loads(path.read_text())
+    for artifact in data["artifacts"]:
+        artifact["details"] = details
+    path.write_text(json.dumps(data))
+    return bundle
+
+
+@pytest.mark.parametrize(("target", "code"), [("iOS17", 0), ("iOS18", 0), ("iOS26", 2)])
+def test_a_package_for_a_newer_system_than_the_app_s_is_refused(
+    full_bundle: Path, tmp_path: Path, target: str, code: int
+) -> None:
+    with_details(full_bundle, deployment_target=target)
+    result = call("bundle-for-app", "ios", full_bundle, "-o", tmp_path / "out")
+    assert result.exit_code == code, result.stderr
+    if code:
+        assert "--deployment-target iOS18" in result.stderr
+        assert not (tmp_path / "out").exists()
+
+
+def test_the_floor_is_that_of_the_project() -> None:
+    project = (Path(__file__).parents[2] / "sample_apps/ios/App/project.yml").read_text("utf-8")
+    target = APPS["ios"].deployment_target or ""
+    assert f'iOS: "{target.removeprefix("iOS")}.0"' in project
+
+
+@pytest.mark.parametrize(
+    ("app", "lines"),
+    [
+        ("ios", ["TinySAM(bundle: folder)", "mask(at: Point(x: 320, y: 240))", '"TinySAMCoreML"']),
+        ("android", ["TinySam.open(context, LiteRt())", "tinysam-litert:0.1.0", 'noCompress += "tflite"']),
+    ],
+)
+def test_what_another_app_needs_is_printed(
+    full_bundle: Path, tmp_path: Path, app: str, lines: list[str]
+) -> None:
+    result = call("bundle-for-app", app, full_bundle, "-o", tmp_path / "out")
+    assert result.exit_code == 0, result.stderr
+    for line in lines:
+        assert line in result.stdout
+
+
+def test_a_bundle_from_before_the_fast_mode_is_refused(full_bundle: Path, tmp_path: Path) -> None:
+    path = full_bundle / "manifest.json"
+    data = json.loads(path.read_text())
+    del data["everything_search"]["fast"]
+    path.write_text(json.dumps(data))
+    result = call("bundle-for-app", "android", full_bundle, "-o", tmp_path / "out")
+    assert result.exit_code == 2
+    assert "convert again" in result.stderr
+
+
+def test_the_manifest_names_the_releases_that_judge(contract_json: dict[str, Any]) -> None:
+    assert contract_json["runtimes"]["tflite"] == metadata.version("ai-edge-litert")
+    assert contract_json["runtimes"]["executorch"] == metadata.version("executorch")

@@ -109,3 +109,63 @@ def test_the_gpu_finds_its_drivers() -> None:
     names = {entry.attrib[NAME] for entry in tree.iter("uses-native-library")}
     assert names == {"libOpenCL.so", "libOpenCL-car.so", "libOpenCL-pixel.so", "libvndksupport.so"}
     assert "libs.litert.gpu)" in build_file("litert"), "Options(GPU) throws without litert-gpu"
+
+
+def app_code() -> str:
+    return "\n".join(
+        p.read_text("utf-8") for p in (ANDROID / "app" / "src" / "main" / "kotlin").rglob("*.kt")
+    )
+
+
+def test_no_row_of_the_screen_is_wider_than_a_phone() -> None:
+    """Buttons in a plain Row went off the screen (409 to 425 dp of 336 to 388): they flow into lines."""
+    code = app_code()
+    assert "FlowRow(" in code
+    assert re.findall(r"(?<!Flow)\bRow\(", code) == []
+
+
+def test_nothing_lies_under_the_bars_of_the_phone() -> None:
+    code = app_code()
+    assert "enableEdgeToEdge()" in code
+    assert "safeDrawingPadding()" in code
+
+
+def test_the_view_model_gets_nothing_of_an_activity() -> None:
+    factory = re.search(r"initializer \{(.*?)\n            \}", app_code(), re.DOTALL)
+    assert factory is not None
+    assert "Models(applicationContext)" in factory[1]
+    assert "PhotoLoader(applicationContext.contentResolver)" in factory[1]
+
+
+def test_dumps_are_shared_while_the_screen_is_seen() -> None:
+    assert "repeatOnLifecycle(Lifecycle.State.STARTED)" in app_code()
+
+
+def test_the_app_has_a_dark_theme() -> None:
+    assert "darkColorScheme()" in app_code()
+    resources = ANDROID / "app" / "src" / "main" / "res"
+    for folder, parent in (
+        ("values", "Theme.Material.Light"),
+        ("values-night", "Theme.Material.NoActionBar"),
+    ):
+        assert parent in (resources / folder / "themes.xml").read_text("utf-8")
+
+
+def test_files_of_artifacts_before_an_update_are_deleted() -> None:
+    bundle = next((ANDROID / "platform").rglob("AppBundle.kt")).read_text("utf-8")
+    assert "filter { it.name !in known }.forEach { it.delete() }" in bundle
+
+
+def test_masks_are_a_byte_a_pixel_and_photos_turn_while_they_decode() -> None:
+    photos = next((ANDROID / "platform").rglob("BitmapPhotos.kt")).read_text("utf-8")
+    assert "Bitmap.Config.ALPHA_8" in photos
+    loader = next((ANDROID / "app").rglob("PhotoLoader.kt")).read_text("utf-8")
+    assert "ImageDecoder.decodeBitmap" in loader
+    assert "setTargetSampleSize" in loader
+
+
+def test_dumps_say_where_the_model_ran() -> None:
+    """ExecuTorch's unit is what the .pte was lowered to, and not always xnnpack."""
+    factory = next((ANDROID / "executorch").rglob("ExecuTorch.kt")).read_text("utf-8")
+    assert "artifact.backend" in factory
+    assert '"xnnpack"' not in factory + app_code()
