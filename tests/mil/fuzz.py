@@ -15,7 +15,8 @@ import click
 import numpy as np
 
 from tests.mil.builder import Const, Program
-from tests.mil.fuzz_ops import MAKERS, Drawer, Drawn, Value
+from tests.mil.fuzz_drawing import Drawer, Drawn, Value
+from tests.mil.fuzz_ops import MAKERS
 
 __all__ = ["check_program"]
 
