@@ -8,13 +8,15 @@ from __future__ import annotations
 import random
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import click
 import numpy as np
 
 from tests.mil.builder import Const, Program
-from tests.mil.fuzz_ops import MAKERS, Drawer, Drawn, Value
+from tests.mil.fuzz_drawing import Drawer, Drawn, Value
+from tests.mil.fuzz_ops import MAKERS
 
 __all__ = ["check_program"]
 
@@ -60,58 +62,104 @@ def _argument(value: Any) -> Any:
     return Const(value) if isinstance(value, np.ndarray) else value
 
 
-def _declare_inputs(program: Program, values: list[Value]) -> None:
-    for value in values:
-        program.add_input(value.name, value.array)
+@dataclass(frozen=True, kw_only=True)
+class _Step:
+    """One op of the program, and how it was drawn: the choices, among how many values."""
+
+    drawn: Drawn
+    outputs: tuple[str, ...]
+    choices: tuple[int, ...]
+    known: int
 
 
 def check_program(integer: Callable[[int, int], int]) -> None:
     """Draw a program by `integer` (lowest, highest), run it, and raise AssertionError where it is wrong."""
     values = _first_values(integer)
     program = Program("ios17")
-    _declare_inputs(program, values)
-    names: list[str] = []
-    expected: list[np.ndarray] = []
+    for value in values:
+        program.add_input(value.name, value.array)
+    steps = []
     for number in range(integer(5, 40)):
-        drawn = _draw_op(integer, values)
-        if drawn is None:
+        step = _add_op(program, integer, values, number)
+        if step is not None:
+            steps.append(step)
+            pairs = zip(step.outputs, step.drawn.expected, strict=True)
+            values += [Value(name=name, array=array) for name, array in pairs]
+    if steps:
+        program.returns(*(name for step in steps for name in step.outputs))
+        _judge(steps, values, program.load(precision="fp32").predict(program.data))
+
+
+def _add_op(
+    program: Program, integer: Callable[[int, int], int], values: list[Value], number: int
+) -> _Step | None:
+    """An op on some of `values`; None when the one that was drawn finds nothing that suits it."""
+    choices: list[int] = []
+
+    def recorded(low: int, high: int) -> int:
+        choices.append(integer(low, high))
+        return choices[-1]
+
+    drawn = _draw_op(recorded, values)
+    if drawn is None:
+        return None
+    outputs = tuple(f"v{number}_{i}" for i in range(len(drawn.expected)))
+    arguments = {key: _argument(value) for key, value in drawn.arguments.items()}
+    operation = program.add_op(drawn.op_type, arguments, outputs)
+    for named, array in zip(operation.outputs, drawn.expected, strict=True):
+        tensor = named.type.tensorType
+        tensor.dataType, tensor.rank = TYPES[array.dtype.kind], array.ndim
+        for size in array.shape:
+            tensor.dimensions.add().constant.size = size
+    return _Step(drawn=drawn, outputs=outputs, choices=tuple(choices), known=len(values))
+
+
+def _judge(steps: list[_Step], values: list[Value], found: dict[str, np.ndarray]) -> None:
+    """Compare each op with numpy on the values that it really had, so that small errors do not add up."""
+    real = [
+        Value(name=v.name, array=found[v.name].astype(v.array.dtype).reshape(v.array.shape))
+        if v.name in found else v
+        for v in values
+    ]  # fmt: skip
+    for step in steps:
+        again = _replayed(step, real[: step.known])
+        if again is None:
             continue
-        outputs = tuple(f"v{number}_{i}" for i in range(len(drawn.expected)))
-        operation = program.add_op(
-            drawn.op_type, {k: _argument(v) for k, v in drawn.arguments.items()}, outputs
-        )
-        for named, array in zip(operation.outputs, drawn.expected, strict=True):
-            tensor = named.type.tensorType
-            tensor.dataType, tensor.rank = TYPES[array.dtype.kind], array.ndim
-            for size in array.shape:
-                tensor.dimensions.add().constant.size = size
-        names += outputs
-        expected += drawn.expected
-        values += [Value(name=n, array=a) for n, a in zip(outputs, drawn.expected, strict=True)]
-    if names:
-        program.returns(*names)
-        _compare(program, dict(zip(names, expected, strict=True)))
+        largest = max((_largest(v.array) for v in _operands(again)), default=1.0)
+        for name, expected in zip(step.outputs, again.expected, strict=True):
+            _compare(again.op_type, found[name], expected, largest)
 
 
-def _compare(program: Program, expected: dict[str, np.ndarray]) -> None:
-    found = program.load(precision="fp32").predict(program.data)
-    for operation in program.block.operations:
-        for named in operation.outputs:
-            if named.name in expected:
-                _compare_one(operation.type, found[named.name], expected[named.name])
+def _replayed(step: _Step, values: list[Value]) -> Drawn | None:
+    """The same choices on other values; None when they would have led to another op."""
+    left = iter(step.choices)
+    try:
+        again = _draw_op(lambda _low, _high: next(left), values)
+    except (StopIteration, IndexError):
+        return None
+    same = again is not None and [v.name for v in _operands(again)] == [v.name for v in _operands(step.drawn)]
+    return again if same else None
 
 
-def _compare_one(op_type: str, found: np.ndarray, expected: np.ndarray) -> None:
+def _operands(drawn: Drawn) -> list[Value]:
+    parts = [p for v in drawn.arguments.values() for p in (v if isinstance(v, tuple) else (v,))]
+    return [part for part in parts if isinstance(part, Value)]
+
+
+def _largest(array: np.ndarray) -> float:
+    finite = np.abs(array[np.isfinite(array)]) if array.dtype.kind == "f" else np.zeros(0)
+    return float(finite.max()) if finite.size else 1.0
+
+
+def _compare(op_type: str, found: np.ndarray, expected: np.ndarray, largest: float) -> None:
+    found = found.reshape(expected.shape)
     if expected.dtype.kind != "f":
-        np.testing.assert_array_equal(found.reshape(expected.shape), expected, err_msg=op_type)
+        np.testing.assert_array_equal(found.astype(expected.dtype), expected, err_msg=op_type)
         return
-    # Values come from 40 float32 ops at most, each within a few units of the last place of the largest
-    # value that it adds up; where an op is steep (exp, division) its input's error is magnified.
-    finite = expected[np.isfinite(expected)]
-    scale = float(np.abs(finite).max()) if finite.size else 1.0
-    np.testing.assert_allclose(
-        found.reshape(expected.shape), expected, rtol=2e-3, atol=1e-4 * max(scale, 1.0), err_msg=op_type
-    )
+    # 256 elements at most are added up, each within a unit of the last place of the largest: 256 * 2**-23
+    # is 3e-5.  Elementary functions of two libraries are a few units apart.
+    scale = max(1.0, largest, _largest(expected))
+    np.testing.assert_allclose(found, expected, rtol=2e-5, atol=3e-5 * scale, err_msg=op_type)
 
 
 @click.command()

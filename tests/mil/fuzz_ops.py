@@ -6,78 +6,15 @@ numpy (or torch, for convolutions and pools) from those very values, so that err
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 
-__all__ = ["MAKERS", "Drawer", "Drawn", "Value"]
+from tests.mil.fuzz_drawing import MAX_SIZE, Drawer, Drawn, broadcasts
 
-MAX_SIZE = 256
-"""Elements of a result."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Value:
-    """A value of the program: its name, and what it holds."""
-
-    name: str
-    array: np.ndarray
-
-
-@dataclass(frozen=True, kw_only=True)
-class Drawn:
-    """An op with arguments (Value for what the program computed) and its expected results."""
-
-    op_type: str
-    arguments: dict[str, Any]
-    expected: tuple[np.ndarray, ...]
-
-
-class Drawer:
-    """Where choices come from, and the values to choose among."""
-
-    def __init__(self, integer: Callable[[int, int], int], values: Sequence[Value]) -> None:
-        self.integer = integer
-        self.values = values
-
-    def pick(self, items: Sequence[Any]) -> Any:
-        """One of `items`."""
-        return items[self.integer(0, len(items) - 1)]
-
-    def flag(self) -> bool:
-        """Yes or no."""
-        return bool(self.integer(0, 1))
-
-    def value(
-        self, kinds: str = "fib", *, rank: int = 0, where: Callable[[np.ndarray], bool] | None = None
-    ) -> Value:
-        """A value of one of the numpy kinds with `rank` axes or more; LookupError when there is none."""
-        fitting = [
-            v for v in self.values
-            if v.array.dtype.kind in kinds and v.array.ndim >= rank and (where is None or where(v.array))
-        ]  # fmt: skip
-        if not fitting:
-            raise LookupError
-        return self.pick(fitting)
-
-    def like(self, value: Value) -> Value:
-        """A value of the same kind whose shape broadcasts with it."""
-        return self.value(value.array.dtype.kind, where=lambda a: _broadcasts(a.shape, value.array.shape))
-
-    def axis(self, array: np.ndarray) -> int:
-        """An axis, from either end."""
-        return self.integer(-array.ndim, array.ndim - 1)
-
-
-def _broadcasts(a: tuple[int, ...], b: tuple[int, ...]) -> bool:
-    try:
-        return math.prod(np.broadcast_shapes(a, b)) <= MAX_SIZE
-    except ValueError:
-        return False
+__all__ = ["MAKERS"]
 
 
 def _unary(
@@ -261,9 +198,9 @@ def _split(draw: Drawer) -> Drawn:
 def _select(draw: Drawer) -> Drawn:
     cond = draw.value("b")
     shape = cond.array.shape
-    a = draw.value("f", where=lambda v: _broadcasts(v.shape, shape))
+    a = draw.value("f", where=lambda v: broadcasts(v.shape, shape))
     joined = np.broadcast_shapes(shape, a.array.shape)
-    b = draw.value("f", where=lambda v: _broadcasts(v.shape, joined))
+    b = draw.value("f", where=lambda v: broadcasts(v.shape, joined))
     expected = np.where(cond.array, a.array, b.array)
     return Drawn(op_type="select", arguments={"cond": cond, "a": a, "b": b}, expected=(expected,))
 
@@ -282,7 +219,7 @@ def _matmul(draw: Drawer) -> Drawn:
 
     def fits(a: np.ndarray) -> bool:
         return (
-            a.ndim >= 2 and a.shape[-2] == inner and _broadcasts(a.shape[:-2], x.array.shape[:-2])
+            a.ndim >= 2 and a.shape[-2] == inner and broadcasts(a.shape[:-2], x.array.shape[:-2])
             and x.array.size * max(1, a.shape[-1]) <= 16 * MAX_SIZE
         )  # fmt: skip
 
