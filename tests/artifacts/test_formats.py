@@ -33,7 +33,7 @@ def test_one_record_makes_a_format(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert {a["verdict"] for a in json.loads(done.stdout)["artifacts"]} == {"PASSED"}
     done = tinysam_mobile("inspect", bundle / "toy/fp32/decoder.toy", "--json")
-    assert json.loads(done.stdout)["programs"] == ["decode", "decode_batch"]
+    assert json.loads(done.stdout)["programs"] == ["decode", "decode_batch", "score_batch"]
     options = ("--prompts", 2, "--everything", 0, "--out", tmp_path / "report", "--json")
     done = tinysam_mobile("validate", bundle, "--images", photo, *options)
     (side,) = json.loads(done.stdout)["sides"]

@@ -144,8 +144,8 @@ def test_other_content_is_named(tmp_path: Path, content: bytes) -> None:
 
 
 def test_missing_file_and_folder_are_named(tmp_path: Path) -> None:
-    for path in (tmp_path, tmp_path / "none.tflite"):
-        with pytest.raises(BundleError, match="cannot be read"):
+    for path, message in ((tmp_path, "is a folder"), (tmp_path / "none.tflite", r"none\.tflite: ")):
+        with pytest.raises(BundleError, match=message):
             read_graph(path)
 
 

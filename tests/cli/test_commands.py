@@ -43,7 +43,7 @@ def test_convert_reports_each_artifact(bundle: tuple[Path, CompletedProcess[str]
         for a in report["artifacts"]
     )
     entry_points = [p["entry_point"] for a in report["artifacts"] for p in a["parity"]]
-    assert entry_points == ["encode", "decode", "decode_batch"]
+    assert entry_points == ["encode", "decode", "decode_batch", "score_batch"]
     assert "stand-in weights" in result.stderr
 
 

@@ -83,7 +83,11 @@ def test_answers_are_those_of_torch(
 
 
 @pytest.mark.parametrize("used", [2, 3, len(FULL_PROMPT)])
-@pytest.mark.parametrize(("entry_point", "has_mask"), DECODER_CALLS)
+@pytest.mark.parametrize(
+    ("entry_point", "has_mask"),
+    # `score_batch` has two slots, which every prompt fills.
+    [(name, has_mask) for name, has_mask in DECODER_CALLS if name != "score_batch"],
+)
 def test_spare_slots_change_nothing(
     converted: Converted, entry_point: str, has_mask: bool, used: int
 ) -> None:

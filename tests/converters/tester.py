@@ -125,8 +125,9 @@ def photo(size: int) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
 
 
 def prompts(signature: Signature, size: int, kinds: list[tuple[int, ...]]) -> Arrays:
-    """Prompts of `kinds`, again from the first when they run out; unused slots hold NaN."""
+    """Prompts of those `kinds` that fit, again from the first when they run out; unused slots hold NaN."""
     count, slots = next(spec.shape for spec in signature.inputs if spec.name == "point_labels")
+    kinds = [kind for kind in kinds if len(kind) <= slots]
     rng = np.random.default_rng(SEED)
     coords = np.full((count, slots, 2), np.nan, np.float32)
     labels = np.full((count, slots), Label.UNUSED, np.int32)
