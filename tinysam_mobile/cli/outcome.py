@@ -62,8 +62,9 @@ def run_to_an_end() -> Iterator[None]:
         # A terminal that has not every character shows a question mark; it is no reason to end.
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")
+    before = None
     with suppress(ValueError):  # only the main thread may; elsewhere nobody sends signals
-        signal.signal(signal.SIGTERM, _end_by_signal)
+        before = signal.signal(signal.SIGTERM, _end_by_signal)
     try:
         yield
     except click.exceptions.NoArgsIsHelpError as error:
@@ -87,6 +88,9 @@ def run_to_an_end() -> Iterator[None]:
         sys.exit(EXIT_CLOSED_PIPE if met_by_click and end.code == 1 else end.code)
     except Exception as error:  # whatever was not foreseen is one line too
         _end_unforeseen(error)
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGTERM, before)
 
 
 def _end_by_signal(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 (the signature of handlers)
