@@ -84,7 +84,10 @@ struct ModelRules: Decodable {
     let wholeValues: Bool
     let pointScale: String
     let frameScale: Double
-    let padPoint: Bool
+    let padPoint: String
+    let fixedPoints: Int
+    let negativePoints: Bool
+    let maskPrompts: Bool
     let selection: String
     let upscale: String
     let upscaleFilter: String
@@ -100,7 +103,10 @@ struct ModelRules: Decodable {
         try one("whole_values", String(wholeValues), "true")
         try one("point_scale", pointScale, "per_axis")
         try one("frame_scale", String(frameScale), "1.0")
-        try one("pad_point", String(padPoint), "true")
+        try one("pad_point", padPoint, "without_box")
+        try one("fixed_points", String(fixedPoints), "0")
+        try one("negative_points", String(negativePoints), "true")
+        try one("mask_prompts", String(maskPrompts), "true")
         try one("selection", selection, "predicted_iou")
         try one("upscale", upscale, "over_frame")
         try one("upscale_filter", upscaleFilter, "bilinear")

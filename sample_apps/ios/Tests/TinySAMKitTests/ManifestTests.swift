@@ -55,11 +55,11 @@ final class ManifestTests: XCTestCase {
     func testRulesOfAnotherFamilyAreRefusedByName() throws {
         for (name, value) in [
             ("resize", "stretch"), ("rounding", "down"), ("filter", "bicubic"), ("point_scale", "uniform"),
-            ("selection", "stability"), ("upscale", "at_once"), ("upscale_filter", "bicubic"),
+            ("selection", "stability"), ("upscale", "at_once"), ("upscale_filter", "bicubic"), ("pad_point", "never"),
         ] {
             try assertRefused(["rules", name], value, field: "rules.\(name)")
         }
-        for name in ["antialias", "whole_values", "pad_point"] {
+        for name in ["antialias", "whole_values", "negative_points", "mask_prompts"] {
             try assertRefused(["rules", name], false, field: "rules.\(name)")
         }
         try assertRefused(["rules", "frame_scale"], 2, field: "rules.frame_scale")

@@ -124,7 +124,9 @@ private fun checkRules(fields: JsonFields) {
     fields.require("upscale", "over_frame")
     fields.require("upscale_filter", "bilinear")
     if (fields.number("frame_scale") != 1.0) fields.wrong("frame_scale", "1")
-    for (key in listOf("antialias", "whole_values", "pad_point")) {
+    fields.require("pad_point", "without_box")
+    if (fields.integer("fixed_points") != 0) fields.wrong("fixed_points", "0")
+    for (key in listOf("antialias", "whole_values", "negative_points", "mask_prompts")) {
         if (!fields.flag(key)) fields.wrong(key, "true, the only one that this library knows")
     }
 }

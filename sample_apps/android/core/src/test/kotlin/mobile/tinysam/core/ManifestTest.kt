@@ -16,6 +16,13 @@ class ManifestTest {
         return assertThrows(ManifestException::class.java) { parseManifest(changed) }.message.orEmpty()
     }
 
+    /** The same for a rule, which the model's configuration repeats. */
+    private fun refusalOfRule(old: String, new: String): String {
+        val changed = text.replace(Regex(old), new)
+        check(changed != text) { "$old is not in the manifest" }
+        return assertThrows(ManifestException::class.java) { parseManifest(changed) }.message.orEmpty()
+    }
+
     private fun assertNames(field: String, message: String) =
         assertTrue("'$message' does not name $field", field in message)
 
@@ -38,10 +45,10 @@ class ManifestTest {
 
     @Test
     fun `rules of another family are refused by name`() {
-        assertNames("resize", refusal("\"resize\": \"longest_side\"", "\"resize\": \"stretch\""))
-        assertNames("upscale", refusal("\"upscale\": \"over_frame\"", "\"upscale\": \"at_once\""))
-        assertNames("pad_point", refusal("\"pad_point\": true", "\"pad_point\": false"))
-        assertNames("frame_scale", refusal("\"frame_scale\": 1", "\"frame_scale\": 2"))
+        assertNames("resize", refusalOfRule("\"resize\": \"longest_side\"", "\"resize\": \"stretch\""))
+        assertNames("upscale", refusalOfRule("\"upscale\": \"over_frame\"", "\"upscale\": \"at_once\""))
+        assertNames("pad_point", refusalOfRule("\"pad_point\": \"without_box\"", "\"pad_point\": \"never\""))
+        assertNames("frame_scale", refusalOfRule("\"frame_scale\": 1", "\"frame_scale\": 2"))
     }
 
     @Test
