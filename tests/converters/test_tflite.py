@@ -93,13 +93,13 @@ def test_decoders_share_their_weights(folders: dict[str, Path], recipe: str) -> 
     graph = read_graph(folders[recipe] / "decoder.tflite")
     buffers = {
         name: {t.buffer: len(t.constant) for t in graph.subgraph_of(name).tensors if t.constant is not None}
-        for name in graph.signatures
+        for name in ("decode", "decode_batch", "score_batch")
     }
     first, *others = buffers.values()
-    assert others
-    for constants in others:
+    # `score_batch` multiplies weights of attention with each other at conversion: those products are its own.
+    for constants, most in zip(others, (0.01, 0.3), strict=True):
         own = {b: size for b, size in constants.items() if b not in first}
-        assert sum(own.values()) < 0.01 * sum(first.values())
+        assert sum(own.values()) < most * sum(first.values())
 
 
 @pytest.mark.parametrize("recipe", ["fp32", "fp16"])

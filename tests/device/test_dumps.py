@@ -8,7 +8,7 @@ import stat
 import struct
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +98,9 @@ def test_fixtures_come_back_as_they_were(setup: Setup) -> None:
     fixtures = setup.fixtures
     assert fixtures.contract == setup.manifest.contract
     for index, (case, recording) in enumerate(zip(setup.cases, setup.recordings, strict=True)):
-        assert_equal(fixtures.expected(index), recording)
+        # A device is not asked for the scores of `score_batch`.
+        asked = [{s: a for s, a in p.items() if s is not Stage.BATCH_SCORES} for p in recording.prompts]
+        assert_equal(fixtures.expected(index), replace(recording, prompts=tuple(asked)))
         read_case = fixtures.cases[index]
         np.testing.assert_array_equal(read_case.pixels, case.pixels)
         for mine, theirs in zip(read_case.prompts, case.prompts, strict=True):

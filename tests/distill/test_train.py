@@ -366,7 +366,8 @@ def test_held_back_scenes_are_measured_during_a_run_and_on_a_checkpoint(
     text = (tmp_path / "run.toml").read_text()
     (tmp_path / "run.toml").write_text(f'validation_stores = ["{store}"]\nvalidation_scenes = 2\n{text}')
     result = CliRunner().invoke(
-        command, ["score", str(tmp_path / "run.safetensors"), str(tmp_path / "run.toml"), "--size", "128"]
+        command,
+        ["score", str(tmp_path / "run.safetensors"), str(tmp_path / "run.toml"), "--image-size", "128"],
     )
     assert result.exit_code == 0, result.output
     table = dict(line.split() for line in result.output.splitlines())
