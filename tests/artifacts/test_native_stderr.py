@@ -20,7 +20,7 @@ def stderr_of(*arguments: str | Path, code: int = 0) -> list[str]:
 
 def test_conversion_shows_progress_only(tflite_bundle: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
     lines = tflite_bundle[1].stderr.splitlines()
-    ours = ("loading the checkpoint", "stand-in weights: ", "tflite fp32: ")
+    ours = ("loading the checkpoint", "stand-in weights: ", "tflite fp32")
     assert [line for line in lines if not line.startswith(ours)] == []
     assert len(lines) > 3
 

@@ -64,8 +64,8 @@ def test_foreign_files_are_bundle_errors(tiny: Converted, tmp_path: Path) -> Non
     expect_refusal(tiny, path, "cannot load|is damaged")
     path.write_bytes(b"\0\0\0\0ET12eh00" + b"\0" * 4096)
     expect_refusal(tiny, path, "cannot load|damaged")
-    expect_refusal(tiny, tmp_path / "missing.pte", "check the path")
-    expect_refusal(tiny, tmp_path, "check the path")
+    expect_refusal(tiny, tmp_path / "missing.pte", "cannot be read")
+    expect_refusal(tiny, tmp_path, "is a folder|check the path")
 
 
 def expect_refusal(model: Converted, path: Path, message: str) -> None:

@@ -316,7 +316,7 @@ def test_an_artifact_as_a_device_passes_and_is_benched(
     data = json.loads(result.stdout)
     assert data["machine"]["host"] is True
     (row,) = data["host"]
-    assert set(row["latency"]) == set(row["first_ms"]) == {"encode", "decode", "decode_batch"}
+    assert set(row["latency"]) == set(row["first_ms"]) == {"encode", "decode", "decode_batch", "score_batch"}
     assert all(summary["runs"] == 2 for summary in row["latency"].values())
     assert row["peak_memory_bytes"] >= row["library_memory_bytes"] > 0
 

@@ -25,7 +25,7 @@ from tinysam_mobile.errors import DumpError, UsageError
 from tinysam_mobile.modeling.checkpoint import load_checkpoint
 from tinysam_mobile.modeling.entry_points import contract_of
 from tinysam_mobile.parity.record import record_photo
-from tinysam_mobile.parity.stages import ParityPrompt, PhotoCase, Recording
+from tinysam_mobile.parity.stages import ParityPrompt, PhotoCase, Recording, Stage
 from tinysam_mobile.segment.prompts import make_prompt
 from tinysam_mobile.simulator.registry import LoadedModel, open_model
 

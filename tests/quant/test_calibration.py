@@ -66,7 +66,7 @@ def test_few_photos_warn_and_none_is_an_error(folder: Path, tmp_path: Path) -> N
     empty.mkdir()
     with pytest.raises(TinySAMError, match="holds no photo"):
         CalibrationSet.from_folder(empty)
-    with pytest.raises(TinySAMError, match="is not a folder"):
+    with pytest.raises(TinySAMError, match="is no folder"):
         CalibrationSet.from_folder(folder / "0.png")
 
 
