@@ -31,6 +31,8 @@ from tinysam_mobile.quant.recipe import QuantRecipe, Scheme
 __all__ = ["quantize_model"]
 
 _OPS = schema.BuiltinOperator
+FLOAT_ENTRY_POINTS = ("score_batch",)
+"""Integer weights, float arithmetic: their graphs fold layers together, so no range is known of them."""
 LAYER_OPS: Mapping[int, int | None] = {
     _OPS.CONV_2D: 0,
     _OPS.DEPTHWISE_CONV_2D: 3,
@@ -72,7 +74,8 @@ def quantize_model(model: Any, recipe: QuantRecipe, plan: QuantPlan | None = Non
     for signature in model.signatureDefs:
         entry_point = signature.signatureKey.decode()
         graph = model.subgraphs[signature.subgraphIndex]
-        named = _layer_names(model, graph, plan.order[entry_point] if plan else None)
+        order = plan.order[entry_point] if plan and entry_point not in FLOAT_ENTRY_POINTS else None
+        named = _layer_names(model, graph, order)
         writer = _Writer(model=model, graph=graph, weights=weights)
         left[entry_point] = [
             named[id(op)] for op in graph.operators if not _rewrite(writer, op, named, recipe, plan)
