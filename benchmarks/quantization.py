@@ -23,11 +23,13 @@ import numpy as np
 from benchmarks.quantization_table import drops, line, markdown
 from benchmarks.record import save
 from benchmarks.timing import fastest_ms
+from tinysam_mobile.artifacts.formats import FORMATS
 from tinysam_mobile.artifacts.integer_macs import count_integer_macs
 from tinysam_mobile.bundle.folder import Bundle
 from tinysam_mobile.cli.evaluate_inputs import PlanChoice
 from tinysam_mobile.contract.backend import Backend
-from tinysam_mobile.converters.pipeline import FORMATS, ConversionOptions, convert_checkpoint
+from tinysam_mobile.converters.options import ConversionOptions
+from tinysam_mobile.converters.pipeline import convert_checkpoint
 from tinysam_mobile.evaluation.coco import CocoDataset
 from tinysam_mobile.evaluation.data_choice import DataChoice
 from tinysam_mobile.evaluation.models import ModelUnderTest, bundle_models, checkpoint_model

@@ -73,6 +73,7 @@ PARSED_ONLY = {
     r"tinysam-mobile distill (prepare|cutouts|train|cache|export|score)\b": TRAINING,
     r"tinysam-mobile distill thresholds": "no thresholds suit noise; tests/distill/test_choose_thresholds.py",
     r"tinysam-mobile inspect \S*\.onnx\+": "a published file of weights",
+    r"tinysam-mobile serve (?!--help)": "serves until it is stopped; tests/device/test_serve.py asks it",
     r"tinysam-mobile bench bundle_512": "two bundles; bench of one is run",
     r"tinysam-mobile validate by_hand": "tests/parity/test_hand_converted.py writes such a file and runs it",
     r"tinysam-mobile evaluate .*--compare": "measures speed for minutes; tests/evaluation/test_comparison.py",

@@ -34,8 +34,18 @@ def test_one_record_makes_a_format(tmp_path: Path) -> None:
     assert {a["verdict"] for a in json.loads(done.stdout)["artifacts"]} == {"PASSED"}
     done = tinysam_mobile("inspect", bundle / "toy/fp32/decoder.toy", "--json")
     assert json.loads(done.stdout)["programs"] == ["decode", "decode_batch", "score_batch"]
-    options = ("--prompts", 2, "--everything", 0, "--out", tmp_path / "report", "--json")
-    done = tinysam_mobile("validate", bundle, "--images", photo, *options)
+    # A child process would not know the record, which only this one has.
+    options = (
+        "--prompts",
+        2,
+        "--everything-photos",
+        0,
+        "--no-isolate",
+        "--out",
+        tmp_path / "report",
+        "--json",
+    )
+    done = tinysam_mobile("validate", bundle, "--images", photo, "--out", tmp_path / "report", *options)
     (side,) = json.loads(done.stdout)["sides"]
     assert (side["name"], side["answer"], done.returncode) == ("toy fp32", "PASSED", 0)
 
