@@ -17,6 +17,7 @@ from tinysam_mobile.distill.pixels import normalised
 from tinysam_mobile.distill.prompts import CELL, Prompts, sample_prompts
 from tinysam_mobile.distill.scenes import Scene, SceneComposer
 from tinysam_mobile.distill.shapes import random_masks
+from tinysam_mobile.distill.windows import Windows, windows_of
 from tinysam_mobile.errors import UsageError
 
 __all__ = ["Batch", "Batches"]
@@ -32,6 +33,8 @@ class Batch:
     targets: Tensor
     teacher_embeddings: Tensor | None = None
     """f32 (G, C, g, g) from the teacher's cache, if there is one."""
+    windows: Windows | None = None
+    """Close-ups of the masks, if a loss looks at them."""
 
     def to(self, device: torch.device) -> Batch:
         """Return the batch on another device; itself if it is there."""
@@ -43,6 +46,9 @@ class Batch:
             prompts=Prompts(coords=self.prompts.coords.to(device), labels=self.prompts.labels.to(device)),
             targets=self.targets.to(device),
             teacher_embeddings=None if taught is None else taught.to(device),
+            windows=None
+            if self.windows is None
+            else (self.windows[0].to(device), self.windows[1].to(device)),
         )
 
 
@@ -114,4 +120,5 @@ def make_batch(
         images=images,
         prompts=sample_prompts(masks, rng, config.prompts),
         targets=F.avg_pool2d(torch.from_numpy(masks).float().unsqueeze(1), CELL).squeeze(1),
+        windows=windows_of(masks) if config.losses.window else None,
     )

@@ -59,13 +59,16 @@ class LossWeights:
     focal_area: float = 0.0
     """If not 0, focal loss is summed over a mask and divided by its area plus this share of the scene, so
     that a small object weighs as much as a large one; 0 takes the mean over the scene, as SAM does."""
+    window: float = 0.0
+    """Dice and focal loss in a window around each object, finer than the mask (`distill.windows`), times this
+    on top of `dice` and `focal`; it is what small objects learn their outline from."""
     backbone: float = 0.0
     """Distance to the features of a pretrained ImageNet network (`distill.backbone`)."""
 
     @property
     def active(self) -> list[str]:
         """Names of the losses that are not switched off."""
-        names = ("focal", "dice", "iou", "rank", "embedding", "token", "output", "backbone")
+        names = ("focal", "dice", "iou", "rank", "window", "embedding", "token", "output", "backbone")
         return [name for name in names if getattr(self, name)]
 
 

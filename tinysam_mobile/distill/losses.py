@@ -69,6 +69,7 @@ class MaskLosses(NamedTuple):
     dice: Tensor
     iou: Tensor
     rank: Tensor
+    window: Tensor
     best: Tensor
 
 
@@ -82,12 +83,13 @@ def mask_losses(
     others_weight: float | Tensor,
     focal_area: float = 0.0,
     focal_alpha: float = 0.25,
+    close_up: tuple[Tensor, Tensor] | None = None,
 ) -> MaskLosses:
     """Losses of K prompts against the truth; only the best of the 3 masks counts fully (SAM's ambiguity).
 
     `logits` (K, 3, H, W), `iou` (K, 3) predicted, `targets` (K, H, W).  `others_weight`, one
     or (K, 1), is the share of the mean over all three, which keeps a mask that never wins alive.
-    `focal_area` and `focal_alpha` as in `LossWeights`.
+    `focal_area` and `focal_alpha` as in `LossWeights`.  `close_up`: logits and truth (K, 3, W, W) in windows.
     """
     truth = targets.unsqueeze(1).expand_as(logits)
     focal, dice = focal_loss(logits, truth, alpha=focal_alpha), dice_loss(logits, truth)
@@ -97,6 +99,9 @@ def mask_losses(
     others = torch.as_tensor(others_weight).to(focal).expand(len(focal), 1)
     share = (others / focal.shape[1]).repeat(1, focal.shape[1])
     share.scatter_add_(1, best.unsqueeze(1), 1 - others)
+    seen = torch.zeros_like(dice)
+    if close_up is not None:
+        seen = dice_weight * dice_loss(*close_up) + focal_weight * focal_loss(*close_up, alpha=focal_alpha)
     with torch.no_grad():
         measured = mask_iou(logits, truth)
     return MaskLosses(
@@ -104,5 +109,6 @@ def mask_losses(
         dice=dice_weight * (share * dice).sum(1).mean(),
         iou=(iou - measured).abs().mean(),
         rank=rank_loss(iou, measured),
+        window=(share * seen).sum(1).mean(),
         best=best,
     )

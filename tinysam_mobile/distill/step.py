@@ -15,6 +15,7 @@ from tinysam_mobile.distill.learner import Encoded, Learner
 from tinysam_mobile.distill.losses import mask_iou, mask_losses
 from tinysam_mobile.distill.prompts import Prompts, add_error_points
 from tinysam_mobile.distill.teacher import distillation_losses, teach
+from tinysam_mobile.distill.windows import see_through
 from tinysam_mobile.modeling.mask_decoder import DecoderOutput
 from tinysam_mobile.modeling.sam import TinySAM
 
@@ -112,8 +113,11 @@ def supervised(out: DecoderOutput, batch: Batch, weights: LossWeights) -> StepRe
         others_weight=_others(batch, weights),
         focal_area=weights.focal_area,
         focal_alpha=weights.focal_alpha,
+        close_up=None if batch.windows is None else see_through(batch.windows, masks),
     )
     terms = {"focal": losses.focal, "dice": losses.dice, "iou": weights.iou * losses.iou}
+    if weights.window:
+        terms["window"] = weights.window * losses.window
     if weights.rank:
         terms["rank"] = weights.rank * losses.rank
     return StepResult(losses=terms, figures=_figures(masks, iou, batch))
