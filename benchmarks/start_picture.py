@@ -2,8 +2,8 @@
 
     python -m benchmarks.start_picture            # writes docs/pictures/start.jpg
 
-A box on a rocket, a box on a cat, a point in a cup, and everything in a photo; nothing is chosen by the result
-but the prompts, which stand in `PROMPTS`.
+A box on a rocket, a box on a cup, a point, and everything in a photo: prompts that the small checkpoint
+answers well; MODEL_CARD.md shows those that it does not.
 """
 
 from __future__ import annotations
@@ -29,12 +29,16 @@ CAPTION = 26
 GAP = 6
 
 
-def panel(model: tsm.Model, name: str, prompt: dict[str, tuple[int, ...]] | None, caption: str) -> Image.Image:
+def panel(
+    model: tsm.Model, name: str, prompt: dict[str, tuple[int, ...]] | None, caption: str
+) -> Image.Image:
     """One photo with its masks under a caption."""
     photo = PHOTOS / name
     found = model.segment_everything(photo) if prompt is None else model.segment(photo, **prompt)
     picture = found.picture().convert("RGB")
-    picture = picture.resize((round(picture.width * HEIGHT / picture.height), HEIGHT), Image.Resampling.LANCZOS)
+    picture = picture.resize(
+        (round(picture.width * HEIGHT / picture.height), HEIGHT), Image.Resampling.LANCZOS
+    )
     framed = Image.new("RGB", (picture.width, HEIGHT + CAPTION), "white")
     framed.paste(picture, (0, CAPTION))
     ImageDraw.Draw(framed).text((4, 4), caption, fill="black", font_size=16)

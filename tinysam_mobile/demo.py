@@ -121,9 +121,7 @@ def main(out: Path) -> None:
         {"runtime": s.name, "iou_with_torch": mask_iou(reference, s.prediction.best_mask)} for s in shown
     ]
     (out / "demo.json").write_text(json.dumps(summary, indent=2) + "\n")
-    click.echo(
-        "The seconds are this machine's; 'tinysam-mobile serve' and the sample apps tell a phone's."
-    )
+    click.echo("The seconds are this machine's; 'tinysam-mobile serve' and the sample apps tell a phone's.")
     click.echo(f"picture: {out / 'demo.png'}")
 
 

@@ -210,8 +210,8 @@ def _check_settings(options: Options, stack: ExitStack) -> CheckSettings:
 
 
 def _reference(options: Options) -> Reference:
-    from tinysam_mobile.cli.float_model import checkpoint_of
     from tinysam_mobile.device.serve_checks import Reference
+    from tinysam_mobile.parity.float_model import checkpoint_of
     from tinysam_mobile.simulator.registry import open_model
 
     loaded = checkpoint_of(options.bundle, options.checkpoint)

@@ -25,7 +25,6 @@ from tinysam_mobile.mil.model import MilModel, MilState, check_precision
 from tinysam_mobile.mil.package import OpenedModel, open_any, open_model
 from tinysam_mobile.mil.pipeline import MilPipeline, load
 from tinysam_mobile.mil.proto import parse_model
-from tinysam_mobile.version import install_command
 
 __all__ = ["AssetProxy", "ModelProxy", "StateProxy", "disable", "enable", "is_enabled"]
 
@@ -59,7 +58,7 @@ def enable(
         from coremltools.models import _compiled_model, model, utils
     except ImportError as error:
         raise RuntimeUnavailableError(
-            f"mil.enable() needs coremltools: {install_command('coreml')}"
+            "mil.enable() needs coremltools: pip install 'coremltools>=9'"
         ) from error
     library = ModuleType(_LIBRARY)
     library._MLModelProxy = ModelProxy  # type: ignore[attr-defined]

@@ -17,7 +17,6 @@ from types import ModuleType
 from typing import Any
 
 from tinysam_mobile.errors import MilError, RuntimeUnavailableError
-from tinysam_mobile.version import install_command
 
 __all__ = ["mil_proto", "model_proto", "parse_model"]
 
@@ -53,7 +52,7 @@ def _module(name: str) -> Any:
     found = find_spec("coremltools")
     if found is None or not found.submodule_search_locations:
         raise RuntimeUnavailableError(
-            f"reading a Core ML model needs coremltools: {install_command('coreml')}"
+            "reading a Core ML model needs coremltools: pip install 'coremltools>=9'"
         )
     if _ALIAS not in sys.modules:
         package = ModuleType(_ALIAS)
