@@ -21,8 +21,8 @@ from [the page in its browser](web.md) or [the apps](device_loop.md).
 
 ## Everything mode
 
-{photos} photos, 32 x 32 points, hierarchical. Calls are those of `decode_batch`; agreement is fast against exact
-on the same runtime, at IoU 0.75.
+{photos} photos, 32 x 32 points, hierarchical. Calls are those of `decode_batch`; agreement is fast against
+exact on the same runtime, at IoU 0.75.
 
 | runtime | exact, s | fast, s | ratio | calls exact | calls fast | precision | recall | mean IoU | objects |
 |---|---:|---:|---:|---:|---:|---:|---:|---:|---:|
