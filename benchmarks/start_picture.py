@@ -18,9 +18,9 @@ import tinysam_mobile as tsm
 
 PHOTOS = Path(skimage.__file__).parent / "data"
 PROMPTS = (
-    ("rocket.jpg", {"box": (305, 150, 342, 402)}, "a box"),
-    ("coffee.png", {"box": (160, 15, 430, 245)}, "a box"),
-    ("astronaut.png", {"box": (170, 5, 290, 180)}, "a box"),
+    ("rocket.jpg", {"box": (305, 150, 342, 402)}, "a box: 305,150,342,402"),
+    ("coffee.png", {"box": (160, 15, 430, 245)}, "a box: 160,15,430,245"),
+    ("astronaut.png", {"box": (170, 5, 290, 180)}, "a box: 170,5,290,180"),
     ("coffee.png", None, "everything"),
 )
 HEIGHT = 300
@@ -45,15 +45,17 @@ def panel(
     return framed
 
 
-def beside(panels: list[Image.Image]) -> Image.Image:
-    """All panels in one row."""
-    width = sum(panel.width for panel in panels) + GAP * (len(panels) - 1)
-    row = Image.new("RGB", (width, panels[0].height), "white")
-    x = 0
-    for one in panels:
-        row.paste(one, (x, 0))
-        x += one.width + GAP
-    return row
+def sheet(panels: list[Image.Image]) -> Image.Image:
+    """Two panels in a row."""
+    rows = [panels[i : i + 2] for i in range(0, len(panels), 2)]
+    width = max(sum(panel.width for panel in row) + GAP * (len(row) - 1) for row in rows)
+    whole = Image.new("RGB", (width, len(rows) * panels[0].height), "white")
+    for number, row in enumerate(rows):
+        x = 0
+        for one in row:
+            whole.paste(one, (x, number * one.height))
+            x += one.width + GAP
+    return whole
 
 
 @click.command()
@@ -62,9 +64,9 @@ def beside(panels: list[Image.Image]) -> Image.Image:
 def main(out: Path, checkpoint: str | None) -> None:
     """Draw the picture."""
     model = tsm.open(checkpoint)
-    row = beside([panel(model, *prompt) for prompt in PROMPTS])
-    row.save(out, quality=88)
-    click.echo(f"{out}: {row.width}x{row.height}, {out.stat().st_size / 1e3:.0f} kB")
+    picture = sheet([panel(model, *prompt) for prompt in PROMPTS])
+    picture.save(out, quality=88)
+    click.echo(f"{out}: {picture.width}x{picture.height}, {out.stat().st_size / 1e3:.0f} kB")
 
 
 if __name__ == "__main__":
