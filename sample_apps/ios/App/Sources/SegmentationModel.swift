@@ -145,7 +145,8 @@ final class SegmentationModel {
         do {
             guard try Prompt(points: newPoints, box: newBox).slotCount <= slots else {
                 message = String(
-                    localized: "This model takes no more taps: a prompt has \(slots) slots, of which a box takes two and the end one. Undo a tap, or clear."
+                    localized:
+                        "This model takes no more taps: a prompt has \(slots) slots, of which a box takes two and the end one. Undo a tap, or clear."
                 )
                 return
             }

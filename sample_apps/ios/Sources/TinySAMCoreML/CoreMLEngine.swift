@@ -91,7 +91,8 @@ extension TinySAM {
     /// `recipe` is one of the bundle's; by default its first for Core ML. Throws as `CoreMLEngine.load`.
     public init(bundle url: URL, recipe: String? = nil, computeUnits: MLComputeUnits = .all) async throws {
         let manifest = try Manifest(contentsOf: url.appendingPathComponent("manifest.json"))
-        guard let chosen = recipe ?? manifest.artifacts.first(where: { $0.runtime == "coreml" })?.recipe else {
+        guard let chosen = recipe ?? manifest.artifacts.first(where: { $0.runtime == "coreml" })?.recipe
+        else {
             throw TinySAMError.manifest(field: "artifacts", reason: "none is for Core ML")
         }
         let engine = try await CoreMLEngine.load(

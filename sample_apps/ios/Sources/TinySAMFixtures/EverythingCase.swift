@@ -71,7 +71,7 @@ public struct EverythingCase: Decodable, Sendable {
         )
         let generator = EverythingGenerator(
             predictor: Predictor(manifest: manifest, engine: try engine(fixtures, manifest)),
-            options: settings.options(rules == nil ? .exact : .fast), 
+            options: settings.options(rules == nil ? .exact : .fast),
             thresholds: try settings.thresholds(), rules: search
         )
         return try await generator.generate(on: image(manifest))

@@ -152,7 +152,8 @@ public struct EverythingGenerator: Sendable {
         let near = Set(zip(decoded, scores).filter { $0.1 > enough }.map(\.0.cell))
         let black = open.filter { point in
             let around = point.cell.neighbours
-            return !point.isWhite && (around.contains(where: near.contains) || !around.contains(where: known.contains))
+            return !point.isWhite
+                && (around.contains(where: near.contains) || !around.contains(where: known.contains))
         }
         return second.candidates + (try await search.decode(black.map(\.point), progress).candidates)
     }

@@ -11,7 +11,8 @@ public struct EverythingSearchRules: Decodable, Equatable, Sendable {
     /// The same search with another threshold, or other rules of the fast mode.
     public func with(cropNmsThresh: Float, fast: FastSearchRules? = nil) -> EverythingSearchRules {
         EverythingSearchRules(
-            coarseFactor: coarseFactor, offsets: offsets, cropNmsThresh: cropNmsThresh, fast: fast ?? self.fast
+            coarseFactor: coarseFactor, offsets: offsets, cropNmsThresh: cropNmsThresh,
+            fast: fast ?? self.fast
         )
     }
 

@@ -46,7 +46,8 @@ public actor TinySAM {
     /// The masks of one prompt; `maskPrompt` is `lowResolution.maskPrompt` of an earlier answer, to refine it.
     ///
     /// Throws `TinySAMError.prompt` before the first photo and for a prompt that the model cannot take.
-    public func predict(_ prompt: Prompt, refining maskPrompt: FloatTensor? = nil) async throws -> Prediction {
+    public func predict(_ prompt: Prompt, refining maskPrompt: FloatTensor? = nil) async throws -> Prediction
+    {
         try await predictor.predict(prompt, on: current(), refining: maskPrompt)
     }
 

@@ -30,7 +30,9 @@ final class EverythingFastTests: XCTestCase {
     func testOnePixelWithoutObject() async throws { try await check("one_pixel_without_object") }
     func testOneRow() async throws { try await check("one_row") }
     func testOneColumnFlat() async throws { try await check("one_column_flat") }
-    func testOverlapsThatRoughBoxesCannotJudge() async throws { try await check("overlaps_that_rough_boxes_cannot_judge") }
+    func testOverlapsThatRoughBoxesCannotJudge() async throws {
+        try await check("overlaps_that_rough_boxes_cannot_judge")
+    }
     func testRoughStabilityMeasuredAgain() async throws { try await check("rough_stability_measured_again") }
     func testLogitsThatHalvesRound() async throws { try await check("logits_that_halves_round") }
     func testLittleMemory() async throws { try await check("little_memory") }

@@ -55,7 +55,8 @@ final class ManifestTests: XCTestCase {
     func testRulesOfAnotherFamilyAreRefusedByName() throws {
         for (name, value) in [
             ("resize", "stretch"), ("rounding", "down"), ("filter", "bicubic"), ("point_scale", "uniform"),
-            ("selection", "stability"), ("upscale", "at_once"), ("upscale_filter", "bicubic"), ("pad_point", "never"),
+            ("selection", "stability"), ("upscale", "at_once"), ("upscale_filter", "bicubic"),
+            ("pad_point", "never"),
         ] {
             try assertRefused(["rules", name], value, field: "rules.\(name)")
         }
