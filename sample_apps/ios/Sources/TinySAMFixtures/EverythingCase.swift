@@ -85,13 +85,13 @@ public struct EverythingCase: Decodable, Sendable {
 
     private func image(_ manifest: Manifest) -> EncodedImage {
         EncodedImage(
-            embedding: Self.embedding,
+            features: Self.features,
             geometry: Geometry(originalSize: size, imageSize: manifest.sizes.imageSize)
         )
     }
 
-    /// Stands for the embedding, which a recording does not read.
-    private static let embedding = FloatTensor(shape: [1]) { $0[0] = 0 }
+    /// Stands for what `encode` returned, which a recording does not read.
+    private static let features = ImageFeatures(values: [:])
 
     public func engine(_ fixtures: SharedFixtures, _ manifest: Manifest) throws -> RecordedEngine {
         let pictures = try pictures(fixtures)
@@ -110,7 +110,7 @@ public struct EverythingCase: Decodable, Sendable {
                 logits: pictures[answer], scores: (0..<masks).map { scores[row * masks + $0] }
             )
         }
-        let photo = RecordedEngine.Photo(image: nil, embedding: Self.embedding, answers: recorded)
+        let photo = RecordedEngine.Photo(image: nil, features: Self.features, answers: recorded)
         return RecordedEngine(manifest: manifest, photos: [photo])
     }
 

@@ -5,6 +5,7 @@ struct ContractShapes {
 
     /// Checks every name, dtype and shape; returns the number of masks per prompt.
     func checkedMaskCount() throws -> Int {
+        try checkFeatures()
         let masks = try maskCount()
         for (entry, inputs, outputs) in expected(masks: masks) {
             try check(signatures[entry]?.inputs, inputs, "entry_points.\(entry.rawValue).inputs")
@@ -25,34 +26,53 @@ struct ContractShapes {
 
     private func expected(masks: Int) -> [(EntryPoint, [TensorSpec], [TensorSpec])] {
         let image = [
-            float("image", [1, RGBImage.channels, sizes.imageSize, sizes.imageSize]),
-            TensorSpec(name: "valid_size", shape: [2], dtype: "int32"),
+            float(TensorName.image, [1, RGBImage.channels, sizes.imageSize, sizes.imageSize]),
+            TensorSpec(name: TensorName.validSize, shape: [2], dtype: "int32"),
         ]
         let maskPrompt = [
-            float("mask_input", [1, 1, sizes.maskSize, sizes.maskSize]), float("has_mask_input", [1]),
+            float(TensorName.maskInput, [1, 1, sizes.maskSize, sizes.maskSize]),
+            float(TensorName.hasMaskInput, [1]),
         ]
         return [
-            (.encode, image, [embedding]),
-            (.decode, [embedding] + prompts(1) + maskPrompt, answers(1, masks)),
-            (.decodeBatch, [embedding] + prompts(sizes.batch), answers(sizes.batch, masks)),
+            (.encode, image, features),
+            (.decode, features + prompts(1) + maskPrompt, answers(1, masks)),
+            (.decodeBatch, features + prompts(sizes.batch), answers(sizes.batch, masks)),
         ]
     }
 
-    private var embedding: TensorSpec {
-        float("image_embeddings", [1, sizes.channels, sizes.gridSize, sizes.gridSize])
+    /// What `encode` returns, and every decoder takes first.
+    private var features: [TensorSpec] { signatures[.encode]?.outputs ?? [] }
+
+    /// The embedding, and whatever feature maps a family has beside it.
+    private func checkFeatures() throws {
+        let embedding = float(
+            TensorName.imageEmbeddings, [1, sizes.channels, sizes.gridSize, sizes.gridSize])
+        let areFloats = features.allSatisfy { $0.dtype == embedding.dtype && isPossible($0.shape) }
+        guard features.first == embedding, areFloats, Set(features.map(\.name)).count == features.count else {
+            throw TinySAMError.manifest(
+                field: "entry_points.encode.outputs",
+                reason: "must be \(embedding.name) \(embedding.shape) by sizes, then float32 feature maps of "
+                    + "other names; convert again"
+            )
+        }
+    }
+
+    /// Whether a tensor of `shape` can be held; a product of any numbers may not even be a number.
+    private func isPossible(_ shape: [Int]) -> Bool {
+        shape.allSatisfy { $0 > 0 } && shape.reduce(1.0, { $0 * Double($1) }) <= Double(Int32.max)
     }
 
     private func prompts(_ count: Int) -> [TensorSpec] {
         [
-            float("point_coords", [count, sizes.slots, 2]),
-            TensorSpec(name: "point_labels", shape: [count, sizes.slots], dtype: "int32"),
+            float(TensorName.pointCoords, [count, sizes.slots, 2]),
+            TensorSpec(name: TensorName.pointLabels, shape: [count, sizes.slots], dtype: "int32"),
         ]
     }
 
     private func answers(_ count: Int, _ masks: Int) -> [TensorSpec] {
         [
-            float("low_res_masks", [count, masks, sizes.maskSize, sizes.maskSize]),
-            float("iou_predictions", [count, masks]),
+            float(TensorName.lowResMasks, [count, masks, sizes.maskSize, sizes.maskSize]),
+            float(TensorName.iouPredictions, [count, masks]),
         ]
     }
 

@@ -9,24 +9,6 @@ public struct Point: Hashable, Sendable {
     }
 }
 
-/// A rectangle x0, y0, x1, y1 in pixels; the caller's documentation says in which frame.
-public struct Box: Hashable, Sendable {
-    public let x0: Double
-    public let y0: Double
-    public let x1: Double
-    public let y1: Double
-
-    public init(x0: Double, y0: Double, x1: Double, y1: Double) {
-        self.x0 = x0
-        self.y0 = y0
-        self.x1 = x1
-        self.y1 = y1
-    }
-
-    var topLeft: Point { Point(x: x0, y: y0) }
-    var bottomRight: Point { Point(x: x1, y: y1) }
-}
-
 /// Where the middle of a pixel lies from its corner, in pixels: what bilinear resampling and rounding share.
 let pixelCentre = 0.5
 

@@ -22,6 +22,9 @@ public struct Manifest: Sendable, Equatable {
     /// Masks of one prompt: whole, part and subpart, in no fixed order.
     public let masksPerPrompt: Int
 
+    /// What `encode` returns, in order: all that decoding needs of the image.
+    public var encoderOutputs: [TensorSpec] { entryPoints[.encode]?.outputs ?? [] }
+
     /// Throws `TinySAMError.manifest`, or `.file` if `url` cannot be read.
     public init(contentsOf url: URL) throws {
         let data: Data

@@ -1,12 +1,11 @@
 /// A photo as the decoder sees it. Keep it to come back to the photo without encoding it again.
 public struct EncodedImage: Sendable {
-    /// f32 (1, C, S/16, S/16).
-    public let embedding: FloatTensor
+    public let features: ImageFeatures
     /// Where the photo lies in the S frame.
     public let geometry: Geometry
 
-    public init(embedding: FloatTensor, geometry: Geometry) {
-        self.embedding = embedding
+    public init(features: ImageFeatures, geometry: Geometry) {
+        self.features = features
         self.geometry = geometry
     }
 }
@@ -78,11 +77,11 @@ public struct Predictor: Sendable {
 
     /// The same after a preprocessing of one's own.
     public func encode(_ prepared: PreparedImage) async throws -> EncodedImage {
-        let embedding = try await engine.encode(
+        let features = try await engine.encode(
             image: prepared.image, validSize: prepared.geometry.validSize
         )
-        try check(embedding, .encode, 0)
-        return EncodedImage(embedding: embedding, geometry: prepared.geometry)
+        for spec in manifest.encoderOutputs { try check(features.values[spec.name], .encode, spec) }
+        return EncodedImage(features: features, geometry: prepared.geometry)
     }
 
     /// The masks of one prompt; `maskPrompt` f32 (1, 1, m, m) refines an earlier answer.
@@ -106,7 +105,7 @@ public struct Predictor: Sendable {
     ) async throws -> LowResolution {
         if let maskPrompt { try check(maskPrompt: maskPrompt) }
         let answer = try await engine.decode(
-            embedding: image.embedding, prompt: prompt, maskInput: maskPrompt
+            features: image.features, prompt: prompt, maskInput: maskPrompt
         )
         return try rows(of: answer, .decode, count: 1)[0]
     }
@@ -121,7 +120,7 @@ public struct Predictor: Sendable {
     func decodeBatch(
         _ prompts: PackedPrompts, count: Int, on image: EncodedImage
     ) async throws -> [LowResolution] {
-        let answer = try await engine.decodeBatch(embedding: image.embedding, prompts: prompts)
+        let answer = try await engine.decodeBatch(features: image.features, prompts: prompts)
         return try rows(of: answer, .decodeBatch, count: count)
     }
 
@@ -149,8 +148,10 @@ public struct Predictor: Sendable {
     }
 
     private func rows(of answer: DecoderAnswer, _ entry: EntryPoint, count: Int) throws -> [LowResolution] {
-        try check(answer.lowResMasks, entry, 0)
-        try check(answer.iouPredictions, entry, 1)
+        let tensors = [answer.lowResMasks, answer.iouPredictions]
+        for (tensor, spec) in zip(tensors, manifest.entryPoints[entry]?.outputs ?? []) {
+            try check(tensor, entry, spec)
+        }
         return (0..<count).map { row in
             LowResolution(
                 logits: answer.lowResMasks.item(row), scores: answer.iouPredictions.item(row).values
@@ -159,10 +160,11 @@ public struct Predictor: Sendable {
     }
 
     /// An engine is not trusted: what it answers must be what the manifest says.
-    private func check(_ tensor: FloatTensor, _ entry: EntryPoint, _ output: Int) throws {
-        guard let wanted = manifest.entryPoints[entry]?.outputs[output], wanted.shape != tensor.shape else {
-            return
+    private func check(_ tensor: FloatTensor?, _ entry: EntryPoint, _ wanted: TensorSpec) throws {
+        guard let tensor else {
+            throw TinySAMError.engine(reason: "'\(entry.rawValue)' gave no \(wanted.name)")
         }
+        guard wanted.shape != tensor.shape else { return }
         throw TinySAMError.engine(
             reason: "'\(entry.rawValue)' gave \(wanted.name) of shape \(tensor.shape) instead of "
                 + "\(wanted.shape); take the model that belongs to this manifest"

@@ -30,7 +30,7 @@ struct Main {
         switch (arguments.first, paths.count) {
         case ("bench", 1):
             let manifest = try Manifest(contentsOf: paths[0])
-            write(try await Benchmark(manifest: manifest).run())
+            write(try await Bench(manifest: manifest).run())
         case ("memory", 1):
             let manifest = try Manifest(contentsOf: paths[0])
             write(try await MemoryMeasurement(manifest: manifest).run())
@@ -38,7 +38,7 @@ struct Main {
             write(try await drawObjects(SharedFixtures(folder: paths[0]), into: paths[1]))
         case ("replay", 3), ("replay", 5):
             let names = Array(arguments.dropFirst(4))
-            let replay = try Replay(fixtures: paths[0], manifest: paths[1], names: names)
+            let replay = try ReplayFixtures(fixtures: paths[0], manifest: paths[1], names: names)
             write(try await replay.run(into: paths[2]))
         default:
             FileHandle.standardError.write(Data("\(usage)\n".utf8))

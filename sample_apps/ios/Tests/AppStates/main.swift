@@ -44,18 +44,17 @@ final class HeldEngine: SegmentationEngine {
         if gate.withLock({ $0.fails }) { throw TinySAMError.engine(reason: "the engine is gone") }
     }
 
-    func encode(image: FloatTensor, validSize: PixelSize) async throws -> FloatTensor {
-        let (channels, grid) = (manifest.sizes.channels, manifest.sizes.gridSize)
-        return FloatTensor(shape: [1, channels, grid, grid]) { $0.update(repeating: 0) }
+    func encode(image: FloatTensor, validSize: PixelSize) async throws -> ImageFeatures {
+        .zeros(manifest.encoderOutputs)
     }
 
     func decode(
-        embedding: FloatTensor, prompt: PackedPrompts, maskInput: FloatTensor?
+        features: ImageFeatures, prompt: PackedPrompts, maskInput: FloatTensor?
     ) async throws -> DecoderAnswer {
-        try await decodeBatch(embedding: embedding, prompts: prompt)
+        try await decodeBatch(features: features, prompts: prompt)
     }
 
-    func decodeBatch(embedding: FloatTensor, prompts: PackedPrompts) async throws -> DecoderAnswer {
+    func decodeBatch(features: ImageFeatures, prompts: PackedPrompts) async throws -> DecoderAnswer {
         try await pass()
         let (side, masks) = (manifest.sizes.maskSize, manifest.masksPerPrompt)
         let logits = FloatTensor(shape: [prompts.count, masks, side, side]) { values in

@@ -3,7 +3,7 @@ import TinySAMKit
 
 /// Writes the dump of a device whose engine answers exactly as the float model did: what `compare-dump` then
 /// finds wrong is wrong in this library.
-struct Replay {
+struct ReplayFixtures {
     private let manifest: Manifest
     private let fixtures: FixtureSet
     private let artifacts: [Artifact]
@@ -20,7 +20,7 @@ struct Replay {
 
     func run(into url: URL) async throws -> String {
         let engine = try fixtures.recordedEngine(manifest: manifest)
-        let replay = FixtureReplay(
+        let replay = Replay(
             fixtures: fixtures, predictor: Predictor(manifest: manifest, engine: engine)
         )
         let latencies = try await replay.run(into: url) { description }

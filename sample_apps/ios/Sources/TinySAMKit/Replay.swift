@@ -2,7 +2,7 @@ import Foundation
 
 /// Replays fixtures with the code that an app uses for its users, each step from the output of the one
 /// before, and writes what every step gave (`docs/device_loop.md`).
-public struct FixtureReplay: Sendable {
+public struct Replay: Sendable {
     private let fixtures: FixtureSet
     private let predictor: Predictor
     private let preprocess: Preprocessor
@@ -40,7 +40,7 @@ public struct FixtureReplay: Sendable {
 
     private struct PhotoRecord {
         let prepared: PreparedImage
-        let embedding: FloatTensor
+        let features: ImageFeatures
         var prompts: [PromptRecord] = []
     }
 
@@ -60,7 +60,7 @@ public struct FixtureReplay: Sendable {
             try packer.pack([$0.prompt()], geometry: geometry, rows: 1, spare: $0.spareXy)
         }
         let answers = try await decode(packed, photo: index, on: encoded, &latencies)
-        var record = PhotoRecord(prepared: prepared, embedding: encoded.embedding)
+        var record = PhotoRecord(prepared: prepared, features: encoded.features)
         for (prompt, answer) in zip(packed, answers) {
             let mask = timed(&latencies.postprocess) {
                 upscaler.mask(
@@ -100,10 +100,10 @@ public struct FixtureReplay: Sendable {
 
     private func write(_ record: PhotoRecord, of index: Int, to dump: DumpWriter) throws {
         let name = "photo_\(index)"
-        func squeezed(_ tensor: FloatTensor) -> [Int] { Array(tensor.shape.dropFirst()) }
         let image = record.prepared.image
-        try dump.add("\(name)/preprocessed_image", image, shape: squeezed(image))
-        try dump.add("\(name)/embedding", record.embedding, shape: squeezed(record.embedding))
+        try dump.add("\(name)/preprocessed_image", image, shape: Array(image.shape.dropFirst()))
+        let features = try record.features.joined(as: predictor.manifest.encoderOutputs)
+        try dump.add("\(name)/embedding", features, shape: features.shape)
         for (i, prompt) in record.prompts.enumerated() {
             let place = "\(name)/prompt_\(i)"
             let rows = prompt.packed.rows(of: 0)

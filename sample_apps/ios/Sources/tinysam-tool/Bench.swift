@@ -3,7 +3,7 @@ import TinySAMKit
 
 /// Times the core on a photo of 12 megapixels and on masks of it: medians of the time that passed and of the
 /// processor's time, which is what passes on a machine that does nothing else.
-struct Benchmark {
+struct Bench {
     private static let photoSize = PixelSize(height: 3024, width: 4032)
     private static let runs = 9
 
@@ -77,7 +77,7 @@ struct Benchmark {
         let engine = SameAnswer(manifest: manifest, logits: logits)
         let predictor = Predictor(manifest: manifest, engine: engine)
         let image = EncodedImage(
-            embedding: FloatTensor(shape: [1]) { $0[0] = 0 }, geometry: geometry
+            features: ImageFeatures(values: [:]), geometry: geometry
         )
         var options = EverythingOptions()
         options.mode = mode
@@ -119,18 +119,17 @@ private struct SameAnswer: SegmentationEngine {
     let manifest: Manifest
     let logits: FloatTensor
 
-    func encode(image: FloatTensor, validSize: PixelSize) async throws -> FloatTensor {
-        let (channels, grid) = (manifest.sizes.channels, manifest.sizes.gridSize)
-        return FloatTensor(shape: [1, channels, grid, grid]) { $0.update(repeating: 0) }
+    func encode(image: FloatTensor, validSize: PixelSize) async throws -> ImageFeatures {
+        .zeros(manifest.encoderOutputs)
     }
 
     func decode(
-        embedding: FloatTensor, prompt: PackedPrompts, maskInput: FloatTensor?
+        features: ImageFeatures, prompt: PackedPrompts, maskInput: FloatTensor?
     ) async throws -> DecoderAnswer {
-        try await decodeBatch(embedding: embedding, prompts: prompt)
+        try await decodeBatch(features: features, prompts: prompt)
     }
 
-    func decodeBatch(embedding: FloatTensor, prompts: PackedPrompts) async throws -> DecoderAnswer {
+    func decodeBatch(features: ImageFeatures, prompts: PackedPrompts) async throws -> DecoderAnswer {
         let values = logits.values
         let masks = FloatTensor(shape: [prompts.count] + logits.shape) { target in
             for row in 0..<prompts.count {
