@@ -95,6 +95,11 @@ export class Manifest {
     this.artifacts = fields.artifacts;
   }
 
+  /** What `encode` returns, in order: all that decoding needs of the image. */
+  get encoderOutputs() {
+    return this.entryPoints[Contract.ENCODE].outputs;
+  }
+
   /**
    * The artifacts of a runtime and recipe by component, encoder and decoder; throws `ManifestError` that lists what
    * there is.

@@ -10,6 +10,8 @@ const SCHEMA_VERSION = 1;
 
 const SHA256 = /^[0-9a-f]{64}$/;
 const MAX_SIDE = 1 << 14;
+/** Numbers in one tensor. */
+const MAX_COUNT = 2 ** 31 - 1;
 
 /**
  * Reads `manifest.json`; throws `ManifestError` that names the field at fault.
@@ -96,9 +98,16 @@ function readEntryPoints(fields, sizes) {
  */
 function checkFeatures(fields, [embeddings, ...skips], { channels, gridSize }) {
   const expected = float(Contract.IMAGE_EMBEDDINGS, 1, channels, gridSize, gridSize);
-  if (!embeddings || !isSame([embeddings], [expected]) || skips.some(({ dtype }) => dtype !== 'float32')) {
-    fields.wrong('outputs', `${JSON.stringify(expected)} first, and float32 feature maps`);
+  const names = new Set([embeddings, ...skips].map((spec) => spec?.name));
+  const areFloats = skips.every(({ dtype, shape }) => dtype === 'float32' && isPossible(shape));
+  if (!embeddings || !isSame([embeddings], [expected]) || !areFloats || names.size !== skips.length + 1) {
+    fields.wrong('outputs', `${JSON.stringify(expected)} first, and float32 feature maps of other names`);
   }
+}
+
+/** Whether a tensor of such a shape can be held. @param {number[]} shape */
+function isPossible(shape) {
+  return shape.every((side) => side > 0) && shape.reduce((product, side) => product * side, 1) <= MAX_COUNT;
 }
 
 /** @param {ModelSizes} sizes @param {TensorSpec[]} features @returns {Record<string, TensorSpec[]>} */

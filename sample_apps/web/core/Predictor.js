@@ -7,7 +7,8 @@ import { Prompt, packPrompts } from './Prompts.js';
 /** @import { Manifest } from './Manifest.js' */
 /** @import { Preprocessed } from './Preprocess.js' */
 /** @import { RgbImage } from './RgbImage.js' */
-/** @import { ImageFeatures, SegmentationEngine } from './SegmentationEngine.js' */
+/** @import { ImageFeatures } from './Features.js' */
+/** @import { SegmentationEngine } from './SegmentationEngine.js' */
 
 /**
  * A photo as the decoder sees it, and where it lies in the S frame; keep it to prompt the photo again.

@@ -1,3 +1,4 @@
+/** @import { ImageFeatures } from './Features.js' */
 /** @import { Preprocessed } from './Preprocess.js' */
 /** @import { PackedPrompts } from './Prompts.js' */
 
@@ -14,11 +15,6 @@
  *   decodeBatch the manifest's `batch` prompts of one photo
  * @property {(features: ImageFeatures) => void} release frees what the engine keeps of a photo
  * @property {() => void} close
- */
-
-/**
- * What `encode` returned: everything that decoding needs of the image, float32, by the contract's names.
- * @typedef {{values: Record<string, Float32Array>}} ImageFeatures
  */
 
 /**

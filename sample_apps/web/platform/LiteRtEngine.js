@@ -5,7 +5,8 @@ import { DecoderAnswer } from '../core/SegmentationEngine.js';
 /** @import { Manifest, Artifact, TensorSpec } from '../core/Manifest.js' */
 /** @import { Preprocessed } from '../core/Preprocess.js' */
 /** @import { PackedPrompts } from '../core/Prompts.js' */
-/** @import { ImageFeatures, SegmentationEngine } from '../core/SegmentationEngine.js' */
+/** @import { ImageFeatures } from '../core/Features.js' */
+/** @import { SegmentationEngine } from '../core/SegmentationEngine.js' */
 /** @import { LiteRt } from './LiteRtLoader.js' */
 /** @typedef {import('@litertjs/core').CompiledModel} CompiledModel */
 /** @typedef {import('@litertjs/core').Tensor} Tensor */

@@ -128,7 +128,7 @@ test('a recording knows a photo by its pixels and a prompt by its slots and its 
   await assert.rejects(engine.decode(features, packed, null), /no recorded prompt/);
   const mask = await set.maskInput(set.photos[0].prompts[1]);
   assert.equal((await engine.decode(features, packed, mask)).scores(0)[1], Math.fround(0.4));
-  await assert.rejects(engine.decode({ values: {} }, packed, mask), /no such embedding/);
+  await assert.rejects(engine.decode({ values: {} }, packed, mask), /no such features/);
 });
 
 test('CRC-32 is the one of zip files', () => {

@@ -3,7 +3,8 @@ import { DecoderAnswer } from '../SegmentationEngine.js';
 
 /** @import { Manifest } from '../Manifest.js' */
 /** @import { PackedPrompts } from '../Prompts.js' */
-/** @import { ImageFeatures, SegmentationEngine } from '../SegmentationEngine.js' */
+/** @import { ImageFeatures } from '../Features.js' */
+/** @import { SegmentationEngine } from '../SegmentationEngine.js' */
 
 /**
  * An engine that answers clicks from a recording (docs/app_fixtures.md, `everything.json`).

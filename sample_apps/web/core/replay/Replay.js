@@ -1,5 +1,5 @@
 import { RecordingError } from '../Errors.js';
-import { Contract } from '../Manifest.js';
+import { joinFeatures, joinedShape } from '../Features.js';
 import { bestOf } from '../Predictor.js';
 import { preprocess } from '../Preprocess.js';
 import { PackedPrompts, packPrompts } from '../Prompts.js';
@@ -97,7 +97,7 @@ export class Replay {
 
   /** @param {FixturePhoto} photo */
   async encode(photo) {
-    const { imageSize, channels, gridSize } = this.sizes;
+    const { imageSize } = this.sizes;
     const pixels = await this.fixtures.pixels(photo);
     const image = await this.latencies.measure('preprocess', () => preprocess(pixels, this.manifest));
     this.dump.writeFloats(
@@ -106,8 +106,9 @@ export class Replay {
       image.image,
     );
     const encoded = await this.latencies.measure('encode', () => this.predictor.encodePreprocessed(image));
-    const values = encoded.features.values[Contract.IMAGE_EMBEDDINGS];
-    this.dump.writeFloats(`${photo.name}/embedding`, [channels, gridSize, gridSize], values);
+    const { encoderOutputs } = this.manifest;
+    const joined = joinFeatures(encoded.features, encoderOutputs);
+    this.dump.writeFloats(`${photo.name}/embedding`, joinedShape(encoderOutputs), joined);
     return encoded;
   }
 

@@ -35,6 +35,9 @@ data class Manifest(
     val artifacts: List<Artifact>,
     val runtimes: Map<String, String>,
 ) {
+    /** What `encode` returns, in order: all that decoding needs of the image. */
+    val encoderOutputs: List<TensorSpec> get() = entryPoints.getValue(Contract.ENCODE).outputs
+
     /** The artifact of a runtime for a component; throws [ManifestException] that lists what there is. */
     fun artifact(runtime: String, component: String): Artifact =
         artifacts.firstOrNull { it.runtime == runtime && it.component == component }

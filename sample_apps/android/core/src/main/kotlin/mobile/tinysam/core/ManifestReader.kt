@@ -64,7 +64,10 @@ internal fun readSizes(fields: JsonFields): ModelSizes {
 private const val MAX_SIDE = 1 shl 14
 
 private fun readEntryPoints(fields: JsonFields, sizes: ModelSizes): Map<String, EntryPoint> {
-    val found = expectedInputs(sizes).mapValues { (name, expected) ->
+    val encode = fields.fields(Contract.ENCODE)
+    val features = encode.objects("outputs").map(::readTensor)
+    checkFeatures(encode, features, sizes)
+    val found = expectedInputs(sizes, features).mapValues { (name, expected) ->
         val entry = fields.fields(name)
         val inputs = entry.objects("inputs").map(::readTensor)
         if (inputs != expected) entry.wrong("inputs", "what 'sizes' says: ${expected.joinToString()}")
@@ -80,27 +83,34 @@ private fun readEntryPoints(fields: JsonFields, sizes: ModelSizes): Map<String, 
     return found
 }
 
-private fun expectedInputs(sizes: ModelSizes): Map<String, List<TensorSpec>> {
+/** All that decoding needs of the image: the embedding first, then feature maps of families that have some. */
+private fun checkFeatures(fields: JsonFields, features: List<TensorSpec>, sizes: ModelSizes) {
+    val embedding = float(Contract.IMAGE_EMBEDDINGS, 1, sizes.channels, sizes.gridSize, sizes.gridSize)
+    val isKnown = features.firstOrNull() == embedding && features.all { it.dtype == embedding.dtype && it.isPossible }
+    if (!isKnown || features.distinctBy { it.name }.size != features.size) {
+        fields.wrong("outputs", "$embedding first, then float32 feature maps of other names")
+    }
+}
+
+/** Whether such a tensor can be held; a product of any numbers may not even be a number. */
+private val TensorSpec.isPossible: Boolean
+    get() = shape.all { it > 0 } && shape.fold(1.0) { product, side -> product * side } <= Int.MAX_VALUE
+
+private fun expectedInputs(sizes: ModelSizes, features: List<TensorSpec>): Map<String, List<TensorSpec>> {
     val side = sizes.imageSize
-    val embeddings = float(Contract.IMAGE_EMBEDDINGS, 1, sizes.channels, sizes.gridSize, sizes.gridSize)
     return mapOf(
         Contract.ENCODE to listOf(float(Contract.IMAGE, 1, RGB_CHANNELS, side, side), int(Contract.VALID_SIZE, 2)),
         Contract.DECODE to
-            listOf(
-                embeddings,
-                float(Contract.POINT_COORDS, 1, sizes.slots, 2),
-                int(Contract.POINT_LABELS, 1, sizes.slots),
-                float(Contract.MASK_INPUT, 1, 1, sizes.maskSize, sizes.maskSize),
+            features +
+                prompts(1, sizes.slots) +
+                float(Contract.MASK_INPUT, 1, 1, sizes.maskSize, sizes.maskSize) +
                 float(Contract.HAS_MASK_INPUT, 1),
-            ),
-        Contract.DECODE_BATCH to
-            listOf(
-                embeddings,
-                float(Contract.POINT_COORDS, sizes.batch, sizes.slots, 2),
-                int(Contract.POINT_LABELS, sizes.batch, sizes.slots),
-            ),
+        Contract.DECODE_BATCH to features + prompts(sizes.batch, sizes.slots),
     )
 }
+
+private fun prompts(count: Int, slots: Int) =
+    listOf(float(Contract.POINT_COORDS, count, slots, 2), int(Contract.POINT_LABELS, count, slots))
 
 private fun answers(prompts: Int, masks: Int, side: Int): List<TensorSpec> = listOf(
     float(Contract.LOW_RES_MASKS, prompts, masks, side, side),

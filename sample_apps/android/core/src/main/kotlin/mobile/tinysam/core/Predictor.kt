@@ -1,7 +1,7 @@
 package mobile.tinysam.core
 
 /** A photo as the decoder sees it, and where it lies in the S frame; keep it to prompt the photo again. */
-class EncodedPhoto(val embedding: ImageEmbedding, val geometry: Geometry)
+class EncodedPhoto(val features: ImageFeatures, val geometry: Geometry)
 
 /**
  * The answer to one prompt: of each mask the low-resolution logits (m, m) and the predicted IoU.
@@ -34,7 +34,12 @@ class Predictor(val engine: SegmentationEngine, val manifest: Manifest) {
     fun encode(photo: RgbRows, resizer: PhotoResizer = PhotoResizer(::resizeBilinear)): EncodedPhoto =
         encode(preprocess(photo, manifest, resizer))
 
-    fun encode(image: Preprocessed): EncodedPhoto = EncodedPhoto(engine.encode(image), image.geometry)
+    /** Throws [EngineException] if the engine gives other features than the manifest says. */
+    fun encode(image: Preprocessed): EncodedPhoto {
+        val features = engine.encode(image)
+        features.requireAll(manifest.encoderOutputs)
+        return EncodedPhoto(features, image.geometry)
+    }
 
     /** The upscaler of a photo's masks; making one costs more than a mask of a small photo, so keep it. */
     fun upscaler(geometry: Geometry): MaskUpscaler =
@@ -55,14 +60,14 @@ class Predictor(val engine: SegmentationEngine, val manifest: Manifest) {
         prompt.requireContent(hasMaskInput = maskInput != null)
         maskInput?.let(::requireMaskInput)
         val packed = packPrompts(listOf(prompt), photo.geometry, manifest.labels, sizes.slots, batch = 1)
-        return predictionOf(engine.decode(photo.embedding, packed, maskInput), upscaler)
+        return predictionOf(engine.decode(photo.features, packed, maskInput), upscaler)
     }
 
     /** The decoder's answers to at most the manifest's `batch` clicks on the object, x, y in the photo. */
     fun decodeClicks(photo: EncodedPhoto, clicks: List<PromptPoint>): DecoderAnswer {
         val prompts = clicks.map { Prompt(listOf(it)) }
         val packed = packPrompts(prompts, photo.geometry, manifest.labels, sizes.slots, sizes.batch)
-        return engine.decodeBatch(photo.embedding, packed)
+        return engine.decodeBatch(photo.features, packed)
     }
 
     private fun predictionOf(answer: DecoderAnswer, upscaler: MaskUpscaler): Prediction {

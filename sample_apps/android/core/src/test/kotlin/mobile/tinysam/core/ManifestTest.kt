@@ -100,7 +100,7 @@ class ManifestTest {
 
     @Test
     fun `tensors that contradict the sizes`() =
-        assertNames("inputs", refusal("\"channels\": 64", "\"channels\": 32"))
+        assertNames("outputs", refusal("\"channels\": 64", "\"channels\": 32"))
 
     @Test
     fun `normalisation outside the graph`() =

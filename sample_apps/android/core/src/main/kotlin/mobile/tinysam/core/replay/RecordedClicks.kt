@@ -5,13 +5,12 @@ import mobile.tinysam.core.EncodedPhoto
 import mobile.tinysam.core.EverythingMode
 import mobile.tinysam.core.EverythingSettings
 import mobile.tinysam.core.Geometry
-import mobile.tinysam.core.ImageEmbedding
+import mobile.tinysam.core.ImageFeatures
 import mobile.tinysam.core.Manifest
 import mobile.tinysam.core.PackedPrompts
 import mobile.tinysam.core.Preprocessed
 import mobile.tinysam.core.RecordingException
 import mobile.tinysam.core.SegmentationEngine
-import mobile.tinysam.core.directFloats
 import mobile.tinysam.core.json.JsonFields
 import mobile.tinysam.core.readFastSearch
 import java.nio.FloatBuffer
@@ -34,12 +33,12 @@ class RecordedClicks(
     private val masks = manifest.masksPerPrompt
     private val logitsPerPrompt = masks * manifest.sizes.maskSize * manifest.sizes.maskSize
 
-    override fun encode(image: Preprocessed) = ImageEmbedding(directFloats(0))
+    override fun encode(image: Preprocessed) = ImageFeatures.zeros(manifest.encoderOutputs)
 
-    override fun decode(embedding: ImageEmbedding, prompt: PackedPrompts, maskInput: FloatArray?): DecoderAnswer =
-        decodeBatch(embedding, prompt)
+    override fun decode(features: ImageFeatures, prompt: PackedPrompts, maskInput: FloatArray?): DecoderAnswer =
+        decodeBatch(features, prompt)
 
-    override fun decodeBatch(embedding: ImageEmbedding, prompts: PackedPrompts): DecoderAnswer {
+    override fun decodeBatch(features: ImageFeatures, prompts: PackedPrompts): DecoderAnswer {
         val found = FloatArray(prompts.prompts * logitsPerPrompt)
         val foundScores = FloatArray(prompts.prompts * masks)
         for (row in 0 until prompts.prompts) {
@@ -66,7 +65,7 @@ class EverythingCase(val photo: EncodedPhoto, val settings: EverythingSettings, 
         fun read(files: FileTree, fields: JsonFields, manifest: Manifest): EverythingCase {
             val geometry = Geometry.of(fields.integer("height"), fields.integer("width"), manifest.sizes.imageSize)
             return EverythingCase(
-                photo = EncodedPhoto(ImageEmbedding(directFloats(0)), geometry),
+                photo = EncodedPhoto(ImageFeatures.zeros(manifest.encoderOutputs), geometry),
                 settings = readSettings(fields, manifest),
                 engine =
                 RecordedClicks(
