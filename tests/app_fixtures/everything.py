@@ -37,13 +37,17 @@ SETTINGS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Recording:
-    """What an engine answers: to the point i (P, 2) of the S frame `logits`[`answers`[i]], `scores`[i]."""
+    """What an engine answers: to the point i (P, 2) of the S frame `logits`[`answers`[i]], `scores`[i].
+
+    `score_batch` answers scores that are off by `score_error`, as those of a rounded model are.
+    """
 
     points: Array
     answers: Array
     logits: Array
     scores: Array
     scale: float
+    score_error: float = 0.0
 
 
 class ReplayEngine:
@@ -76,7 +80,7 @@ class ReplayEngine:
             logits[row] = recording.logits[recording.answers[i]].astype(np.float32) * recording.scale
             scores[row] = recording.scores[i]
         if entry_point == "score_batch":
-            return {"iou_predictions": scores}
+            return {"iou_predictions": scores + np.float32(recording.score_error)}
         return {"low_res_masks": logits, "iou_predictions": scores}
 
 

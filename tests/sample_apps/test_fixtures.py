@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 from pycocotools import mask as coco
 
 from tests.app_fixtures.everything import Recording, ReplayEngine, replay
-from tests.app_fixtures.everything_fast import FastRules, calls_without_scores, replay_fast
+from tests.app_fixtures.everything_fast import FastRules, replay_fast
 from tests.app_fixtures.masks import TIE, exact_logits, tie_bound
 from tests.app_fixtures.store import GOLDEN, Array, Case, flat, read_cases, read_tensor
 from tests.app_fixtures.write import write_fixtures
@@ -285,6 +285,7 @@ def recording_of(case: Case) -> Recording:
         logits=read_tensor(case["logits"]),
         scores=read_tensor(case["recorded_scores"]),
         scale=case["scale"],
+        score_error=case.get("score_error", 0.0),
     )
 
 
@@ -325,7 +326,9 @@ def replayed_fast(case: Case, **rules: Any) -> tuple[EverythingResult, ReplayEng
 def test_everything_fast(case: Case) -> None:
     result, engine = replayed_fast(case)
     assert flat(result.points) == case["visited"]
-    assert (calls_without_scores(engine), result.stopped_early) == (case["decoder_calls"], False)
+    assert (result.decoder_calls, result.stopped_early) == (case["decoder_calls"], case["stopped_early"])
+    assert engine.calls["score_batch"] == case["score_calls"]
+    assert engine.calls["decode_batch"] == case["decoder_calls"]
     assert sorted(set(engine.asked)) == list(range(len(case["answers"])))
     assert objects_of(result) == case["objects"]
 
@@ -339,6 +342,17 @@ def test_the_fast_cases_tell_mistakes_apart() -> None:
     assert any(len(answers[name]["visited"]) < len(exact[name]["visited"]) for name in shared)
     assert answers["no_slack"]["visited"] != answers["hierarchical_landscape"]["visited"]
     assert answers["all_slack"]["visited"] != answers["hierarchical_landscape"]["visited"]
+    # Scores that are a little off change nothing: the slack is there for them.
+    off = [answers[f"scores_a_little_{way}"] for way in ("low", "high")]
+    assert all(case["objects"] == answers["every_point_decoded"]["objects"] for case in off)
+    assert all(case["decoder_calls"] < answers["every_point_decoded"]["decoder_calls"] for case in off)
+    # Without it masks are missed, so that fewer points are covered, and some are asked for that no one recorded.
+    with pytest.raises(KeyError):
+        replayed_fast(answers["scores_a_little_low"], score_slack=0.0)
+    # Fewer full decodes, which is what scores are asked for first.
+    pairs = [(c["decoder_calls"], c["decoder_calls_without_scores"]) for c in answers.values()]
+    with_scores, without = (sum(calls) for calls in zip(*(p for p in pairs if p[1] is not None), strict=True))
+    assert with_scores < without
     for name, other in (
         ("overlaps_that_rough_boxes_cannot_judge", {"box_margin": 0.0}),
         ("rough_stability_measured_again", {"stability_margin_cells": 0.0}),
