@@ -346,7 +346,7 @@ def test_the_fast_cases_tell_mistakes_apart() -> None:
     off = [answers[f"scores_a_little_{way}"] for way in ("low", "high")]
     assert all(case["objects"] == answers["every_point_decoded"]["objects"] for case in off)
     assert all(case["decoder_calls"] < answers["every_point_decoded"]["decoder_calls"] for case in off)
-    # Without it masks are missed, so that fewer points are covered, and some are asked for that no one recorded.
+    # Without it masks are missed and less is covered: points are asked for that no one recorded.
     with pytest.raises(KeyError):
         replayed_fast(answers["scores_a_little_low"], score_slack=0.0)
     # Fewer full decodes, which is what scores are asked for first.

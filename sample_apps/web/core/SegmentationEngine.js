@@ -13,6 +13,9 @@
  *   logits of an earlier answer, or null for no mask prompt
  * @property {(features: ImageFeatures, prompts: PackedPrompts) => Promise<DecoderAnswer>}
  *   decodeBatch the manifest's `batch` prompts of one photo
+ * @property {boolean} [canScore] whether the model has `score_batch`; some artifacts have not
+ * @property {(features: ImageFeatures, prompts: PackedPrompts) => Promise<Float32Array>} [scoreBatch] the predicted
+ *   IoU float32 (K', M) of the manifest's `scoreBatch` prompts, whose masks are not made
  * @property {(features: ImageFeatures) => void} release frees what the engine keeps of a photo
  * @property {() => void} close
  */

@@ -37,8 +37,8 @@ testCases('lattice', (item) => {
   assert.deepEqual(flat(left), item.left);
 });
 
-/** @param {Record<string, any>} item @param {'exact' | 'fast'} mode */
-function worldOf(item, mode) {
+/** @param {Record<string, any>} item @param {'exact' | 'fast'} mode @param {boolean} [scoring] */
+function worldOf(item, mode, scoring = true) {
   const rules = manifest();
   const steps = int8(item.logits);
   const engine = new RecordedClicks(
@@ -47,6 +47,7 @@ function worldOf(item, mode) {
     item.answers,
     Float32Array.from(steps, (step) => step * item.scale),
     float32(item.recorded_scores),
+    scoring ? (item.score_error ?? null) : null,
   );
   const { settings: s } = item;
   const settings = everythingSettings(rules, {
@@ -67,12 +68,15 @@ function worldOf(item, mode) {
   return { predictor: new Predictor(engine, rules), settings, photo: { features: { values: {} }, geometry } };
 }
 
-/** @param {Record<string, any>} item @param {'exact' | 'fast'} mode */
-async function same(item, mode) {
-  const { predictor, settings, photo } = worldOf(item, mode);
+/**
+ * @param {Record<string, any>} item @param {'exact' | 'fast'} mode @param {number} decoderCalls
+ * @param {number} scoreCalls @param {boolean} [scoring]
+ */
+async function same(item, mode, decoderCalls, scoreCalls, scoring = true) {
+  const { predictor, settings, photo } = worldOf(item, mode, scoring);
   const result = await new EverythingGenerator(predictor, settings).generate(photo);
   assert.deepEqual(flat(result.visited), item.visited);
-  assert.equal(result.decoderCalls, item.decoder_calls);
+  assert.deepEqual([result.decoderCalls, result.scoreCalls], [decoderCalls, scoreCalls]);
   assert.equal(result.end, item.stopped_early ? 'budget' : 'complete');
   const objects = result.objects.map(({ point, maskIndex, score, stability, box, runs }) => ({
     point: [point.x, point.y],
@@ -85,8 +89,13 @@ async function same(item, mode) {
   assert.deepEqual(objects, item.objects);
 }
 
-testCases('everything', (item) => same(item, 'exact'));
-testCases('everything_fast', (item) => same(item, 'fast'));
+testCases('everything', (item) => same(item, 'exact', item.decoder_calls, 0));
+testCases('everything_fast', (item) => same(item, 'fast', item.decoder_calls, item.score_calls));
+// An artifact without score_batch, of which more is decoded; where nothing else depends on that.
+testCases('everything_fast', async (item) => {
+  const calls = item.decoder_calls_without_scores;
+  if (calls !== null) await same(item, 'fast', calls, 0, false);
+});
 
 test('a search tells how far it is, and what is cancelled keeps what was found', async () => {
   const item = casesOf('everything').find(({ name }) => name === 'hierarchical_landscape');

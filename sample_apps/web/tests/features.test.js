@@ -92,6 +92,10 @@ test('whatever the encoder returns reaches the decoder by name', async () => {
       assert.equal(inputs?.[feature].values[0], i + 1, `${feature} of ${name}`);
     }
   }
+  assert.ok(predictor.canScore);
+  assert.deepEqual(await predictor.scoreClicks(encoded, [click]), [Float32Array.of(1, 1, 1)]);
+  const scored = Object.keys(given.get(Contract.SCORE_BATCH) ?? {}).sort();
+  assert.deepEqual(scored, ['image_embeddings', 'point_coords', 'point_labels'], 'maps are for masks alone');
   engine.release(encoded.features);
   assert.equal(NotedTensor.alive, before, 'tensors are freed');
 });

@@ -15,11 +15,19 @@ import { Contract } from '../core/Manifest.js';
 import { manifest } from './fixtures.js';
 
 const rules = manifest();
-const { imageSize, maskSize, channels, gridSize, slots, batch } = rules.sizes;
+const { imageSize, maskSize, channels, gridSize, slots, batch, scoreBatch } = rules.sizes;
 
 /** Sizes as an index names them. */
 const SIZES = {
-  ...{ image_size: imageSize, grid_size: gridSize, mask_size: maskSize, channels, slots, batch },
+  ...{
+    image_size: imageSize,
+    grid_size: gridSize,
+    mask_size: maskSize,
+    channels,
+    slots,
+    batch,
+    score_batch: scoreBatch,
+  },
 };
 const PROMPTS = [
   { points: [3, 4], labels: [1], box: null, has_mask_input: false, spare_xy: 7 },

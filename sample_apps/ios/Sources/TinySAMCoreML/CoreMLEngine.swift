@@ -49,6 +49,8 @@ public actor CoreMLEngine: EntryPointEngine {
         }
     }
 
+    public func has(_ entry: EntryPoint) -> Bool { functions[entry] != nil }
+
     public func run(_ entry: EntryPoint, _ inputs: [String: EntryPointInput]) throws -> [String: FloatTensor]
     {
         try function(entry).run(inputs)

@@ -33,11 +33,15 @@ struct ContractShapes {
             float(TensorName.maskInput, [1, 1, sizes.maskSize, sizes.maskSize]),
             float(TensorName.hasMaskInput, [1]),
         ]
-        return [
+        let always: [(EntryPoint, [TensorSpec], [TensorSpec])] = [
             (.encode, image, features),
-            (.decode, features + prompts(1) + maskPrompt, answers(1, masks)),
-            (.decodeBatch, features + prompts(sizes.batch), answers(sizes.batch, masks)),
+            (.decode, features + prompts(1, sizes.slots) + maskPrompt, answers(1, masks)),
+            (.decodeBatch, features + prompts(sizes.batch, sizes.slots), answers(sizes.batch, masks)),
         ]
+        guard signatures[.scoreBatch] != nil else { return always }
+        // Feature maps beside the embedding are for masks alone.
+        let scored = features.prefix(1) + prompts(sizes.scoreBatch, scoreSlots)
+        return always + [(.scoreBatch, Array(scored), Array(answers(sizes.scoreBatch, masks).dropFirst()))]
     }
 
     /// What `encode` returns, and every decoder takes first.
@@ -62,10 +66,16 @@ struct ContractShapes {
         shape.allSatisfy { $0 > 0 } && shape.reduce(1.0, { $0 * Double($1) }) <= Double(Int32.max)
     }
 
-    private func prompts(_ count: Int) -> [TensorSpec] {
+    /// A point with its pad point or a box, and no more than the decoders take.
+    private var scoreSlots: Int {
+        let shape = signatures[.scoreBatch]?.inputs.first { $0.name == TensorName.pointCoords }?.shape ?? []
+        return shape.count == 3 ? min(max(shape[1], Prompt.boxSlots), sizes.slots) : Prompt.boxSlots
+    }
+
+    private func prompts(_ count: Int, _ slots: Int) -> [TensorSpec] {
         [
-            float(TensorName.pointCoords, [count, sizes.slots, 2]),
-            TensorSpec(name: TensorName.pointLabels, shape: [count, sizes.slots], dtype: "int32"),
+            float(TensorName.pointCoords, [count, slots, 2]),
+            TensorSpec(name: TensorName.pointLabels, shape: [count, slots], dtype: "int32"),
         ]
     }
 

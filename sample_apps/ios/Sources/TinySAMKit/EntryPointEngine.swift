@@ -11,6 +11,9 @@ public protocol EntryPointEngine: SegmentationEngine {
     /// m: side of a mask prompt.
     var maskSize: Int { get }
 
+    /// Whether the model's files have it.
+    func has(_ entry: EntryPoint) async -> Bool
+
     /// The outputs that the manifest lists for `entry`, by name. More inputs may be given than it takes.
     ///
     /// Throws `TinySAMError.engine` for an entry point that the model lacks.
@@ -40,6 +43,12 @@ extension EntryPointEngine {
 
     public func decodeBatch(features: ImageFeatures, prompts: PackedPrompts) async throws -> DecoderAnswer {
         try answer(await run(.decodeBatch, inputs(features, prompts)))
+    }
+
+    public var canScore: Bool { get async { await has(.scoreBatch) } }
+
+    public func scoreBatch(features: ImageFeatures, prompts: PackedPrompts) async throws -> FloatTensor {
+        try output(TensorName.iouPredictions, of: await run(.scoreBatch, inputs(features, prompts)))
     }
 
     private func inputs(_ features: ImageFeatures, _ prompts: PackedPrompts) -> [String: EntryPointInput] {

@@ -7,7 +7,7 @@ import Foundation
 public struct Manifest: Sendable, Equatable {
     public let checkpoint: Checkpoint
     public let sizes: Sizes
-    /// `encode`, `decode` and `decode_batch`.
+    /// Those of this model: `score_batch` may be missing.
     public let entryPoints: [EntryPoint: Signature]
     public let preprocess: PreprocessRules
     public let prompts: PromptRules
@@ -24,6 +24,11 @@ public struct Manifest: Sendable, Equatable {
 
     /// What `encode` returns, in order: all that decoding needs of the image.
     public var encoderOutputs: [TensorSpec] { entryPoints[.encode]?.outputs ?? [] }
+
+    /// Slots of a prompt of `score_batch`, fewer than N since what a prompt costs there grows with their square.
+    public var scoreSlots: Int? {
+        entryPoints[.scoreBatch]?.inputs.first { $0.name == TensorName.pointCoords }?.shape[1]
+    }
 
     /// Throws `TinySAMError.manifest`, or `.file` if `url` cannot be read.
     public init(contentsOf url: URL) throws {
@@ -74,7 +79,7 @@ public struct Manifest: Sendable, Equatable {
     public func artifacts(runtime: String, recipe: String) throws -> [Artifact] {
         let chosen = artifacts.filter { $0.runtime == runtime && $0.recipe == recipe }
         let present = Set(chosen.flatMap(\.entryPoints.keys))
-        if let missing = EntryPoint.allCases.first(where: { !present.contains($0.rawValue) }) {
+        if let missing = EntryPoint.needed.first(where: { !present.contains($0.rawValue) }) {
             let known = Set(artifacts.map { "\($0.runtime) \($0.recipe)" }).sorted().joined(separator: ", ")
             throw TinySAMError.manifest(
                 field: "artifacts",
@@ -90,17 +95,18 @@ public enum EntryPoint: String, CaseIterable, Sendable {
     case encode
     case decode
     case decodeBatch = "decode_batch"
+    /// Scores without masks, which some artifacts cannot give.
+    case scoreBatch = "score_batch"
+
+    static let needed: [EntryPoint] = [.encode, .decode, .decodeBatch]
 
     fileprivate static func signatures(_ named: [String: Signature]) throws -> [EntryPoint: Signature] {
-        try Dictionary(
-            uniqueKeysWithValues: allCases.map { entry in
-                guard let signature = named[entry.rawValue] else {
-                    throw TinySAMError.manifest(
-                        field: "entry_points", reason: "'\(entry.rawValue)' is missing; convert again"
-                    )
-                }
-                return (entry, signature)
-            })
+        if let missing = needed.first(where: { named[$0.rawValue] == nil }) {
+            throw TinySAMError.manifest(
+                field: "entry_points", reason: "'\(missing.rawValue)' is missing; convert again"
+            )
+        }
+        return allCases.reduce(into: [:]) { $0[$1] = named[$1.rawValue] }
     }
 }
 

@@ -35,6 +35,8 @@ public struct EverythingSearchRules: Decodable, Equatable, Sendable {
 public struct FastSearchRules: Decodable, Equatable, Sendable {
     /// A point of the second round's chessboard is decoded if a neighbour's best predicted IoU lacks at most this.
     public let nearIouSlack: Double
+    /// Where scores come first, a point is decoded if its best one lacks at most this: the decoder's decide.
+    public let scoreSlack: Double
     /// Cells kept around a mask that waits for its full size.
     public let windowMarginCells: Int
     /// Of masks that wait; beyond that near-duplicates go early …

@@ -62,12 +62,15 @@ public struct Predictor: Sendable {
     private let engine: any SegmentationEngine
     private let preprocess: Preprocessor
     private let packer: PromptPacker
+    /// None where the manifest has no `score_batch`.
+    private let scorePacker: PromptPacker?
 
     public init(manifest: Manifest, engine: any SegmentationEngine) {
         self.manifest = manifest
         self.engine = engine
         preprocess = Preprocessor(manifest: manifest)
         packer = PromptPacker(manifest: manifest)
+        scorePacker = manifest.scoreSlots.map(PromptPacker.init(slots:))
     }
 
     /// Throws what the engine throws, and `TinySAMError.engine` for an answer of another shape.
@@ -116,6 +119,23 @@ public struct Predictor: Sendable {
         return try await decodeBatch(packed, count: prompts.count, on: image)
     }
 
+    /// Whether `scoreBatch` works with this model.
+    public var canScore: Bool { get async { scorePacker == nil ? false : await engine.canScore } }
+
+    /// The predicted IoU of each mask of at most K' prompts, without the masks: a fraction of the cost.
+    ///
+    /// Throws as `predict`, and for a prompt of more than one point or box.
+    public func scoreBatch(_ prompts: [Prompt], on image: EncodedImage) async throws -> [[Float]] {
+        guard let scorePacker, let spec = manifest.entryPoints[.scoreBatch]?.outputs.first else {
+            throw TinySAMError.engine(reason: "the model has no '\(EntryPoint.scoreBatch.rawValue)'")
+        }
+        let rows = manifest.sizes.scoreBatch
+        let packed = try pack(prompts, on: image, rows: rows, hasMaskPrompt: false, by: scorePacker)
+        let scores = try await engine.scoreBatch(features: image.features, prompts: packed)
+        try check(scores, .scoreBatch, spec)
+        return prompts.indices.map { scores.item($0).values }
+    }
+
     /// The answers to the first `count` of K packed prompts.
     func decodeBatch(
         _ prompts: PackedPrompts, count: Int, on image: EncodedImage
@@ -125,13 +145,14 @@ public struct Predictor: Sendable {
     }
 
     private func pack(
-        _ prompts: [Prompt], on image: EncodedImage, rows: Int, hasMaskPrompt: Bool
+        _ prompts: [Prompt], on image: EncodedImage, rows: Int, hasMaskPrompt: Bool,
+        by packer: PromptPacker? = nil
     ) throws -> PackedPrompts {
         guard prompts.count <= rows else {
             throw TinySAMError.prompt(reason: "one call takes \(rows) prompts, not \(prompts.count)")
         }
         try prompts.forEach { try $0.check(hasMaskPrompt: hasMaskPrompt) }
-        return try packer.pack(prompts, geometry: image.geometry, rows: rows)
+        return try (packer ?? self.packer).pack(prompts, geometry: image.geometry, rows: rows)
     }
 
     private func check(maskPrompt: FloatTensor) throws {

@@ -35,9 +35,12 @@ public struct RecordedEngine: SegmentationEngine {
     private let photos: [Photo]
     private let masksPerPrompt: Int
     private let maskSize: Int
+    private let scoreError: Float?
 
-    public init(manifest: Manifest, photos: [Photo]) {
+    /// Scores that come first are the recorded ones plus `scoreError`; without it the engine gives none.
+    public init(manifest: Manifest, photos: [Photo], scoreError: Float? = nil) {
         self.photos = photos
+        self.scoreError = scoreError
         masksPerPrompt = manifest.masksPerPrompt
         maskSize = manifest.sizes.maskSize
     }
@@ -61,6 +64,19 @@ public struct RecordedEngine: SegmentationEngine {
             try (0..<prompts.count).map { row in
                 try answer(Question(rows: prompts.rows(of: row)), to: features) ?? empty
             })
+    }
+
+    public var canScore: Bool { scoreError != nil }
+
+    public func scoreBatch(features: ImageFeatures, prompts: PackedPrompts) async throws -> FloatTensor {
+        let rows = try (0..<prompts.count).map { row in
+            try answer(Question(rows: prompts.rows(of: row)), to: features)?.scores
+        }
+        return FloatTensor(shape: [rows.count, masksPerPrompt]) { target in
+            for i in target.indices {
+                target[i] = (rows[i / masksPerPrompt]?[i % masksPerPrompt] ?? 0) + (scoreError ?? 0)
+            }
+        }
     }
 
     /// Nil for a row of unused slots.

@@ -12,6 +12,20 @@ public protocol SegmentationEngine: Sendable {
 
     /// K prompts of one image, packed (K, N).
     func decodeBatch(features: ImageFeatures, prompts: PackedPrompts) async throws -> DecoderAnswer
+
+    /// Whether the model has `score_batch`; some artifacts have not.
+    var canScore: Bool { get async }
+
+    /// The predicted IoU f32 (K', masks) of K' prompts of one image whose masks are not made.
+    func scoreBatch(features: ImageFeatures, prompts: PackedPrompts) async throws -> FloatTensor
+}
+
+extension SegmentationEngine {
+    public var canScore: Bool { get async { false } }
+
+    public func scoreBatch(features: ImageFeatures, prompts: PackedPrompts) async throws -> FloatTensor {
+        throw TinySAMError.engine(reason: "the model has no '\(EntryPoint.scoreBatch.rawValue)'")
+    }
 }
 
 /// What the decoder answers to K prompts.

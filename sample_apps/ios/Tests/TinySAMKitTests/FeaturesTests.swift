@@ -36,6 +36,11 @@ final class FeaturesTests: XCTestCase {
         let prompt = try Prompt(points: [PromptPoint(x: 1, y: 1)])
         _ = try await predictor.predict(prompt, on: image)
         _ = try await predictor.decodeBatch([prompt], on: image)
+        let scores = try await predictor.scoreBatch([prompt], on: image)
+        XCTAssertEqual(scores, [[1, 1, 1]])
+        // Feature maps are for masks alone.
+        XCTAssertEqual(manifest.entryPoints[.scoreBatch]?.inputs.map(\.name).first, "image_embeddings")
+        XCTAssertEqual(manifest.entryPoints[.scoreBatch]?.inputs.count, 3)
         for entry in [EntryPoint.decode, .decodeBatch] {
             let given = try XCTUnwrap(engine.given(entry))
             let signature = try XCTUnwrap(manifest.entryPoints[entry])
@@ -94,6 +99,8 @@ private final class CountingEngine: EntryPointEngine {
     }
 
     func given(_ entry: EntryPoint) -> [String: EntryPointInput]? { calls.withLock { $0[entry] } }
+
+    func has(_ entry: EntryPoint) -> Bool { true }
 
     func run(_ entry: EntryPoint, _ inputs: [String: EntryPointInput]) async throws -> [String: FloatTensor] {
         calls.withLock { $0[entry] = inputs }

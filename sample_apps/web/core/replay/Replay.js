@@ -1,6 +1,6 @@
 import { RecordingError } from '../Errors.js';
 import { joinFeatures, joinedShape } from '../Features.js';
-import { bestOf } from '../Predictor.js';
+import { bestOf, selectionScores } from '../Predictor.js';
 import { preprocess } from '../Preprocess.js';
 import { PackedPrompts, packPrompts } from '../Prompts.js';
 import { RGB_CHANNELS } from '../RgbImage.js';
@@ -120,10 +120,11 @@ export class Replay {
   async record({ name }, packed, answer, row, upscaler) {
     const { maskSize, slots } = this.sizes;
     const scores = answer.scores(row);
-    const best = bestOf(scores);
+    const masks = Array.from({ length: answer.masksPerPrompt }, (_, i) => answer.logits(row, i));
+    const best = bestOf(selectionScores(masks, scores, this.manifest.rules));
     const mask = await this.latencies.measure('postprocess', () => upscaler.mask(answer.logits(row, best)));
     const logits = new Float32Array(answer.masksPerPrompt * maskSize ** 2);
-    for (let i = 0; i < answer.masksPerPrompt; i++) logits.set(answer.logits(row, i), i * maskSize ** 2);
+    masks.forEach((values, i) => logits.set(values, i * maskSize ** 2));
     this.dump.writeFloats(`${name}/packed_prompt`, [slots, SLOT_NUMBERS], slotRows(packed, 0));
     this.dump.writeFloats(`${name}/low_res_logits`, [answer.masksPerPrompt, maskSize, maskSize], logits);
     this.dump.writeFloats(`${name}/predicted_iou`, [scores.length], scores);

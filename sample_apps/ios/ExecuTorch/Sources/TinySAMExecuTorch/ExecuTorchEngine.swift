@@ -35,6 +35,8 @@ public actor ExecuTorchEngine: EntryPointEngine {
         maskSize = manifest.sizes.maskSize
     }
 
+    public func has(_ entry: EntryPoint) -> Bool { methods[entry] != nil && signatures[entry] != nil }
+
     /// Outputs are copied: the module's next call writes over them.
     public func run(_ entry: EntryPoint, _ inputs: [String: EntryPointInput]) throws -> [String: FloatTensor]
     {

@@ -16,6 +16,9 @@ abstract class EntryPointEngine(protected val manifest: Manifest) : Segmentation
      */
     protected abstract fun run(entryPoint: String, inputs: Map<String, Any>): Map<String, FloatArray>
 
+    /** Whether the model's files have an entry point. */
+    protected abstract fun has(entryPoint: String): Boolean
+
     override fun encode(image: Preprocessed): ImageFeatures {
         val validSize = intArrayOf(image.geometry.validHeight, image.geometry.validWidth)
         val outputs = run(Contract.ENCODE, mapOf(Contract.IMAGE to image.image, Contract.VALID_SIZE to validSize))
@@ -33,6 +36,11 @@ abstract class EntryPointEngine(protected val manifest: Manifest) : Segmentation
 
     override fun decodeBatch(features: ImageFeatures, prompts: PackedPrompts): DecoderAnswer =
         answer(run(Contract.DECODE_BATCH, inputs(features, prompts)))
+
+    override val canScore: Boolean get() = has(Contract.SCORE_BATCH)
+
+    override fun scoreBatch(features: ImageFeatures, prompts: PackedPrompts): FloatArray =
+        run(Contract.SCORE_BATCH, inputs(features, prompts)).getValue(Contract.IOU_PREDICTIONS)
 
     /** What goes into an entry point, by name in its order; throws [EngineException] if an input is not given. */
     protected fun inputsOf(entryPoint: String, inputs: Map<String, Any>): Map<TensorSpec, Any> =

@@ -55,6 +55,7 @@ internal fun readSizes(fields: JsonFields): ModelSizes {
             channels = fields.positiveInteger("channels"),
             slots = fields.positiveInteger("slots"),
             batch = fields.positiveInteger("batch"),
+            scoreBatch = fields.positiveInteger("score_batch"),
         )
     if (sizes.imageSize > MAX_SIDE) fields.wrong("image_size", "at most $MAX_SIDE")
     if (sizes.maskSize > sizes.imageSize) fields.wrong("mask_size", "at most image_size")
@@ -68,10 +69,7 @@ private fun readEntryPoints(fields: JsonFields, sizes: ModelSizes): Map<String, 
     val features = encode.objects("outputs").map(::readTensor)
     checkFeatures(encode, features, sizes)
     val found = expectedInputs(sizes, features).mapValues { (name, expected) ->
-        val entry = fields.fields(name)
-        val inputs = entry.objects("inputs").map(::readTensor)
-        if (inputs != expected) entry.wrong("inputs", "what 'sizes' says: ${expected.joinToString()}")
-        EntryPoint(inputs, entry.objects("outputs").map(::readTensor))
+        readEntryPoint(fields.fields(name), expected)
     }
     for ((name, prompts) in listOf(Contract.DECODE to 1, Contract.DECODE_BATCH to sizes.batch)) {
         val outputs = found.getValue(name).outputs
@@ -80,7 +78,27 @@ private fun readEntryPoints(fields: JsonFields, sizes: ModelSizes): Map<String, 
             fields.fields(name).wrong("outputs", "low_res_masks and iou_predictions of $prompts prompts")
         }
     }
-    return found
+    if (Contract.SCORE_BATCH !in fields.keys) return found
+    val scoring = fields.fields(Contract.SCORE_BATCH)
+    // Feature maps beside the embedding are for masks alone.
+    val scored = readEntryPoint(scoring, features.take(1) + prompts(sizes.scoreBatch, scoreSlots(scoring, sizes)))
+    val masks = found.getValue(Contract.DECODE).outputs[0].shape[1]
+    if (scored.outputs != answers(sizes.scoreBatch, masks, sizes.maskSize).drop(1)) {
+        scoring.wrong("outputs", "iou_predictions of ${sizes.scoreBatch} prompts")
+    }
+    return found + (Contract.SCORE_BATCH to scored)
+}
+
+private fun readEntryPoint(entry: JsonFields, expected: List<TensorSpec>): EntryPoint {
+    val inputs = entry.objects("inputs").map(::readTensor)
+    if (inputs != expected) entry.wrong("inputs", "what 'sizes' says: ${expected.joinToString()}")
+    return EntryPoint(inputs, entry.objects("outputs").map(::readTensor))
+}
+
+/** Those of a point with its pad point or of a box, and no more than the decoders take. */
+private fun scoreSlots(scoring: JsonFields, sizes: ModelSizes): Int {
+    val coords = scoring.objects("inputs").map(::readTensor).firstOrNull { it.name == Contract.POINT_COORDS }
+    return (coords?.shape?.getOrNull(1) ?: 0).coerceIn(2, maxOf(2, sizes.slots))
 }
 
 /** All that decoding needs of the image: the embedding first, then feature maps of families that have some. */
@@ -195,6 +213,7 @@ private fun readSearch(fields: JsonFields) = EverythingSearch(
 /** Also of a case of `everything_fast.json`. */
 internal fun readFastSearch(fields: JsonFields) = FastSearch(
     nearIouSlack = fields.number("near_iou_slack"),
+    scoreSlack = fields.number("score_slack"),
     windowMarginCells = fields.positiveInteger("window_margin_cells"),
     maxWaitingBytes = fields.positiveInteger("max_waiting_bytes").toLong(),
     duplicateIous = fields.numbers("duplicate_ious").toList(),

@@ -16,6 +16,13 @@ interface SegmentationEngine : Closeable {
 
     /** The manifest's `batch` prompts of one photo. */
     fun decodeBatch(features: ImageFeatures, prompts: PackedPrompts): DecoderAnswer
+
+    /** Whether the model has `score_batch`; some artifacts have not. */
+    val canScore: Boolean get() = false
+
+    /** The predicted IoU float32 (K', M) of the manifest's `scoreBatch` prompts, whose masks are not made. */
+    fun scoreBatch(features: ImageFeatures, prompts: PackedPrompts): FloatArray =
+        throw EngineException("the model has no ${Contract.SCORE_BATCH}")
 }
 
 /**

@@ -11,6 +11,8 @@ private class CountingEngine(manifest: Manifest, private val outputs: List<Tenso
     EntryPointEngine(manifest) {
     val given = HashMap<String, Map<TensorSpec, Any>>()
 
+    override fun has(entryPoint: String) = true
+
     override fun run(entryPoint: String, inputs: Map<String, Any>): Map<String, FloatArray> {
         given[entryPoint] = inputsOf(entryPoint, inputs)
         val specs = if (entryPoint == Contract.ENCODE) outputs else manifest.entryPoints.getValue(entryPoint).outputs
@@ -49,6 +51,9 @@ class FeaturesTest {
         val photo = predictor.encode(RgbImage(6, 4, ByteArray(72)))
         predictor.predict(photo, Prompt(listOf(PromptPoint(1.0, 2.0))))
         predictor.decodeClicks(photo, listOf(PromptPoint(1.0, 2.0)))
+        assertEquals(listOf(1f, 1f, 1f), predictor.scoreClicks(photo, listOf(PromptPoint(1.0, 2.0)))[0].toList())
+        val scored = engine.given.getValue(Contract.SCORE_BATCH).keys.map { it.name }
+        assertEquals("maps are for masks alone", listOf("image_embeddings", "point_coords", "point_labels"), scored)
         assertEquals(listOf("image_embeddings", "made_up_map", "other"), manifest.encoderOutputs.map { it.name })
         for (entry in listOf(Contract.DECODE, Contract.DECODE_BATCH)) {
             val given = engine.given.getValue(entry)

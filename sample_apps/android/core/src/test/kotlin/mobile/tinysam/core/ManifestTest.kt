@@ -28,7 +28,7 @@ class ManifestTest {
 
     @Test
     fun `sizes, thresholds and labels`() {
-        assertEquals(ModelSizes(128, 8, 32, 64, 8, 16), manifest.sizes)
+        assertEquals(ModelSizes(128, 8, 32, 64, 8, 16, 64), manifest.sizes)
         assertEquals(3, manifest.masksPerPrompt)
         assertEquals(0.88, manifest.everything.predIouThresh, 0.0)
         assertEquals(PromptLabels(-2, -1, 0, 1, 2, 3), manifest.labels)

@@ -19,6 +19,8 @@ import java.nio.FloatBuffer
  */
 class ExecuTorchEngine private constructor(manifest: Manifest, private val files: List<Methods>) :
     EntryPointEngine(manifest) {
+    override fun has(entryPoint: String) = files.any { entryPoint in it.names }
+
     override fun run(entryPoint: String, inputs: Map<String, Any>): Map<String, FloatArray> {
         val file =
             files.firstOrNull { entryPoint in it.names }

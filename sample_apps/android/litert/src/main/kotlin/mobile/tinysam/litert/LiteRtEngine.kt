@@ -26,6 +26,8 @@ class LiteRtEngine private constructor(
     private val environment: Environment,
     private val files: List<Signatures>,
 ) : EntryPointEngine(manifest) {
+    override fun has(entryPoint: String) = files.any { entryPoint in it.keys }
+
     override fun run(entryPoint: String, inputs: Map<String, Any>): Map<String, FloatArray> {
         val file =
             files.firstOrNull { entryPoint in it.keys }

@@ -20,7 +20,8 @@ import java.nio.FloatBuffer
  *
  * `points` float32 (P, 2) in the S frame, of which `answers` (P) says which of the recorded `logits` (A, M, m, m)
  * they got, and `scores` float32 (P, M) with what predicted IoUs.  Rows of unused slots get zeros; a click that
- * was not recorded is a [RecordingException]: the app decoded what the host would not.
+ * was not recorded is a [RecordingException]: the app decoded what the host would not.  Scores that come first are
+ * off by `scoreError`; without it the engine gives none.
  */
 class RecordedClicks(
     private val manifest: Manifest,
@@ -28,6 +29,7 @@ class RecordedClicks(
     private val answers: IntArray,
     private val logits: FloatArray,
     private val scores: FloatArray,
+    private val scoreError: Float? = null,
 ) : SegmentationEngine {
     private val places = answers.indices.associateBy { points[2 * it] to points[2 * it + 1] }
     private val masks = manifest.masksPerPrompt
@@ -52,6 +54,19 @@ class RecordedClicks(
         return DecoderAnswer(FloatBuffer.wrap(found), foundScores, masks, manifest.sizes.maskSize)
     }
 
+    override val canScore: Boolean get() = scoreError != null
+
+    override fun scoreBatch(features: ImageFeatures, prompts: PackedPrompts): FloatArray {
+        val found = FloatArray(prompts.prompts * masks)
+        for (row in 0 until prompts.prompts) {
+            val slot = row * prompts.slots
+            if (prompts.labels[slot] == manifest.labels.unused) continue
+            val place = placeOf(prompts.coords[2 * slot], prompts.coords[2 * slot + 1])
+            for (i in 0 until masks) found[row * masks + i] = scores[place * masks + i] + (scoreError ?: 0f)
+        }
+        return found
+    }
+
     override fun close() = Unit
 
     private fun placeOf(x: Float, y: Float): Int =
@@ -62,7 +77,12 @@ class RecordedClicks(
 class EverythingCase(val photo: EncodedPhoto, val settings: EverythingSettings, val engine: RecordedClicks) {
     companion object {
         /** Reads a case and its files; throws [RecordingException] for a damaged one. */
-        fun read(files: FileTree, fields: JsonFields, manifest: Manifest): EverythingCase {
+        fun read(
+            files: FileTree,
+            fields: JsonFields,
+            manifest: Manifest,
+            scoring: Boolean = true,
+        ): EverythingCase {
             val geometry = Geometry.of(fields.integer("height"), fields.integer("width"), manifest.sizes.imageSize)
             return EverythingCase(
                 photo = EncodedPhoto(ImageFeatures.zeros(manifest.encoderOutputs), geometry),
@@ -74,9 +94,14 @@ class EverythingCase(val photo: EncodedPhoto, val settings: EverythingSettings, 
                     answers = fields.integers("answers"),
                     logits = readScaledLogits(files, fields),
                     scores = readFloatTensor(files, fields.fields("recorded_scores")),
+                    scoreError = scoreError(fields).takeIf { scoring },
                 ),
             )
         }
+
+        /** Only the fast mode scores first. */
+        private fun scoreError(case: JsonFields): Float? =
+            if ("score_error" in case.keys) case.number("score_error").toFloat() else null
 
         private fun readSettings(case: JsonFields, manifest: Manifest): EverythingSettings {
             // Only cases of the fast mode have rules of it.
