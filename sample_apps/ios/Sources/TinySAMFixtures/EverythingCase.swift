@@ -94,7 +94,7 @@ public struct EverythingCase: Decodable, Sendable {
     private func image(_ manifest: Manifest) -> EncodedImage {
         EncodedImage(
             features: Self.features,
-            geometry: Geometry(originalSize: size, imageSize: manifest.sizes.imageSize)
+            geometry: Geometry(originalSize: size, imageSize: manifest.sizes.imageSize, rules: manifest.rules)
         )
     }
 

@@ -1,38 +1,31 @@
 /// The tensors that this library gives to a model and takes from it, as the manifest declares them.
 struct ContractShapes {
     let sizes: Sizes
+    let rules: Rules
     let signatures: [EntryPoint: Signature]
 
-    /// Checks every name, dtype and shape; returns the number of masks per prompt.
-    func checkedMaskCount() throws -> Int {
+    /// Checks every name, dtype and shape.
+    func check() throws {
         try checkFeatures()
-        let masks = try maskCount()
-        for (entry, inputs, outputs) in expected(masks: masks) {
+        for (entry, inputs, outputs) in expected() {
             try check(signatures[entry]?.inputs, inputs, "entry_points.\(entry.rawValue).inputs")
             try check(signatures[entry]?.outputs, outputs, "entry_points.\(entry.rawValue).outputs")
         }
-        return masks
     }
 
-    private func maskCount() throws -> Int {
-        guard let shape = signatures[.decode]?.outputs.first?.shape, shape.count == 4, shape[1] > 0 else {
-            throw TinySAMError.manifest(
-                field: "entry_points.decode.outputs",
-                reason: "the first must be low_res_masks (1, masks, m, m)"
-            )
-        }
-        return shape[1]
-    }
-
-    private func expected(masks: Int) -> [(EntryPoint, [TensorSpec], [TensorSpec])] {
+    private func expected() -> [(EntryPoint, [TensorSpec], [TensorSpec])] {
         let image = [
             float(TensorName.image, [1, RGBImage.channels, sizes.imageSize, sizes.imageSize]),
             TensorSpec(name: TensorName.validSize, shape: [2], dtype: "int32"),
         ]
-        let maskPrompt = [
-            float(TensorName.maskInput, [1, 1, sizes.maskSize, sizes.maskSize]),
-            float(TensorName.hasMaskInput, [1]),
-        ]
+        let masks = rules.numMasks
+        let maskPrompt =
+            !rules.maskPrompts
+            ? []
+            : [
+                float(TensorName.maskInput, [1, 1, sizes.maskSize, sizes.maskSize]),
+                float(TensorName.hasMaskInput, [1]),
+            ]
         let always: [(EntryPoint, [TensorSpec], [TensorSpec])] = [
             (.encode, image, features),
             (.decode, features + prompts(1, sizes.slots) + maskPrompt, answers(1, masks)),
@@ -66,11 +59,8 @@ struct ContractShapes {
         shape.allSatisfy { $0 > 0 } && shape.reduce(1.0, { $0 * Double($1) }) <= Double(Int32.max)
     }
 
-    /// A point with its pad point or a box, and no more than the decoders take.
-    private var scoreSlots: Int {
-        let shape = signatures[.scoreBatch]?.inputs.first { $0.name == TensorName.pointCoords }?.shape ?? []
-        return shape.count == 3 ? min(max(shape[1], Prompt.boxSlots), sizes.slots) : Prompt.boxSlots
-    }
+    /// A point with its pad point, or a box, or what the model always takes.
+    private var scoreSlots: Int { max(Prompt.boxSlots, rules.fixedPoints) }
 
     private func prompts(_ count: Int, _ slots: Int) -> [TensorSpec] {
         [

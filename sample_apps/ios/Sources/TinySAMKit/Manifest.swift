@@ -7,6 +7,8 @@ import Foundation
 public struct Manifest: Sendable, Equatable {
     public let checkpoint: Checkpoint
     public let sizes: Sizes
+    /// Those of the model's family.
+    public let rules: Rules
     /// Those of this model: `score_batch` may be missing.
     public let entryPoints: [EntryPoint: Signature]
     public let preprocess: PreprocessRules
@@ -19,8 +21,8 @@ public struct Manifest: Sendable, Equatable {
     public let artifacts: [Artifact]
     /// Runtime → the release that judged its files on the host, where that matters to an app.
     public let runtimes: [String: String]
-    /// Masks of one prompt: whole, part and subpart, in no fixed order.
-    public let masksPerPrompt: Int
+    /// Masks of one prompt: in most families whole, part and subpart, in no fixed order.
+    public var masksPerPrompt: Int { rules.numMasks }
 
     /// What `encode` returns, in order: all that decoding needs of the image.
     public var encoderOutputs: [TensorSpec] { entryPoints[.encode]?.outputs ?? [] }
@@ -57,6 +59,7 @@ public struct Manifest: Sendable, Equatable {
     private init(file: ManifestFile) throws {
         checkpoint = file.checkpoint
         sizes = try Sizes(file.sizes)
+        rules = file.rules
         entryPoints = try EntryPoint.signatures(file.entryPoints)
         preprocess = file.preprocess
         prompts = file.prompts
@@ -65,12 +68,15 @@ public struct Manifest: Sendable, Equatable {
         everythingSearch = file.everythingSearch
         artifacts = file.artifacts
         runtimes = file.runtimes
-        try file.rules.check()
+        guard rules.fixedPoints <= sizes.slots else {
+            throw TinySAMError.manifest(
+                field: "sizes.slots", reason: "must be rules.fixed_points, \(rules.fixedPoints), or more")
+        }
         try preprocess.check(sizes)
         try prompts.check(sizes)
         try postprocess.check(sizes)
         try everythingSearch.check(everything)
-        masksPerPrompt = try ContractShapes(sizes: sizes, signatures: entryPoints).checkedMaskCount()
+        try ContractShapes(sizes: sizes, rules: rules, signatures: entryPoints).check()
         try artifacts.forEach { try $0.check() }
     }
 
@@ -120,7 +126,7 @@ private struct ManifestFile: Decodable {
 
     let checkpoint: Checkpoint
     let sizes: [String: Int]
-    let rules: ModelRules
+    let rules: Rules
     let entryPoints: [String: Signature]
     let preprocess: PreprocessRules
     let prompts: PromptRules

@@ -74,45 +74,6 @@ public enum Component: String, Decodable, Sendable {
     case decoder
 }
 
-/// What a model's family does around the network. This library does what Segment Anything and TinySAM do, and refuses
-/// the rest rather than give wrong masks.
-struct ModelRules: Decodable {
-    let resize: String
-    let rounding: String
-    let filter: String
-    let antialias: Bool
-    let wholeValues: Bool
-    let pointScale: String
-    let frameScale: Double
-    let padPoint: String
-    let fixedPoints: Int
-    let negativePoints: Bool
-    let maskPrompts: Bool
-    let selection: String
-    let upscale: String
-    let upscaleFilter: String
-
-    func check() throws {
-        func one(_ name: String, _ found: String, _ known: String) throws {
-            try require(found == known, "rules.\(name)", "this library knows \(known) only, not \(found)")
-        }
-        try one("resize", resize, "longest_side")
-        try one("rounding", rounding, "half_up")
-        try one("filter", filter, "bilinear")
-        try one("antialias", String(antialias), "true")
-        try one("whole_values", String(wholeValues), "true")
-        try one("point_scale", pointScale, "per_axis")
-        try one("frame_scale", String(frameScale), "1.0")
-        try one("pad_point", padPoint, "without_box")
-        try one("fixed_points", String(fixedPoints), "0")
-        try one("negative_points", String(negativePoints), "true")
-        try one("mask_prompts", String(maskPrompts), "true")
-        try one("selection", selection, "predicted_iou")
-        try one("upscale", upscale, "over_frame")
-        try one("upscale_filter", upscaleFilter, "bilinear")
-    }
-}
-
 /// How a photo becomes the input of `encode`.
 public struct PreprocessRules: Decodable, Equatable, Sendable {
     public struct Resize: Decodable, Equatable, Sendable {
@@ -182,16 +143,11 @@ public struct PostprocessRules: Decodable, Equatable, Sendable {
     public let lowResSize: Int
     /// A pixel belongs to the mask where its full-size logit is above this.
     public let maskThreshold: Float
-    public let selection: String
 
     func check(_ sizes: Sizes) throws {
         try require(
             lowResSize == sizes.maskSize, "postprocess.low_res_size",
             "must be sizes.mask_size, \(sizes.maskSize)"
-        )
-        try require(
-            selection == "highest iou_predictions", "postprocess.selection",
-            "this library shows the mask of the highest predicted IoU, not '\(selection)'"
         )
     }
 }

@@ -16,14 +16,24 @@ public struct LowResolution: Sendable, Equatable {
     public let logits: FloatTensor
     /// The IoU that the model predicts for each mask.
     public let scores: [Float]
+    private let selection: Rules.Selection
 
-    public init(logits: FloatTensor, scores: [Float]) {
+    public init(logits: FloatTensor, scores: [Float], selection: Rules.Selection = .predictedIoU) {
         self.logits = logits
         self.scores = scores
+        self.selection = selection
     }
 
-    /// Index of the mask to show: the highest predicted IoU, the first of equal ones.
-    public var best: Int { stableOrder(falling: scores).first ?? 0 }
+    /// Index of the mask to show: the highest of what the rules select by, the first of equal ones.
+    public var best: Int { stableOrder(falling: selectionScores).first ?? 0 }
+
+    private var selectionScores: [Float] {
+        switch selection {
+        case .predictedIoU: scores
+        case .stability:
+            scores.indices.map { stabilityScore(logits.item($0).values, threshold: 0, offset: 1) }
+        }
+    }
 
     /// Mask `index` as a mask prompt, f32 (1, 1, m, m), for `Predictor.predict(refining:)`.
     public func maskPrompt(_ index: Int) -> FloatTensor {
@@ -157,6 +167,10 @@ public struct Predictor: Sendable {
 
     private func check(maskPrompt: FloatTensor) throws {
         let side = manifest.sizes.maskSize
+        guard manifest.rules.maskPrompts else {
+            throw TinySAMError.prompt(
+                reason: "this model was never trained with mask prompts; give points or a box")
+        }
         guard maskPrompt.shape == [1, 1, side, side] else {
             throw TinySAMError.prompt(
                 reason:
@@ -175,7 +189,8 @@ public struct Predictor: Sendable {
         }
         return (0..<count).map { row in
             LowResolution(
-                logits: answer.lowResMasks.item(row), scores: answer.iouPredictions.item(row).values
+                logits: answer.lowResMasks.item(row), scores: answer.iouPredictions.item(row).values,
+                selection: manifest.rules.selection
             )
         }
     }

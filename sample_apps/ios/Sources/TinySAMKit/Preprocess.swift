@@ -6,25 +6,34 @@ public struct PreparedImage: Sendable {
     public let geometry: Geometry
 }
 
-/// From a photo to the square that the network sees: resize so that the long side is S, pad right and bottom.
+/// From a photo to the square that the network sees: resize as the manifest's rules say, pad right and bottom.
 public struct Preprocessor: Sendable {
     private let imageSize: Int
     private let padValue: Float
+    private let rules: Rules
 
     public init(manifest: Manifest) {
-        self.init(imageSize: manifest.preprocess.resize.longSide, padValue: manifest.preprocess.pad.value)
+        self.init(
+            imageSize: manifest.preprocess.resize.longSide, padValue: manifest.preprocess.pad.value,
+            rules: manifest.rules)
     }
 
-    init(imageSize: Int, padValue: Float) {
+    init(imageSize: Int, padValue: Float, rules: Rules = .sam) {
+        self.rules = rules
         self.imageSize = imageSize
         self.padValue = padValue
     }
 
     /// 8-bit RGB (H, W, 3) → the inputs of `encode`.
     public func callAsFunction(_ image: RGBImage) -> PreparedImage {
-        let geometry = Geometry(originalSize: image.size, imageSize: imageSize)
-        let resized = BilinearResize(from: image.size, to: geometry.validSize)(image.pixels)
-        return PreparedImage(image: padded(resized, geometry.validSize), geometry: geometry)
+        let geometry = Geometry(originalSize: image.size, imageSize: imageSize, rules: rules)
+        let size = geometry.validSize
+        let square =
+            switch PhotoResize(from: image.size, to: size, rules: rules)(image.pixels) {
+            case let .whole(pixels): padded(pixels, size) { Float($0) }
+            case let .floats(pixels): padded(pixels, size) { $0 }
+            }
+        return PreparedImage(image: square, geometry: geometry)
     }
 
     /// The same for a photo that another resize brought to `geometry.validSize`.
@@ -36,11 +45,14 @@ public struct Preprocessor: Sendable {
                 reason: "a resized photo must be \(geometry.validSize.height) x \(geometry.validSize.width)"
             )
         }
-        return PreparedImage(image: padded(resized.pixels, resized.size), geometry: geometry)
+        return PreparedImage(image: padded(resized.pixels, resized.size) { Float($0) }, geometry: geometry)
     }
 
-    /// u8 (h, w, 3) → f32 (1, 3, S, S).
-    private func padded(_ pixels: [UInt8], _ size: PixelSize) -> FloatTensor {
+    /// (h, w, 3) → f32 (1, 3, S, S).
+    @inline(__always)
+    private func padded<Sample>(
+        _ pixels: [Sample], _ size: PixelSize, _ float: (Sample) -> Float
+    ) -> FloatTensor {
         let channels = RGBImage.channels
         return FloatTensor(shape: [1, channels, imageSize, imageSize]) { planes in
             planes.update(repeating: padValue)
@@ -50,7 +62,7 @@ public struct Preprocessor: Sendable {
                         let row = (channel * imageSize + y) * imageSize
                         let source = y * size.width * channels + channel
                         for x in 0..<size.width {
-                            planes[row + x] = Float(pixels[source + x * channels])
+                            planes[row + x] = float(pixels[source + x * channels])
                         }
                     }
                 }

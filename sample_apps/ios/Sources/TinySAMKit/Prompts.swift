@@ -73,9 +73,17 @@ public struct Prompt: Hashable, Sendable {
     }
 
     /// Slots that the prompt takes, with the pad point.
-    public var slotCount: Int {
-        if box != nil { return points.count + Self.boxSlots }
-        return points.isEmpty ? 0 : points.count + Self.padSlots
+    public func slotCount(_ rules: Rules = .sam) -> Int {
+        points.count + (box == nil ? 0 : Self.boxSlots) + (hasPadPoint(rules) ? Self.padSlots : 0)
+    }
+
+    /// Whether a slot of the pad label follows the points and corners.
+    func hasPadPoint(_ rules: Rules) -> Bool {
+        switch rules.padPoint {
+        case .never: false
+        case .always: !isEmpty
+        case .withoutBox: !isEmpty && box == nil
+        }
     }
 }
 
@@ -127,8 +135,8 @@ public struct PackedPrompts: Equatable, Sendable {
     }
 }
 
-/// Packs prompts as the official predictor does: the points, then the two corners of the box; points without
-/// a box get exactly one pad point. Slots that are left over change nothing.
+/// Packs prompts as the official predictor does: the points, then the two corners of the box, then a pad point where the
+/// rules of the geometry say so. Slots that are left over change nothing.
 public struct PromptPacker: Sendable {
     private let slots: Int
 
@@ -148,16 +156,20 @@ public struct PromptPacker: Sendable {
         _ prompts: [Prompt], geometry: Geometry, rows: Int, spare: Float = 0
     ) throws -> PackedPrompts {
         precondition(prompts.count <= rows, "the caller splits prompts into calls")
-        try prompts.forEach { try check($0, geometry.originalSize) }
+        for prompt in prompts {
+            try check(prompt, geometry.rules)
+            try check(prompt, geometry.originalSize)
+        }
         var labels = [Int32](repeating: SlotLabel.unused.rawValue, count: rows * slots)
         let coords = FloatTensor(shape: [rows, slots, 2]) { coords in
             coords.update(repeating: spare)
             for (row, prompt) in prompts.enumerated() {
-                for (slot, (point, label)) in filled(prompt, geometry.originalSize).enumerated() {
+                let filled = filled(prompt, geometry)
+                for slot in 0..<max(filled.count, geometry.rules.fixedPoints) {
                     let place = row * slots + slot
-                    let inModel = geometry.toModel(point)
-                    coords[place * 2] = Float(inModel.x)
-                    coords[place * 2 + 1] = Float(inModel.y)
+                    let (point, label) = slot < filled.count ? filled[slot] : (Self.filling, .pad)
+                    coords[place * 2] = Float(point.x)
+                    coords[place * 2 + 1] = Float(point.y)
                     labels[place] = label.rawValue
                 }
             }
@@ -165,14 +177,21 @@ public struct PromptPacker: Sendable {
         return PackedPrompts(count: rows, slots: slots, coords: coords, labels: labels)
     }
 
-    private func filled(_ prompt: Prompt, _ size: PixelSize) -> [(Point, SlotLabel)] {
-        let points = prompt.points.map { ($0.location, $0.isForeground ? SlotLabel.foreground : .background) }
-        if let box = prompt.box {
-            return points + [
-                (clipped(box.topLeft, size), .boxTopLeft), (clipped(box.bottomRight, size), .boxBottomRight),
-            ]
+    /// In the frame: of the slots that fill a prompt up to a fixed number of points.
+    private static let filling = Point(x: -1, y: -1)
+
+    /// In the frame.
+    private func filled(_ prompt: Prompt, _ geometry: Geometry) -> [(Point, SlotLabel)] {
+        var slots = prompt.points.map { point in
+            (geometry.toModel(point.location), point.isForeground ? SlotLabel.foreground : .background)
         }
-        return points.isEmpty ? [] : points + [(Point(x: 0, y: 0), .pad)]
+        if let box = prompt.box {
+            let corners = [box.topLeft, box.bottomRight].map { clipped($0, geometry.originalSize) }
+            slots.append((geometry.toModel(corners[0]), .boxTopLeft))
+            slots.append((geometry.toModel(corners[1]), .boxBottomRight))
+        }
+        if prompt.hasPadPoint(geometry.rules) { slots.append((Point(x: 0, y: 0), .pad)) }
+        return slots
     }
 
     /// A corner of a box that reaches over the border, where the network has seen nothing but padding.
@@ -182,13 +201,27 @@ public struct PromptPacker: Sendable {
         )
     }
 
-    private func check(_ prompt: Prompt, _ size: PixelSize) throws {
-        guard prompt.slotCount <= slots else {
+    private func check(_ prompt: Prompt, _ rules: Rules) throws {
+        guard rules.negativePoints || prompt.points.allSatisfy(\.isForeground) else {
             throw TinySAMError.prompt(
-                reason: "it takes \(prompt.slotCount) slots, this model has \(slots); give fewer points, or "
-                    + "convert with --slots \(prompt.slotCount)"
+                reason: "this model was never trained with points off the object; leave them out")
+        }
+        let needed = prompt.slotCount(rules)
+        guard rules.fixedPoints == 0 || needed <= rules.fixedPoints else {
+            throw TinySAMError.prompt(
+                reason:
+                    "this model takes \(rules.fixedPoints) points, for which a box takes two slots; not \(needed)"
             )
         }
+        guard needed <= slots else {
+            throw TinySAMError.prompt(
+                reason: "it takes \(needed) slots, this model has \(slots); give fewer points, or "
+                    + "convert with --slots \(needed)"
+            )
+        }
+    }
+
+    private func check(_ prompt: Prompt, _ size: PixelSize) throws {
         let (height, width) = (Double(size.height), Double(size.width))
         // SAM answers such prompts too, with noise; the usual cause is (y, x), or pixels of a resized copy.
         for point in prompt.points.map(\.location)

@@ -45,7 +45,8 @@ struct Bench {
 
     /// An engine that answers the discs of a photo of `size` to everything.
     func engine(for size: PixelSize) -> some SegmentationEngine {
-        let geometry = Geometry(originalSize: size, imageSize: manifest.sizes.imageSize)
+        let geometry = Geometry(
+            originalSize: size, imageSize: manifest.sizes.imageSize, rules: manifest.rules)
         return SameAnswer(manifest: manifest, logits: discs(geometry))
     }
 

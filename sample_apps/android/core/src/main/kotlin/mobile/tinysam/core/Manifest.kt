@@ -22,12 +22,12 @@ object Contract {
 /**
  * A bundle's `manifest.json`: all numbers of the method.  [parseManifest] reads it.
  *
- * `padValue` fills the S frame beyond the photo; `maskThreshold` is a logit; `masksPerPrompt` is 3 in SAM;
- * `runtimes` has the release of each runtime that judged the files on the host, by `artifacts[].runtime`.
+ * `padValue` fills the S frame beyond the photo; `maskThreshold` is a logit; `rules` are those of the
+ * model's family; `runtimes` has the release of each runtime that judged the files on the host, by `artifacts[].runtime`.
  */
 data class Manifest(
     val sizes: ModelSizes,
-    val masksPerPrompt: Int,
+    val rules: Rules,
     val padValue: Float,
     val maskThreshold: Double,
     val labels: PromptLabels,
@@ -38,6 +38,8 @@ data class Manifest(
     val artifacts: List<Artifact>,
     val runtimes: Map<String, String>,
 ) {
+    val masksPerPrompt: Int get() = rules.numMasks
+
     /** Slots of a prompt of `score_batch`, fewer than N; null where the model has none. */
     val scoreSlots: Int?
         get() = entryPoints[Contract.SCORE_BATCH]?.inputs?.first { it.name == Contract.POINT_COORDS }?.shape?.get(1)

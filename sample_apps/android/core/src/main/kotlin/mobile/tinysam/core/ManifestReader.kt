@@ -24,16 +24,16 @@ fun parseManifest(text: String): Manifest {
         )
     }
     val sizes = readSizes(root.fields("sizes"))
-    val entryPoints = readEntryPoints(root.fields("entry_points"), sizes)
-    checkRules(root.fields("rules"))
+    val rules = readRules(root.fields("rules"))
+    if (rules.fixedPoints > sizes.slots) root.fields("sizes").wrong("slots", "${rules.fixedPoints} or more")
+    val entryPoints = readEntryPoints(root.fields("entry_points"), sizes, rules)
     checkPreprocess(root.fields("preprocess"), sizes)
     checkPrompts(root.fields("prompts"), sizes)
     val postprocess = root.fields("postprocess")
     postprocess.require("low_res_size", sizes.maskSize)
-    postprocess.require("selection", "highest iou_predictions")
     return Manifest(
         sizes = sizes,
-        masksPerPrompt = entryPoints.getValue(Contract.DECODE).outputs[0].shape[1],
+        rules = rules,
         padValue = root.fields("preprocess").fields("pad").number("value").toFloat(),
         maskThreshold = postprocess.number("mask_threshold"),
         labels = readLabels(root.fields("prompts").fields("label_codes")),
@@ -64,26 +64,24 @@ internal fun readSizes(fields: JsonFields): ModelSizes {
 
 private const val MAX_SIDE = 1 shl 14
 
-private fun readEntryPoints(fields: JsonFields, sizes: ModelSizes): Map<String, EntryPoint> {
+private fun readEntryPoints(fields: JsonFields, sizes: ModelSizes, rules: Rules): Map<String, EntryPoint> {
     val encode = fields.fields(Contract.ENCODE)
     val features = encode.objects("outputs").map(::readTensor)
     checkFeatures(encode, features, sizes)
-    val found = expectedInputs(sizes, features).mapValues { (name, expected) ->
+    val found = expectedInputs(sizes, features, rules).mapValues { (name, expected) ->
         readEntryPoint(fields.fields(name), expected)
     }
     for ((name, prompts) in listOf(Contract.DECODE to 1, Contract.DECODE_BATCH to sizes.batch)) {
-        val outputs = found.getValue(name).outputs
-        val masks = outputs.firstOrNull()?.shape?.getOrNull(1) ?: 0
-        if (masks < 1 || outputs != answers(prompts, masks, sizes.maskSize)) {
+        if (found.getValue(name).outputs != answers(prompts, rules.numMasks, sizes.maskSize)) {
             fields.fields(name).wrong("outputs", "low_res_masks and iou_predictions of $prompts prompts")
         }
     }
     if (Contract.SCORE_BATCH !in fields.keys) return found
     val scoring = fields.fields(Contract.SCORE_BATCH)
     // Feature maps beside the embedding are for masks alone.
-    val scored = readEntryPoint(scoring, features.take(1) + prompts(sizes.scoreBatch, scoreSlots(scoring, sizes)))
-    val masks = found.getValue(Contract.DECODE).outputs[0].shape[1]
-    if (scored.outputs != answers(sizes.scoreBatch, masks, sizes.maskSize).drop(1)) {
+    val slots = maxOf(SCORE_SLOTS, rules.fixedPoints)
+    val scored = readEntryPoint(scoring, features.take(1) + prompts(sizes.scoreBatch, slots))
+    if (scored.outputs != answers(sizes.scoreBatch, rules.numMasks, sizes.maskSize).drop(1)) {
         scoring.wrong("outputs", "iou_predictions of ${sizes.scoreBatch} prompts")
     }
     return found + (Contract.SCORE_BATCH to scored)
@@ -95,11 +93,8 @@ private fun readEntryPoint(entry: JsonFields, expected: List<TensorSpec>): Entry
     return EntryPoint(inputs, entry.objects("outputs").map(::readTensor))
 }
 
-/** Those of a point with its pad point or of a box, and no more than the decoders take. */
-private fun scoreSlots(scoring: JsonFields, sizes: ModelSizes): Int {
-    val coords = scoring.objects("inputs").map(::readTensor).firstOrNull { it.name == Contract.POINT_COORDS }
-    return (coords?.shape?.getOrNull(1) ?: 0).coerceIn(2, maxOf(2, sizes.slots))
-}
+/** A point with its pad point, or a box. */
+private const val SCORE_SLOTS = 2
 
 /** All that decoding needs of the image: the embedding first, then feature maps of families that have some. */
 private fun checkFeatures(fields: JsonFields, features: List<TensorSpec>, sizes: ModelSizes) {
@@ -114,15 +109,20 @@ private fun checkFeatures(fields: JsonFields, features: List<TensorSpec>, sizes:
 private val TensorSpec.isPossible: Boolean
     get() = shape.all { it > 0 } && shape.fold(1.0) { product, side -> product * side } <= Int.MAX_VALUE
 
-private fun expectedInputs(sizes: ModelSizes, features: List<TensorSpec>): Map<String, List<TensorSpec>> {
+private fun expectedInputs(
+    sizes: ModelSizes,
+    features: List<TensorSpec>,
+    rules: Rules,
+): Map<String, List<TensorSpec>> {
     val side = sizes.imageSize
+    val masks = listOf(
+        float(Contract.MASK_INPUT, 1, 1, sizes.maskSize, sizes.maskSize),
+        float(Contract.HAS_MASK_INPUT, 1),
+    )
     return mapOf(
         Contract.ENCODE to listOf(float(Contract.IMAGE, 1, RGB_CHANNELS, side, side), int(Contract.VALID_SIZE, 2)),
         Contract.DECODE to
-            features +
-                prompts(1, sizes.slots) +
-                float(Contract.MASK_INPUT, 1, 1, sizes.maskSize, sizes.maskSize) +
-                float(Contract.HAS_MASK_INPUT, 1),
+            features + prompts(1, sizes.slots) + if (rules.maskPrompts) masks else emptyList(),
         Contract.DECODE_BATCH to features + prompts(sizes.batch, sizes.slots),
     )
 }
@@ -141,23 +141,6 @@ private fun int(name: String, vararg shape: Int) = TensorSpec(name, shape.toList
 
 private fun readTensor(fields: JsonFields) =
     TensorSpec(fields.text("name"), fields.integers("shape").toList(), fields.text("dtype"))
-
-/** What a model's family does around the network: this library does what Segment Anything and TinySAM do. */
-private fun checkRules(fields: JsonFields) {
-    fields.require("resize", "longest_side")
-    fields.require("rounding", "half_up")
-    fields.require("filter", "bilinear")
-    fields.require("point_scale", "per_axis")
-    fields.require("selection", "predicted_iou")
-    fields.require("upscale", "over_frame")
-    fields.require("upscale_filter", "bilinear")
-    if (fields.number("frame_scale") != 1.0) fields.wrong("frame_scale", "1")
-    fields.require("pad_point", "without_box")
-    if (fields.integer("fixed_points") != 0) fields.wrong("fixed_points", "0")
-    for (key in listOf("antialias", "whole_values", "negative_points", "mask_prompts")) {
-        if (!fields.flag(key)) fields.wrong(key, "true, the only one that this library knows")
-    }
-}
 
 private fun checkPreprocess(fields: JsonFields, sizes: ModelSizes) {
     fields.require("colour", "RGB")

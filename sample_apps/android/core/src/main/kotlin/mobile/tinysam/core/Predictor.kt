@@ -8,16 +8,28 @@ class EncodedPhoto(val features: ImageFeatures, val geometry: Geometry)
  *
  * `logits[best]` can go back into [Predictor.predict] as the mask prompt.
  */
-class Prediction(val logits: List<FloatArray>, val scores: FloatArray, private val upscaler: MaskUpscaler) {
+class Prediction(
+    val logits: List<FloatArray>,
+    val scores: FloatArray,
+    private val upscaler: MaskUpscaler,
+    rules: Rules = Rules.SAM,
+) {
     /** Index of the mask to show. */
-    val best: Int = bestOf(scores)
+    val best: Int = bestOf(selectionScores(logits, scores, rules))
 
     /** A mask in pixels of the photo, made at each call; `inside` is its value there, such as [Mask.OPAQUE]. */
     fun mask(index: Int = best, inside: Byte = Mask.INSIDE): Mask = upscaler.mask(logits[index], inside)
 }
 
+/** What decides which mask of a prompt is shown: `scores` are the predicted IoUs of the masks `logits` (m, m). */
+internal fun selectionScores(logits: List<FloatArray>, scores: FloatArray, rules: Rules): FloatArray =
+    when (rules.selection) {
+        Selection.PREDICTED_IOU -> scores
+        Selection.STABILITY -> FloatArray(logits.size) { stabilityScore(logits[it], threshold = 0.0, offset = 1.0) }
+    }
+
 /**
- * The manifest's selection rule: the highest predicted IoU, the first of equal ones.
+ * Index of the highest score, the first of equal ones.
  *
  * A score that is not a number wins, as it does on the host, so that a broken model is seen and not hidden.
  */
@@ -31,7 +43,7 @@ class Predictor(val engine: SegmentationEngine, val manifest: Manifest) {
     private val sizes = manifest.sizes
 
     /** Resizes with `resizer` and encodes. */
-    fun encode(photo: RgbRows, resizer: PhotoResizer = PhotoResizer(::resizeBilinear)): EncodedPhoto =
+    fun encode(photo: RgbRows, resizer: PhotoResizer? = null): EncodedPhoto =
         encode(preprocess(photo, manifest, resizer))
 
     /** Throws [EngineException] if the engine gives other features than the manifest says. */
@@ -88,11 +100,17 @@ class Predictor(val engine: SegmentationEngine, val manifest: Manifest) {
 
     private fun predictionOf(answer: DecoderAnswer, upscaler: MaskUpscaler): Prediction {
         val logits = List(answer.masksPerPrompt) { answer.logits(prompt = 0, mask = it) }
-        return Prediction(logits, answer.scores(prompt = 0), upscaler)
+        return Prediction(logits, answer.scores(prompt = 0), upscaler, manifest.rules)
     }
 
     private fun requireMaskInput(logits: FloatArray) {
         val side = sizes.maskSize
+        if (!manifest.rules.maskPrompts) {
+            throw PromptException(
+                PromptFault.MASK_INPUT,
+                "this model was never trained with mask prompts: give points or a box",
+            )
+        }
         if (logits.size != side * side || !logits.all { it.isFinite() }) {
             throw PromptException(
                 PromptFault.MASK_INPUT,

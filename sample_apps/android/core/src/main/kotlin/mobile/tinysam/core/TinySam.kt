@@ -44,7 +44,7 @@ class TinySam private constructor(val predictor: Predictor, private val worker: 
     private val isClosed = AtomicBoolean()
 
     /** Encodes a photo, which takes most of the time; masks are then of this one. */
-    suspend fun setPhoto(rows: RgbRows, resizer: PhotoResizer = PhotoResizer(::resizeBilinear)): EncodedPhoto =
+    suspend fun setPhoto(rows: RgbRows, resizer: PhotoResizer? = null): EncodedPhoto =
         withContext(worker) { predictor.encode(rows, resizer).also(::take) }
 
     /** Comes back to a photo that [setPhoto] returned, without encoding it again. */

@@ -110,8 +110,16 @@ class ManifestTest {
     fun `another colour order`() = assertNames("colour", refusal("\"colour\": \"RGB\"", "\"colour\": \"BGR\""))
 
     @Test
-    fun `another rule of selection`() =
-        assertNames("selection", refusal("highest iou_predictions", "largest mask"))
+    fun `rules that no one knows`() {
+        assertNames("resize", refusal("\"resize\": \"longest_side\"", "\"resize\": \"mirror\""))
+        assertNames("selection", refusal("\"selection\": \"predicted_iou\"", "\"selection\": \"first\""))
+        assertNames("num_masks", refusal("\"num_masks\": 3", "\"num_masks\": 0"))
+        assertNames("outputs", refusal("\"num_masks\": 3", "\"num_masks\": 4"))
+        assertNames("slots", refusal("\"fixed_points\": 0", "\"fixed_points\": 9"))
+        assertNames("upscale_filter", refusal("\"upscale_filter\": \"bilinear\"", "\"upscale_filter\": \"bicubic\""))
+        assertNames("antialias", refusal("\"antialias\": true", "\"antialias\": false"))
+        assertNames("inputs", refusal("\"mask_prompts\": true", "\"mask_prompts\": false"))
+    }
 
     @Test
     fun `a threshold that is text`() =

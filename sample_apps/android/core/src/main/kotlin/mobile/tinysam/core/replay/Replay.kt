@@ -11,6 +11,7 @@ import mobile.tinysam.core.RecordingException
 import mobile.tinysam.core.bestOf
 import mobile.tinysam.core.packPrompts
 import mobile.tinysam.core.preprocess
+import mobile.tinysam.core.selectionScores
 
 /**
  * Replays fixtures with the code that the app uses for its users, and keeps what every step gave.
@@ -86,11 +87,12 @@ class Replay(private val predictor: Predictor, private val fixtures: FixtureSet,
         upscaler: MaskUpscaler,
     ) {
         val scores = answer.scores(row)
-        val best = bestOf(scores)
-        val mask = latencies.measure("postprocess") { upscaler.mask(answer.logits(row, best)) }
+        val masks = List(answer.masksPerPrompt) { answer.logits(row, it) }
+        val best = bestOf(selectionScores(masks, scores, manifest.rules))
+        val mask = latencies.measure("postprocess") { upscaler.mask(masks[best]) }
         val side = sizes.maskSize
         val logits = FloatArray(answer.masksPerPrompt * side * side)
-        for (i in 0 until answer.masksPerPrompt) answer.logits(row, i).copyInto(logits, i * side * side)
+        masks.forEachIndexed { i, mask -> mask.copyInto(logits, i * side * side) }
         dump.writeFloats("${prompt.name}/packed_prompt", listOf(sizes.slots, SLOT_NUMBERS), slotRows(packed))
         dump.writeFloats("${prompt.name}/low_res_logits", listOf(answer.masksPerPrompt, side, side), logits)
         dump.writeFloats("${prompt.name}/predicted_iou", listOf(scores.size), scores)
