@@ -44,14 +44,6 @@ class ManifestTest {
     }
 
     @Test
-    fun `rules of another family are refused by name`() {
-        assertNames("resize", refusalOfRule("\"resize\": \"longest_side\"", "\"resize\": \"stretch\""))
-        assertNames("upscale", refusalOfRule("\"upscale\": \"over_frame\"", "\"upscale\": \"at_once\""))
-        assertNames("pad_point", refusalOfRule("\"pad_point\": \"without_box\"", "\"pad_point\": \"never\""))
-        assertNames("frame_scale", refusalOfRule("\"frame_scale\": 1", "\"frame_scale\": 2"))
-    }
-
-    @Test
     fun `runtimes and rules of the fast mode`() {
         assertEquals("2.3.0", manifest.runtimes["tflite"])
         assertEquals(0.05, manifest.search.fast.nearIouSlack, 0.0)
@@ -111,14 +103,14 @@ class ManifestTest {
 
     @Test
     fun `rules that no one knows`() {
-        assertNames("resize", refusal("\"resize\": \"longest_side\"", "\"resize\": \"mirror\""))
-        assertNames("selection", refusal("\"selection\": \"predicted_iou\"", "\"selection\": \"first\""))
-        assertNames("num_masks", refusal("\"num_masks\": 3", "\"num_masks\": 0"))
-        assertNames("outputs", refusal("\"num_masks\": 3", "\"num_masks\": 4"))
-        assertNames("slots", refusal("\"fixed_points\": 0", "\"fixed_points\": 9"))
-        assertNames("upscale_filter", refusal("\"upscale_filter\": \"bilinear\"", "\"upscale_filter\": \"bicubic\""))
-        assertNames("antialias", refusal("\"antialias\": true", "\"antialias\": false"))
-        assertNames("inputs", refusal("\"mask_prompts\": true", "\"mask_prompts\": false"))
+        assertNames("resize", refusalOfRule("\"resize\": \"longest_side\"", "\"resize\": \"mirror\""))
+        assertNames("selection", refusalOfRule("\"selection\": \"predicted_iou\"", "\"selection\": \"first\""))
+        assertNames("num_masks", refusalOfRule("\"num_masks\": 3", "\"num_masks\": 0"))
+        assertNames("outputs", refusalOfRule("\"num_masks\": 3", "\"num_masks\": 4"))
+        assertNames("slots", refusalOfRule("\"fixed_points\": 0", "\"fixed_points\": 9"))
+        assertNames("upscale_filter", refusalOfRule("\"upscale_filter\": \"bilinear\"", "\"upscale_filter\": \"bicubic\""))
+        assertNames("antialias", refusalOfRule("\"antialias\": true", "\"antialias\": false"))
+        assertNames("inputs", refusalOfRule("\"mask_prompts\": true", "\"mask_prompts\": false"))
     }
 
     @Test
