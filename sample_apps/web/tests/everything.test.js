@@ -8,7 +8,7 @@ import { everythingSettings } from '../core/EverythingSettings.js';
 import { Geometry } from '../core/Geometry.js';
 import { JsonFields } from '../core/JsonFields.js';
 import { readFastSearch } from '../core/ManifestReader.js';
-import { roundToHalf } from '../core/LogitWindow.js';
+import { roundToHalf } from '../core/HalfFloat.js';
 import { PointLattice } from '../core/PointLattice.js';
 import { Predictor } from '../core/Predictor.js';
 import { RecordedClicks } from '../core/replay/RecordedClicks.js';
