@@ -13,7 +13,7 @@ import torch
 from PIL import Image, ImageOps
 from pycocotools import mask as coco
 
-from tests.app_fixtures.everything import Recording, ReplayEngine, replay
+from tests.app_fixtures.everything import Recording, ReplayEngine, objects_data, replay
 from tests.app_fixtures.everything_fast import FastRules, replay_fast
 from tests.app_fixtures.masks import TIE, exact_logits, tie_bound
 from tests.app_fixtures.store import GOLDEN, Array, Case, flat, read_cases, read_tensor
@@ -34,7 +34,9 @@ from tinysam_mobile.imaging.masks import (
 from tinysam_mobile.imaging.preprocess import Geometry, preprocess
 from tinysam_mobile.imaging.upscale import upscale_masks
 from tinysam_mobile.segment.everything import EverythingResult
+from tinysam_mobile.segment.from_boxes import objects_from_boxes
 from tinysam_mobile.segment.point_lattice import coarse_lattice, grid_points, second_round
+from tinysam_mobile.segment.predictor import Predictor
 from tinysam_mobile.segment.prompts import make_prompt, pack_prompts
 
 MAX_TOTAL_BYTES = 2_000_000
@@ -302,17 +304,24 @@ def test_everything(case: Case) -> None:
 
 
 def objects_of(result: EverythingResult) -> list[dict[str, Any]]:
-    return [
-        {
-            "point": list(o.point),
-            "mask_index": o.mask_index,
-            "score": o.score,
-            "stability": o.stability,
-            "box": list(o.box),
-            "counts": list(o.runs.counts),
-        }
-        for o in result.objects
-    ]
+    return objects_data(result.objects)
+
+
+@cases("from_boxes")
+def test_from_boxes(case: Case) -> None:
+    contract = Manifest.from_json(json.loads((GOLDEN / "manifest.json").read_text("utf-8"))).contract
+    recording = Recording(
+        points=np.array(case["recorded_boxes"], np.float32).reshape(-1, 4)[:, :2],
+        answers=np.array(case["answers"], np.int64),
+        logits=read_tensor(case["logits"]),
+        scores=np.array(case["recorded_scores"], np.float32).reshape(-1, 3),
+        scale=case["scale"],
+    )
+    engine = ReplayEngine(contract, recording)
+    photo = np.zeros((case["height"], case["width"], 3), np.uint8)
+    found = objects_from_boxes(Predictor(engine), photo, np.reshape(case["boxes"], (-1, 4)))
+    assert objects_data(found) == case["objects"]
+    assert engine.calls["decode_batch"] == case["decoder_calls"]
 
 
 def replayed_fast(case: Case, **rules: Any) -> tuple[EverythingResult, ReplayEngine]:
