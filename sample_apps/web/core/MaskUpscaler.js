@@ -97,12 +97,9 @@ export class MaskUpscaler {
     const start = (/** @type {number} */ t) => (this.rowAxis.input(y, t) - firstRead) * row.length;
     const weight = (/** @type {number} */ t) => (t < taps ? weights[y * taps + t] : 0);
     // Taps that there are not have weight 0, and read what is there.
-    const [start0, start1, start2, start3] = [0, 1, 2, 3].map((t) => start(Math.min(t, taps - 1)));
-    const [weight0, weight1, weight2, weight3] = [0, 1, 2, 3].map(weight);
-    for (let x = 0; x < row.length; x++) {
-      const sum = weight0 * wide[start0 + x] + weight1 * wide[start1 + x] + weight2 * wide[start2 + x];
-      row[x] = weight3 === 0 ? sum : sum + weight3 * wide[start3 + x];
-    }
+    const starts = [0, 1, 2, 3].map((t) => start(Math.min(t, taps - 1)));
+    const shares = [0, 1, 2, 3].map(weight);
+    (taps > 3 ? weighFour : weighThree)(wide, starts, shares, row);
   }
 
   /**
@@ -129,6 +126,23 @@ export class MaskUpscaler {
       sum += weights[x * taps + t] * lowRes[rowStart + Math.min(first[x] + t, last)];
     }
     return sum;
+  }
+}
+
+/** @param {Float32Array} wide @param {number[]} starts @param {number[]} weights @param {Float32Array} row */
+function weighThree(wide, [start0, start1, start2], [weight0, weight1, weight2], row) {
+  for (let x = 0; x < row.length; x++) {
+    row[x] = weight0 * wide[start0 + x] + weight1 * wide[start1 + x] + weight2 * wide[start2 + x];
+  }
+}
+
+/** Rounded once, as the other. @param {Float32Array} wide @param {number[]} starts @param {number[]} weights
+ * @param {Float32Array} row
+ */
+function weighFour(wide, [start0, start1, start2, start3], [weight0, weight1, weight2, weight3], row) {
+  for (let x = 0; x < row.length; x++) {
+    const sum = weight0 * wide[start0 + x] + weight1 * wide[start1 + x] + weight2 * wide[start2 + x];
+    row[x] = sum + weight3 * wide[start3 + x];
   }
 }
 

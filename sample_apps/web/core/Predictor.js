@@ -109,8 +109,17 @@ export class Predictor {
    * @param {EncodedPhoto} photo @param {{x: number, y: number}[]} clicks
    */
   decodeClicks(photo, clicks) {
-    const { labels, sizes } = this.manifest;
     const prompts = clicks.map(({ x, y }) => new Prompt([{ x, y, isOnObject: true }]));
+    return this.decodePrompts(photo, prompts);
+  }
+
+  /**
+   * The decoder's answers to at most the manifest's `batch` prompts, none of them empty.
+   * @param {EncodedPhoto} photo @param {Prompt[]} prompts
+   */
+  decodePrompts(photo, prompts) {
+    prompts.forEach((prompt) => prompt.requireContent(false));
+    const { labels, sizes } = this.manifest;
     const packed = packPrompts(prompts, photo.geometry, labels, sizes.slots, sizes.batch);
     return this.engine.decodeBatch(photo.features, packed);
   }

@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import { SettingsError } from '../core/Errors.js';
 import { EverythingGenerator } from '../core/Everything.js';
 import { everythingSettings } from '../core/EverythingSettings.js';
+import { objectsFromBoxes } from '../core/FromBoxes.js';
 import { Geometry } from '../core/Geometry.js';
 import { JsonFields } from '../core/JsonFields.js';
 import { readFastSearch } from '../core/ManifestReader.js';
@@ -78,7 +79,12 @@ async function same(item, mode, decoderCalls, scoreCalls, scoring = true) {
   assert.deepEqual(flat(result.visited), item.visited);
   assert.deepEqual([result.decoderCalls, result.scoreCalls], [decoderCalls, scoreCalls]);
   assert.equal(result.end, item.stopped_early ? 'budget' : 'complete');
-  const objects = result.objects.map(({ point, maskIndex, score, stability, box, runs }) => ({
+  assert.deepEqual(dataOf(result.objects), item.objects);
+}
+
+/** Objects as a case holds them. @param {import('../core/Candidates.js').SegmentedObject[]} objects */
+function dataOf(objects) {
+  return objects.map(({ point, maskIndex, score, stability, box, runs }) => ({
     point: [point.x, point.y],
     mask_index: maskIndex,
     score,
@@ -86,7 +92,6 @@ async function same(item, mode, decoderCalls, scoreCalls, scoring = true) {
     box: Object.values(box),
     counts: [...runs.counts],
   }));
-  assert.deepEqual(objects, item.objects);
 }
 
 testCases('everything', (item) => same(item, 'exact', item.decoder_calls, 0));
@@ -95,6 +100,27 @@ testCases('everything_fast', (item) => same(item, 'fast', item.decoder_calls, it
 testCases('everything_fast', async (item) => {
   const calls = item.decoder_calls_without_scores;
   if (calls !== null) await same(item, 'fast', calls, 0, false);
+});
+
+testCases('from_boxes', async (item) => {
+  const rules = manifest();
+  const corners = Float32Array.from(item.recorded_boxes);
+  const engine = new RecordedClicks(
+    rules,
+    // Slot 0 of a box is its top left.
+    corners.filter((_, i) => i % 4 < 2),
+    item.answers,
+    Float32Array.from(int8(item.logits), (step) => step * item.scale),
+    Float32Array.from(item.recorded_scores),
+  );
+  const geometry = Geometry.of(item.height, item.width, rules.sizes.imageSize);
+  const photo = { features: { values: {} }, geometry };
+  const boxes = Array.from({ length: item.boxes.length / 4 }, (_, i) => {
+    const [x0, y0, x1, y1] = item.boxes.slice(4 * i, 4 * i + 4);
+    return { x0, y0, x1, y1 };
+  });
+  const found = await objectsFromBoxes(new Predictor(engine, rules), photo, boxes);
+  assert.deepEqual(dataOf(found), item.objects);
 });
 
 test('a search tells how far it is, and what is cancelled keeps what was found', async () => {

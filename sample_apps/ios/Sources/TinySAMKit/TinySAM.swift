@@ -51,6 +51,11 @@ public actor TinySAM {
         try await predictor.predict(prompt, on: current(), refining: maskPrompt)
     }
 
+    /// One object for each of a detector's boxes, in pixels of the photo and in their order. Throws as `predict`.
+    public func objects(from boxes: [Box]) async throws -> [SegmentedObject] {
+        try await predictor.objects(from: boxes, on: current())
+    }
+
     /// Every object of the photo, searched while the sequence is read.
     ///
     /// A reader that stops reading ends the search before its next decoder call, with nothing; where `isStopped` says so

@@ -76,8 +76,12 @@ class Predictor(val engine: SegmentationEngine, val manifest: Manifest) {
     }
 
     /** The decoder's answers to at most the manifest's `batch` clicks on the object, x, y in the photo. */
-    fun decodeClicks(photo: EncodedPhoto, clicks: List<PromptPoint>): DecoderAnswer {
-        val prompts = clicks.map { Prompt(listOf(it)) }
+    fun decodeClicks(photo: EncodedPhoto, clicks: List<PromptPoint>): DecoderAnswer =
+        decodePrompts(photo, clicks.map { Prompt(listOf(it)) })
+
+    /** The decoder's answers to at most the manifest's `batch` prompts, none of them empty. */
+    fun decodePrompts(photo: EncodedPhoto, prompts: List<Prompt>): DecoderAnswer {
+        prompts.forEach { it.requireContent(hasMaskInput = false) }
         val packed = packPrompts(prompts, photo.geometry, manifest.labels, sizes.slots, sizes.batch)
         return engine.decodeBatch(photo.features, packed)
     }

@@ -66,6 +66,11 @@ class TinySam private constructor(val predictor: Predictor, private val worker: 
         predictor.predict(current(), prompt, maskInput, upscaler ?: predictor.upscaler(current().geometry))
     }
 
+    /** One object for each of a detector's boxes in pixels of the photo, in their order. */
+    suspend fun objects(boxes: List<PromptBox>): List<SegmentedObject> = withContext(worker) {
+        objectsFromBoxes(predictor, current(), boxes)
+    }
+
     /**
      * Every object of the photo, searched while the flow is collected.
      *
