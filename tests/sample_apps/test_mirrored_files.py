@@ -21,6 +21,7 @@ ALONE = {
     "entrypointengine": "JavaScript has one engine, which is one itself",
     "everythingcase": "in the other cores a part of RecordedClicks",
     "everythingsearch": "an actor's state that Swift wants apart",
+    "fromboxescase": "JavaScript has no tool that draws it: its tests read it",
     "filetree": "Swift reads files by RawTensor",
     "floattensor": "Swift has no typed arrays that share memory",
     "jsonfields": "Swift's Foundation reads JSON by Codable",

@@ -1,8 +1,7 @@
 package mobile.tinysam.core
 
 import mobile.tinysam.core.json.JsonFields
-import mobile.tinysam.core.replay.RecordedClicks
-import mobile.tinysam.core.replay.readByteTensor
+import mobile.tinysam.core.replay.FromBoxesCase
 import org.junit.Assert.assertArrayEquals
 import org.junit.Assert.assertEquals
 import org.junit.Test
@@ -12,28 +11,9 @@ import org.junit.runners.Parameterized
 /** One object for each box, as on the host, from recorded decoder answers. */
 @RunWith(Parameterized::class)
 class FromBoxesTest(@Suppress("unused") private val name: String, private val case: JsonFields) {
-    private val manifest = SharedFixtures.manifest
-
-    private fun engine(): RecordedClicks {
-        val corners = case.floats("recorded_boxes")
-        val scale = case.number("scale").toFloat()
-        val steps = readByteTensor(SharedFixtures.files, case.fields("logits"))
-        return RecordedClicks(
-            manifest = manifest,
-            // Slot 0 of a box is its top left.
-            points = FloatArray(corners.size / 2) { corners[it / 2 * 4 + it % 2] },
-            answers = case.integers("answers"),
-            logits = FloatArray(steps.size) { steps[it] * scale },
-            scores = case.floats("recorded_scores"),
-        )
-    }
-
     @Test
     fun `finds the host's objects`() {
-        val geometry = Geometry.of(case.integer("height"), case.integer("width"), manifest.sizes.imageSize)
-        val photo = EncodedPhoto(ImageFeatures.zeros(manifest.encoderOutputs), geometry)
-        val boxes = case.numbers("boxes").toList().chunked(4).map { PromptBox(it[0], it[1], it[2], it[3]) }
-        val found = objectsFromBoxes(Predictor(engine(), manifest), photo, boxes)
+        val found = FromBoxesCase.read(SharedFixtures.files, case, SharedFixtures.manifest).found()
         val expected = case.objects("objects")
         assertEquals(expected.size, found.size)
         for ((item, fields) in found.zip(expected)) {

@@ -130,14 +130,14 @@ class EverythingCase(val photo: EncodedPhoto, val settings: EverythingSettings, 
             minRegionArea = fields.integer("min_region_area"),
             maxDecoderCalls = fields.integerOrNull("max_decoder_calls"),
         )
-
-        private fun readScaledLogits(files: FileTree, fields: JsonFields): FloatArray {
-            val tensor = fields.fields("logits")
-            val steps = readByteTensor(files, tensor)
-            val scale = fields.number("scale").toFloat()
-            return FloatArray(steps.size) { steps[it] * scale }
-        }
     }
+}
+
+/** The recorded logits of a case, int8 times its scale. */
+internal fun readScaledLogits(files: FileTree, fields: JsonFields): FloatArray {
+    val steps = readByteTensor(files, fields.fields("logits"))
+    val scale = fields.number("scale").toFloat()
+    return FloatArray(steps.size) { steps[it] * scale }
 }
 
 /** A float32 tensor that JSON names by file and shape. */
