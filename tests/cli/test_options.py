@@ -100,7 +100,7 @@ WRONG: dict[str, tuple[str, str]] = {
     "segment photos/photo.png --point 1,2 --checkpoint boxes.json": ("ends in .json", "fetch --list"),
     "segment photos/photo.png --point 1,2 --out mask.xyz": ("must end in .png", "a folder that exists"),
     "validate notes.txt --images photos": ("must end in .json", "mapping"),
-    "validate bundle --images photos --own-prompts notes.txt": ("must end in .json", "docs/validate.md"),
+    "validate bundle --images photos --own-prompts notes.txt": ("must end in .json", "its form is"),
     "compare-dump bundle notes.txt": ("must end in .zip", "the app wrote"),
     "bench --dump notes.txt": ("must end in .zip", "an app writes"),
     "evaluate --annotations notes.txt --images photos": ("must end in .json", "COCO"),
