@@ -1,8 +1,8 @@
 """What `torch.save` wrote, read as data only, and measured before torch opens it.
 
 `torch.load(weights_only=True)` runs nothing, but it unpacks a compressed archive of any size, follows a
-pickle of any length and makes what the pickle asks for.  So the archive's table and the pickle's operations are
-looked at first: a right file has nothing compressed, and a few dozen operations for each tensor.
+pickle of any length and makes what the pickle asks for.  So the archive's table and the pickle's operations
+are looked at first: a right file has nothing compressed, and a few dozen operations for each tensor.
 """
 
 from __future__ import annotations
