@@ -105,7 +105,7 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {
     "grid": (("--points-per-side", "3"), "at least 4"),
     "format": (("--format", "mask"), "overlay, coco, labels"),
     "folder": ((*LOOSE, "--out", "no/such/folder.png"), "--out: no/such/folder.png"),
-    "suffix": ((*LOOSE, "--out", "picture.xyz"), "--out: picture.xyz"),
+    "suffix": ((*LOOSE, "--out", "picture.xyz"), "--out picture.xyz"),
 }
 
 
@@ -125,4 +125,4 @@ def test_options_of_everything_alone_are_refused(option: tuple[str, ...], photo:
     words = ["segment", str(photo), "--point", "1,2", *MODEL, *option]
     result = CliRunner().invoke(main, words, catch_exceptions=False)
     assert result.exit_code == 2
-    assert "without --everything" in result.stderr
+    assert "add --everything" in result.stderr

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,114 +12,80 @@ from PIL import Image
 
 from tinysam_mobile.cli.everything_options import given_settings
 from tinysam_mobile.cli.model_source import ModelSource
-from tinysam_mobile.cli.output import print_json, progress
-from tinysam_mobile.errors import UsageError
-from tinysam_mobile.files import check_writable, write_with
-from tinysam_mobile.imaging.images import RGBImage
+from tinysam_mobile.cli.output import print_json, progress, warn
+from tinysam_mobile.cli.segment_targets import Photo, Task, each_photo, write_targets
 from tinysam_mobile.imaging.pictures import overlay_labels
 from tinysam_mobile.segment.everything import EverythingConfig, EverythingGenerator, EverythingResult
 from tinysam_mobile.segment.label_map import label_map
 from tinysam_mobile.segment.output import coco_document
 
-__all__ = ["FORMATS", "Photo", "check_apart", "save_json", "segment_everything"]
-
-FORMATS = ("overlay", "coco", "labels")
+__all__ = ["save_json", "segment_everything"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Photo:
-    """A photo with the path that it came from."""
-
-    path: Path
-    pixels: RGBImage
-
-
-def segment_everything(
-    photo: Photo,
-    source: ModelSource,
-    *,
-    out: Path | None,
-    kind: str | None,
-    polygons: bool,
-    as_json: bool,
-) -> None:
-    """Find every object of `photo` and write the files; `source` is the model that does it."""
-    targets = _targets(photo.path, out, kind)
-    check_apart(photo.path, *targets.values())
+def segment_everything(tasks: Sequence[Task], source: ModelSource, *, polygons: bool, as_json: bool) -> None:
+    """Find every object of each photo and write the files; `source` is the model that does it."""
     EverythingConfig(**given_settings())  # refuses what does not go together, before the model is loaded
+    lines: list[str] = []
+    documents: list[dict[str, Any]] = []
     with progress() as say:
         say("loading the model")
         predictor, thresholds = source.predictor()
         config = EverythingConfig(**{**thresholds, **given_settings()})
-        result = EverythingGenerator(predictor, config).generate(photo.pixels, progress=say)
-        say("writing")
-        document = coco_document(result.objects, photo.path.name, _size(photo), polygons=polygons)
-        _write(targets, photo, result, document)
-    files = {name: str(target) for name, target in targets.items()}
+        generator = EverythingGenerator(predictor, config)
+        for task, photo in each_photo(tasks, say):
+            result = generator.generate(photo.pixels, progress=say)
+            coco = coco_document(result.objects, photo.path.name, _size(photo), polygons=polygons)
+            written = write_targets(task.targets, _savers(photo, result, coco))
+            lines += [_summary(result), *written]
+            warn(_advice(result, config))
+            documents += [_result(task, result, coco)]
     if as_json:
-        cost = {"decoder_calls": result.decoder_calls, "points": len(result.points)}
-        print_json({"files": files, **cost, "stopped_early": result.stopped_early, "coco": document})
+        print_json(documents[0] if len(tasks) == 1 else documents)
         return
-    _print_summary(result, config)
-    for name, file in files.items():
-        click.echo(f"{name}: {file}")
+    for line in lines:
+        click.echo(line)
 
 
-def _print_summary(result: EverythingResult, config: EverythingConfig) -> None:
+def _result(task: Task, result: EverythingResult, coco: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "files": {name: str(target) for name, target in task.targets.items()},
+        "decoder_calls": result.decoder_calls,
+        "points": len(result.points),
+        "stopped_early": result.stopped_early,
+        "coco": coco,
+    }
+
+
+def _summary(result: EverythingResult) -> str:
     early = ", stopped early" if result.stopped_early else ""
-    click.echo(
+    return (
         f"{len(result.objects)} objects from {len(result.points)} points "
         f"in {result.decoder_calls} decoder calls{early}"
     )
-    if not result.objects and not result.stopped_early:
-        click.echo(
-            f"no mask passed the thresholds (predicted IoU {config.pred_iou_thresh:g}, stability "
-            f"{config.stability_score_thresh:g}): lower --pred-iou-thresh or --stability-score-thresh",
-            err=True,
-        )
+
+
+def _advice(result: EverythingResult, config: EverythingConfig) -> str | None:
+    if result.objects or result.stopped_early:
+        return None
+    return (
+        f"no mask passed the thresholds (predicted IoU {config.pred_iou_thresh:g}, stability "
+        f"{config.stability_score_thresh:g}): lower --pred-iou-thresh or --stability-score-thresh"
+    )
 
 
 def _size(photo: Photo) -> tuple[int, int]:
     return photo.pixels.shape[0], photo.pixels.shape[1]
 
 
-def _targets(image: Path, out: Path | None, kind: str | None) -> dict[str, Path]:
-    """Format → file: one if the user asked for one, else all three beside `out`."""
-    if kind is not None and kind not in FORMATS:
-        raise UsageError(f"--format {kind} goes with a prompt; --everything writes {', '.join(FORMATS)}")
-    if kind is None and out is not None and out.suffix == ".json":
-        kind = "coco"
-    # Joined, since with_suffix would take a dot inside the name for the beginning of a suffix.
-    folder, stem = (out.parent, out.stem) if out else (Path(), f"{image.stem}_everything")
-    all_targets = {
-        "overlay": out or folder / f"{stem}.png",
-        "coco": folder / f"{stem}.json",
-        "labels": folder / f"{stem}_labels.png",
-    }
-    if kind is None:
-        return all_targets
-    return {kind: out or all_targets[kind]}
-
-
-def _write(
-    targets: Mapping[str, Path], photo: Photo, result: EverythingResult, document: Mapping[str, Any]
-) -> None:
+def _savers(
+    photo: Photo, result: EverythingResult, document: Mapping[str, Any]
+) -> dict[str, Callable[[Path], None]]:
     labels = label_map(result.objects, _size(photo))
-    savers: dict[str, Callable[[Path], None]] = {
+    return {
         "overlay": lambda path: overlay_labels(photo.pixels, labels).save(path),
         "coco": lambda path: save_json(path, document),
         "labels": lambda path: Image.fromarray(labels).save(path),
     }
-    for name, target in targets.items():
-        write_with(target, savers[name])
-
-
-def check_apart(photo: Path, *targets: Path) -> None:
-    """Raise `UsageError` if one of `targets` is the photo itself, by whatever name."""
-    for target in targets:
-        if target.exists() and target.samefile(photo):
-            raise UsageError(f"{target}: is the photo itself, which is not overwritten; choose another --out")
-        check_writable(target, is_folder=False)
 
 
 def save_json(path: Path, document: Any) -> None:

@@ -26,6 +26,7 @@ from tinysam_mobile.cli.options import (
 )
 from tinysam_mobile.cli.output import command_errors, progress, warn
 from tinysam_mobile.cli.parameter_types import BundleFolder, OutputFolder
+from tinysam_mobile.contract.steps import Steps
 from tinysam_mobile.simulator.registry import open_model
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def command(
             photos.cases(subject.contract),
             everything=list(photos.cases(subject.contract, first=everything_photos)),
             everything_config=EverythingConfig(**{**subject.everything, **grid}),
-            progress=say,
+            progress=Steps(say, (len(photos.paths) + everything_photos) * (1 + len(subject.sides))),
         )
     for reason in photos.damaged.values():
         warn(f"left out: {reason}")
