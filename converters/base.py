@@ -105,6 +105,14 @@ def write_components(
         return [replace(file, path=file.path.rename(request.folder / file.path.name)) for file in files]
 
 
+def _system_reason(error: OSError) -> str:
+    """What the system says; `shutil.Error` holds a list of source, target and reason for each file."""
+    if error.strerror or not (error.args and isinstance(error.args[0], list)):
+        return error.strerror or str(error)
+    first = str(error.args[0][0][-1])
+    return first.partition("] ")[2].partition(":")[0] or first
+
+
 @contextmanager
 def sdk_errors(sdk: str, what: str, *, extra: str, advice: str) -> Iterator[None]:
     """Turn whatever an SDK raises while it makes `what` into one error of ours that ends with `advice`.
@@ -121,7 +129,10 @@ def sdk_errors(sdk: str, what: str, *, extra: str, advice: str) -> Iterator[None
             f"run: pip install 'tinysam-mobile[{extra}]'"
         ) from error
     except OSError as error:
-        raise ConversionError(f"{sdk}: {what} could not be written ({error})") from error
+        raise ConversionError(
+            f"{sdk}: {what} could not be written ({_system_reason(error)}); "
+            "free some space or choose another place"
+        ) from error
     # The SDKs raise whatever their passes raise, AssertionError among them; there is no narrower class.
     except Exception as error:
         reason = (str(error).strip() or "no message").splitlines()[0]

@@ -12,7 +12,7 @@ from tinysam_mobile.bundle.folder import MANIFEST_NAME, Bundle, hash_path, size_
 from tinysam_mobile.cli.options import as_json_option
 from tinysam_mobile.cli.output import command_errors, print_json, print_table
 from tinysam_mobile.cli.parameter_types import InputPath
-from tinysam_mobile.errors import UsageError
+from tinysam_mobile.errors import InputError, UsageError
 
 __all__ = ["command"]
 
@@ -66,6 +66,8 @@ def describe(path: Path) -> dict[str, Any]:
     """Describe a file or folder by what is in it; raises `UsageError` if it is none of what we know."""
     if not path.exists() and JOINED_BY in str(path):
         return describe_checkpoint(path)
+    if not path.exists():
+        raise InputError(f"{path}: does not exist; check the name")
     if (path / MANIFEST_NAME).is_file():
         return describe_bundle(path)
     details = describe_checkpoint(path) if _is_checkpoint(path) else describe_artifact(path)
