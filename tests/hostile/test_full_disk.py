@@ -42,9 +42,9 @@ def limit() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("target", ["tflite", "coreml", "executorch"])
 def test_a_conversion_that_cannot_be_written_leaves_nothing(target: str, tmp_path: Path) -> None:
+    words = ["convert", "stand-in:tiny-test", "--batch", "2", "--target", target, "--out", "out/bundle"]
     done = subprocess.run(
-        [sys.executable, "-m", "tinysam_mobile", "convert", "stand-in:tiny-test", "--batch", "2"]
-        + ["--target", target, "--out", "out/bundle"],
+        [sys.executable, "-m", "tinysam_mobile", *words],
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         preexec_fn=limit,
