@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from tinysam_mobile.files import write_text
+from tinysam_mobile.files import write_text, write_with
 
 __all__ = ["Progress", "plot_curves"]
 
@@ -119,5 +119,5 @@ def plot_curves(folder: Path, out: Path) -> None:
     right.set(xlabel="step", ylabel="IoU", ylim=(0, 1))
     left.legend(fontsize=7)
     right.legend(fontsize=7)
-    figure.savefig(out, dpi=110)
+    write_with(out, lambda path: figure.savefig(path, dpi=110))
     pyplot.close(figure)
