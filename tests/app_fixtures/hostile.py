@@ -1,7 +1,8 @@
 """`manifest.json` changed at one place, as a stranger or a damaged download would: no reader may end badly.
 
 A case is an edit of the text of `manifest.json`: at character `at`, `drop` characters are replaced by `put`,
-`repeat` times.  A reader either refuses the text with its own error or, unless the case says `refused`, reads it.
+`repeat` times.  A reader either refuses the text with its own error or, unless the case says `refused`, reads
+it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The hostile manifests that the apps' libraries are tested with (tests/app_fixtures/hostile.py), read here too."""
+"""The hostile manifests that the apps' libraries are tested with (tests/app_fixtures/hostile.py), read here."""
 
 from __future__ import annotations
 
