@@ -1,4 +1,4 @@
-"""The hostile manifests that the apps' libraries are tested with (tests/app_fixtures/hostile.py), read here."""
+"""The hostile manifests that the apps' libraries are tested with, read here too."""
 
 from __future__ import annotations
 
