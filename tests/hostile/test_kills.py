@@ -39,6 +39,7 @@ VERBS = {
         *("validate", "bundle", "--images", "photo.png", "--prompts", "2", "--everything-photos", "0"),
         *("--out", "out/report"),
     ],
+    "prepare": ["distill", "prepare", "data", "--out", "out/store"],
     "train": ["distill", "train", "run.toml", "--out", "out/run"],
 }
 TIMED = ("manifest.json", "report.html", "report.json", "junit.xml", "curves.png")
