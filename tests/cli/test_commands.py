@@ -97,7 +97,7 @@ WRONG = {
         ["--point", "1,2", "--runtime", "tflite", "--bundle", "none"],
         "none: does not exist; make a bundle",
     ),
-    "bundle for torch": (["--point", "1,2", "--bundle", "bundle"], "--checkpoint"),
+    "bundle for torch": (["--point", "1,2", "--bundle", "bundle", "--runtime", "torch"], "--checkpoint"),
     "checkpoint for tflite": (
         ["--point", "1,2", "--runtime", "tflite", "--checkpoint", "stand-in"],
         "--bundle",
@@ -215,3 +215,12 @@ def test_photos_of_one_name_keep_apart(photo: Path, tmp_path: Path) -> None:
     call("segment", *paths, "--point", "9,9", "--checkpoint", "stand-in:tiny-test", "-o", tmp_path / "masks")
     written = sorted(path.name for path in (tmp_path / "masks").iterdir())
     assert written == ["a.jpg_overlay.png", "a.png_overlay.png"]
+
+
+def test_a_bundle_picks_its_runtime(
+    tflite_bundle: tuple[Path, CompletedProcess[str]], photo: Path, tmp_path: Path
+) -> None:
+    bundle, _ = tflite_bundle
+    result = call("segment", photo, "--point", "9,9", "--bundle", bundle, "-o", tmp_path / "a.json", "--json")
+    assert result.exit_code == 0, result.stderr
+    assert json.loads(result.stdout)["runtime"] == "tflite"

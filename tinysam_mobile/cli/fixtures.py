@@ -8,7 +8,6 @@ from pathlib import Path
 import click
 
 from tinysam_mobile.bundle.folder import Bundle
-from tinysam_mobile.cli.float_model import checkpoint_of
 from tinysam_mobile.cli.options import (
     as_json_option,
     bundle_argument,
@@ -29,6 +28,7 @@ from tinysam_mobile.device.answers import answered, drawn_cases
 from tinysam_mobile.device.drawn_photos import SIZES as DRAWN_PHOTOS
 from tinysam_mobile.device.fixtures import write_fixtures
 from tinysam_mobile.device.layout import FIXTURES_INDEX
+from tinysam_mobile.parity.float_model import checkpoint_of
 from tinysam_mobile.parity.photo_set import PhotoSet
 from tinysam_mobile.parity.stages import PhotoCase
 from tinysam_mobile.simulator.registry import open_model

@@ -19,7 +19,7 @@ from tinysam_mobile.segment.everything import EverythingConfig, EverythingResult
 from tinysam_mobile.simulator.isolated import open_isolated
 from tinysam_mobile.simulator.registry import RUNTIMES, open_bundle
 
-__all__ = ["HostSide", "bundle_sides", "validate"]
+__all__ = ["HostSide", "bundle_sides", "judge_sides"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +83,7 @@ def _opener(
     return lambda: open_it(bundle, runtime, recipe=recipe, num_threads=num_threads)
 
 
-def validate(
+def judge_sides(
     reference: Backend,
     sides: Sequence[HostSide],
     cases: Iterable[PhotoCase],
