@@ -232,9 +232,9 @@ def test_every_distillation_loss_is_switchable(tmp_path: Path, config: TrainConf
     )
     image_free = TrainingStage(steps=1, image_size=64, photos=1, prompts=2, use_image=False)
     train(replace(distil, stages=(image_free, *distil.stages)), tmp_path / "all")
-    header, row = (line.split(",") for line in (tmp_path / "all" / "losses.csv").read_text().splitlines())
+    header, *rows = (line.split(",") for line in (tmp_path / "all" / "losses.csv").read_text().splitlines())
     assert {"embedding", "token", "output"} <= set(header)
-    assert len(row) == len(header)
+    assert [len(row) for row in rows] == [len(header)] * 2  # one for each stage
     train(replace(distil, losses=LossWeights(output=1.0)), tmp_path / "one")
     header = (tmp_path / "one" / "losses.csv").read_text().splitlines()[0].split(",")
     assert "output" in header
