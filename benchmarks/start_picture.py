@@ -2,8 +2,7 @@
 
     python -m benchmarks.start_picture            # writes docs/pictures/start.jpg
 
-A box on a rocket, a cup and a head, and everything in a photo: prompts that it answers well;
-MODEL_CARD.md shows those that it does not.
+Prompts that it answers well; MODEL_CARD.md shows those that it does not.
 """
 
 from __future__ import annotations
@@ -18,10 +17,11 @@ import tinysam_mobile as tsm
 
 PHOTOS = Path(skimage.__file__).parent / "data"
 PROMPTS = (
-    ("rocket.jpg", {"box": (305, 150, 342, 402)}, "a box"),
-    ("coffee.png", {"box": (160, 15, 430, 245)}, "a box"),
-    ("astronaut.png", {"box": (170, 5, 290, 180)}, "a box"),
-    ("coffee.png", None, "everything"),
+    ("rocket.jpg", {"box": (300, 95, 345, 400)}, "a box: 300,95,345,400"),
+    ("motorcycle_left.png", {"box": (115, 69, 685, 453)}, "a box: 115,69,685,453"),
+    ("astronaut.png", {"point": (379, 439)}, "a point: 379,439"),
+    ("camera.png", {"point": (91, 285)}, "a point: 91,285"),
+    ("coins.png", {"point": (172, 261)}, "a point: 172,261"),
 )
 HEIGHT = 300
 """Pixels of each photo."""
@@ -45,15 +45,17 @@ def panel(
     return framed
 
 
-def beside(panels: list[Image.Image]) -> Image.Image:
-    """All panels in one row."""
-    width = sum(panel.width for panel in panels) + GAP * (len(panels) - 1)
-    row = Image.new("RGB", (width, panels[0].height), "white")
-    x = 0
-    for one in panels:
-        row.paste(one, (x, 0))
-        x += one.width + GAP
-    return row
+def sheet(panels: list[Image.Image]) -> Image.Image:
+    """Two panels in the first row, the others in the second."""
+    rows = [panels[:2], panels[2:]]
+    width = max(sum(panel.width for panel in row) + GAP * (len(row) - 1) for row in rows)
+    whole = Image.new("RGB", (width, len(rows) * panels[0].height), "white")
+    for number, row in enumerate(rows):
+        x = 0
+        for one in row:
+            whole.paste(one, (x, number * one.height))
+            x += one.width + GAP
+    return whole
 
 
 @click.command()
@@ -62,9 +64,9 @@ def beside(panels: list[Image.Image]) -> Image.Image:
 def main(out: Path, checkpoint: str | None) -> None:
     """Draw the picture."""
     model = tsm.open(checkpoint)
-    row = beside([panel(model, *prompt) for prompt in PROMPTS])
-    row.save(out, quality=88)
-    click.echo(f"{out}: {row.width}x{row.height}, {out.stat().st_size / 1e3:.0f} kB")
+    picture = sheet([panel(model, *prompt) for prompt in PROMPTS])
+    picture.save(out, quality=88)
+    click.echo(f"{out}: {picture.width}x{picture.height}, {out.stat().st_size / 1e3:.0f} kB")
 
 
 if __name__ == "__main__":

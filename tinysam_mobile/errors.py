@@ -21,6 +21,7 @@ line and exits with 2 (usage or bad input).
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 
 __all__ = [
     "BundleError",
@@ -36,6 +37,7 @@ __all__ = [
     "UnknownNameError",
     "UnsupportedOp",
     "UsageError",
+    "did_you_mean",
 ]
 
 
@@ -54,7 +56,16 @@ class UnknownNameError(UsageError):
         self.kind = kind
         self.name = name
         self.known = sorted(known)
-        super().__init__(f"unknown {kind} {name!r}; choose one of: {', '.join(self.known)}")
+        super().__init__(
+            f"unknown {kind} {name!r}{did_you_mean(name, self.known)}; choose one of: {', '.join(self.known)}"
+        )
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return " (did you mean NAME?)" with the nearest of the `known` names in any case, or nothing."""
+    by_lower = {other.lower(): other for other in known}
+    near = get_close_matches(name.lower(), by_lower, n=1)
+    return f" (did you mean {by_lower[near[0]]}?)" if near else ""
 
 
 class InputError(TinySAMError):

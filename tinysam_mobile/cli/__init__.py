@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
 
 import click
 
 from tinysam_mobile.cli.outcome import run_to_an_end
+from tinysam_mobile.errors import did_you_mean
 from tinysam_mobile.version import __version__
 
 __all__ = ["main"]
@@ -73,9 +73,8 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command, or say which ones have nearly that name."""
-        near = [] if args[0] in COMMANDS or args[0].startswith("-") else get_close_matches(args[0], COMMANDS)
-        if near:
-            raise click.UsageError(f"No such command {args[0]!r}; did you mean {' or '.join(near)}?", ctx)
+        if args[0] not in COMMANDS and not args[0].startswith("-"):
+            raise click.UsageError(f"No such command {args[0]!r}{did_you_mean(args[0], COMMANDS)}", ctx)
         return super().resolve_command(ctx, args)
 
     def main(  # type: ignore[override]  # click's own has a second form, which gives the same

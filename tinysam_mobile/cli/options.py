@@ -15,6 +15,7 @@ import click
 from tinysam_mobile.cli.parameter_types import (
     BundleFolder,
     CheckpointSource,
+    ImageSize,
     InputFile,
     InputFolder,
     Number,
@@ -107,7 +108,7 @@ bundle_option = click.option(
 )
 image_size_option = click.option(
     "--image-size",
-    type=click.IntRange(64, MAX_IMAGE_SIZE),
+    type=ImageSize(64, MAX_IMAGE_SIZE),
     help="Side S of the model's square input in pixels, a multiple of 64; the checkpoint's by default.",
 )
 ranges_option = click.option(

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import signal
 import sys
 import tempfile
@@ -26,7 +27,7 @@ from types import FrameType
 import click
 
 from tinysam_mobile.contract.foreign_text import one_line
-from tinysam_mobile.errors import RuntimeUnavailableError, TinySAMError
+from tinysam_mobile.errors import RuntimeUnavailableError, TinySAMError, did_you_mean
 
 __all__ = [
     "DEBUG_VARIABLE",
@@ -46,6 +47,13 @@ EXIT_INTERNAL = 70
 """EX_SOFTWARE of sysexits.h."""
 EXIT_INTERRUPTED = 130
 EXIT_CLOSED_PIPE = 141
+PLAINER = {
+    "is not a valid integer range": "is no whole number",
+    "is not a valid integer": "is no whole number",
+    "is not a valid float range": "is no number",
+}
+"""Click's words → ours."""
+QUOTED = re.compile("'(.*?)'")
 DEBUG_VARIABLE = "TINYSAM_DEBUG"
 """Environment variable; with the value 1 tracebacks are shown on stderr too."""
 
@@ -105,12 +113,20 @@ def print_error(message: str) -> None:
 
 
 def _message(error: click.ClickException) -> str:
-    """Click's words, shorter where it says that a value is invalid: which option, and what is wrong."""
-    if isinstance(error, click.BadParameter) and type(error) is click.BadParameter and error.param:
-        option = isinstance(error.param, click.Option)
-        name = max(error.param.opts, key=len) if option else error.param.human_readable_name
-        return f"{name}: {error.message.rstrip('.')}"
-    return error.format_message().rstrip(".")
+    """Click's words, plainer where it says that a value is invalid: which option, and what is wrong."""
+    if isinstance(error, click.NoSuchOption):
+        name, near = error.option_name, error.possibilities or ()
+        return f"No such option {name!r}{did_you_mean(name, near)}"
+    if not (isinstance(error, click.BadParameter) and type(error) is click.BadParameter and error.param):
+        return error.format_message().rstrip(".")
+    message = error.message.rstrip(".")
+    for words, plain in PLAINER.items():
+        message = message.replace(words, plain)
+    if isinstance(error.param.type, click.Choice) and (value := QUOTED.match(message)):
+        message += did_you_mean(value[1], map(str, error.param.type.choices))
+    if isinstance(error.param, click.Option):
+        return f"{max(error.param.opts, key=len)}: {message}"
+    return message
 
 
 def _where(error: click.ClickException) -> str:

@@ -20,6 +20,7 @@ from tinysam_mobile.imaging.photo_files import PHOTO_SUFFIXES, photos_in, skippe
 __all__ = [
     "BundleFolder",
     "CheckpointSource",
+    "ImageSize",
     "InputFile",
     "InputFolder",
     "InputPath",
@@ -46,6 +47,19 @@ class Number(click.FloatRange):
         if not math.isfinite(number):
             self.fail(f"{value} is no finite number", param, ctx)
         return number
+
+
+class ImageSize(click.IntRange):
+    """A side that every encoder takes: a multiple of `STEP`."""
+
+    STEP = 64
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        size: int = super().convert(value, param, ctx)
+        if size % self.STEP:
+            nearest = max(round(size / self.STEP), 1) * self.STEP
+            self.fail(f"{size} is no multiple of {self.STEP} (the nearest is {nearest})", param, ctx)
+        return size
 
 
 class CheckedPath(click.ParamType[Path]):
@@ -137,7 +151,7 @@ class Photos(CheckedPath):
     or_one: bool = False
 
     def check(self, path: Path) -> None:
-        check_exists(path, "name a photo or a folder of photos" if self.or_one else "name a folder of photos")
+        check_exists(path, self._mend(path))
         if path.is_dir() or not self.or_one:
             photos_in(path)
             if skipped := skipped_in(path):
@@ -145,6 +159,13 @@ class Photos(CheckedPath):
                 warn(f"{path}: {len(skipped)} photos of kinds that are not read here are left out: {names}")
         elif not path.is_file():
             raise InputError(f"{path}: is no regular file; name a photo or a folder of photos")
+
+    def _mend(self, path: Path) -> str:
+        if not self.or_one:
+            return "name a folder of photos"
+        if path.name.isdigit():
+            return "x and y of a point are joined by a comma, as in --point 320,240"
+        return "name a photo or a folder of photos"
 
 
 class CheckpointSource(click.ParamType[str]):

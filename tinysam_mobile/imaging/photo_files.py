@@ -48,4 +48,8 @@ def _is_shown(path: Path, suffixes: tuple[str, ...]) -> bool:
 
 def _hint(folder: Path) -> str:
     skipped = skipped_in(folder)
-    return f"; it holds {len(skipped)} like {skipped[0].name}: convert them to JPEG" if skipped else ""
+    if not skipped:
+        return ""
+    heic = skipped[0].suffix.lower() in HEIC_SUFFIXES
+    mend = "run: pip install pillow-heif, or convert them to JPEG" if heic else "convert them to JPEG"
+    return f"; it holds {len(skipped)} like {skipped[0].name}: {mend}"
