@@ -30,6 +30,9 @@ __all__ = [
     "write_components",
 ]
 
+WRITER_SAYS = ("[MIL FileWriter]", "No space left on device", "File too large")
+"""Of errors that SDKs raise without the system's number; the first is coremltools' writer of weights."""
+
 
 def say_nothing(text: str) -> None:
     """The progress of whoever wants none; a function with a name, which other processes can be told of."""
@@ -106,6 +109,20 @@ def write_components(
         return [replace(file, path=file.path.rename(request.folder / file.path.name)) for file in files]
 
 
+def _unwritten(sdk: str, what: str, reason: str) -> ConversionError:
+    return ConversionError(
+        f"{sdk}: {what} could not be written ({reason}); free some space or choose another place"
+    )
+
+
+def _system_reason(error: OSError) -> str:
+    """What the system says; `shutil.Error` holds a list of source, target and reason for each file."""
+    if error.strerror or not (error.args and isinstance(error.args[0], list)):
+        return error.strerror or str(error)
+    first = str(error.args[0][0][-1])
+    return first.partition("] ")[2].partition(":")[0] or first
+
+
 @contextmanager
 def sdk_errors(sdk: str, what: str, *, extra: str, advice: str) -> Iterator[None]:
     """Turn whatever an SDK raises while it makes `what` into one error of ours that ends with `advice`.
@@ -122,10 +139,12 @@ def sdk_errors(sdk: str, what: str, *, extra: str, advice: str) -> Iterator[None
             f"run: {install_command(extra)}"
         ) from error
     except OSError as error:
-        raise ConversionError(f"{sdk}: {what} could not be written ({error})") from error
+        raise _unwritten(sdk, what, _system_reason(error)) from error
     # The SDKs raise whatever their passes raise, AssertionError among them; there is no narrower class.
     except Exception as error:
         reason = (str(error).strip() or "no message").splitlines()[0]
+        if any(words in str(error) for words in WRITER_SAYS):
+            raise _unwritten(sdk, what, reason) from error
         raise ConversionError(
             f"{sdk} could not express {what}: {type(error).__name__}: {reason}; {advice}"
         ) from error

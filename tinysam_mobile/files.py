@@ -79,9 +79,13 @@ def read_bytes(
 ) -> bytes:
     """Return what a regular file of at most `limit` bytes holds; raises `error`."""
     with open_regular(path, error=error, mend=mend) as file:
-        data = file.read(limit + 1)
-    if len(data) > limit:
+        size = os.fstat(file.fileno()).st_size
+        # Not up to the limit: room is made for as much as one asks for.
+        data = file.read(min(size, limit) + 1)
+    if size > limit or len(data) > limit:
         raise error(f"{path}: is larger than {limit} bytes, so it is not read; is it the right file?")
+    if len(data) > size:
+        raise error(f"{path}: grows while it is read; wait until it is written, then try again")
     return data
 
 

@@ -14,6 +14,7 @@ from tinysam_mobile.modeling.entry_points import contract_of
 from .boxes import from_boxes_cases
 from .everything import everything_cases
 from .everything_fast import everything_fast_cases, half_cases
+from .hostile import hostile_cases
 from .masks import (
     lattice_cases,
     nms_cases,
@@ -44,6 +45,7 @@ def write_fixtures(folder: Path) -> None:
     text = json.dumps(manifest.to_json(), indent=1, ensure_ascii=False) + "\n"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "manifest.json").write_text(text, encoding="utf-8")
+    store.cases("hostile", hostile_cases(text))
     store.cases("geometry", geometry_cases())
     store.cases("resize", resize_cases(store))
     store.cases("orientation", orientation_cases(store))

@@ -34,13 +34,11 @@ def test_one_record_makes_a_format(tmp_path: Path) -> None:
     assert {a["verdict"] for a in json.loads(done.stdout)["artifacts"]} == {"PASSED"}
     done = tinysam_mobile("inspect", bundle / "toy/fp32/decoder.toy", "--json")
     assert json.loads(done.stdout)["programs"] == ["decode", "decode_batch", "score_batch"]
-    # A child process would not know the record, which only this one has.
     options = (
         "--prompts",
         2,
         "--everything-photos",
         0,
-        "--no-isolate",
         "--out",
         tmp_path / "report",
         "--json",

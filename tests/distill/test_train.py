@@ -86,6 +86,12 @@ def assert_same(left: Path, right: Path) -> None:
     assert [name for name in ours if not torch.equal(ours[name], theirs[name])] == []
 
 
+def logged_in(folder: Path) -> list[dict[str, str]]:
+    """The rows of a run's losses, without the time that a step took."""
+    rows = list(csv.DictReader((folder / "losses.csv").read_text().splitlines()))
+    return [{name: value for name, value in row.items() if name != "step_s"} for row in rows]
+
+
 def test_killed_and_resumed_is_the_same_as_not_killed(tmp_path: Path, config: TrainConfig) -> None:
     train(config, tmp_path / "whole")
 
@@ -99,8 +105,12 @@ def test_killed_and_resumed_is_the_same_as_not_killed(tmp_path: Path, config: Tr
     state = read_state(tmp_path / "killed")
     assert state is not None
     assert state.step == 4
+    with (tmp_path / "killed" / "losses.csv").open("a") as file:
+        file.write("6,0.1")  # a row that the kill cut short
     train(dying, tmp_path / "killed")
     assert_same(tmp_path / "whole", tmp_path / "killed")
+    assert logged_in(tmp_path / "killed") == logged_in(tmp_path / "whole")
+    assert [row["step"] for row in logged_in(tmp_path / "whole")] == ["2", "4", "6", "7"]
 
 
 def test_training_moves_every_part_and_the_average_lags(tmp_path: Path, config: TrainConfig) -> None:
@@ -222,9 +232,9 @@ def test_every_distillation_loss_is_switchable(tmp_path: Path, config: TrainConf
     )
     image_free = TrainingStage(steps=1, image_size=64, photos=1, prompts=2, use_image=False)
     train(replace(distil, stages=(image_free, *distil.stages)), tmp_path / "all")
-    header, row = (line.split(",") for line in (tmp_path / "all" / "losses.csv").read_text().splitlines())
+    header, *rows = (line.split(",") for line in (tmp_path / "all" / "losses.csv").read_text().splitlines())
     assert {"embedding", "token", "output"} <= set(header)
-    assert len(row) == len(header)
+    assert [len(row) for row in rows] == [len(header)] * 2  # one for each stage
     train(replace(distil, losses=LossWeights(output=1.0)), tmp_path / "one")
     header = (tmp_path / "one" / "losses.csv").read_text().splitlines()[0].split(",")
     assert "output" in header

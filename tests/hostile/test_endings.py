@@ -61,13 +61,14 @@ def test_progress_and_warnings_are_one_line_each(capsys: pytest.CaptureFixture[s
         (RuntimeUnavailableError("needs macOS"), 3),
         (click.UsageError(FORGED), 2),
         (click.Abort(), 130),
+        (KeyboardInterrupt(), 130),
         (BrokenPipeError(), 141),
         (OSError(28, "No space left on device"), 2),
         (MemoryError(), 2),
     ],
 )
 def test_each_error_is_one_line_and_a_code(
-    error: Exception, code: int, capsys: pytest.CaptureFixture[str]
+    error: BaseException, code: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended, run_to_an_end():
         raise error

@@ -235,6 +235,28 @@ def test_an_area_that_is_not_told_is_that_of_the_mask(area: float | None, tmp_pa
     assert annotated(tmp_path, {}, {"area": area}).images[0].instances[0].area == 25
 
 
+def test_areas_that_are_not_told_are_counted_and_said(tmp_path: Path) -> None:
+    Image.new("RGB", (16, 12), 90).save(tmp_path / "1.png")
+    assert annotated(tmp_path, {}, {}).without_area == 0
+    assert annotated(tmp_path, {}, {"area": None}).without_area == 1
+    result = call("evaluate", "--annotations", tmp_path / "x.json", "--images", tmp_path, *MODEL)
+    assert "1 annotations tell no area" in result.stderr
+
+
+@pytest.mark.parametrize("is_crowd", [False, True, 0, 1, 1.0, "no", None, 2])
+def test_iscrowd_means_what_pycocotools_reads_or_is_refused(is_crowd: Any, tmp_path: Path) -> None:
+    """pycocotools takes the same values, but for 2, which it counts as 1, and ends in an error elsewhere."""
+    try:
+        theirs = int(is_crowd)
+    except (TypeError, ValueError):
+        theirs = None
+    if theirs not in (0, 1):
+        with pytest.raises(DatasetError, match="annotation 1: iscrowd must be 0 or 1"):
+            annotated(tmp_path, {}, {"iscrowd": is_crowd})
+    else:
+        assert annotated(tmp_path, {}, {"iscrowd": is_crowd}).images[0].instances[0].is_crowd == bool(theirs)
+
+
 @pytest.mark.parametrize("area", [[25], "25", -1, 1e300, True])
 def test_an_area_that_is_none_is_an_error_with_the_annotations_number(area: Any, tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="annotation 1: area"):

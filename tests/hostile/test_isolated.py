@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import signal
+import sys
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -11,13 +13,16 @@ from subprocess import CompletedProcess
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from tests.hostile.grammar import hostile_bytes
+from tinysam_mobile.artifacts.formats import format_named
 from tinysam_mobile.bundle.folder import Bundle, hash_path, write_manifest
 from tinysam_mobile.bundle.manifest import Manifest
+from tinysam_mobile.cli import main
 from tinysam_mobile.errors import BundleError, TinySAMError, UsageError
 from tinysam_mobile.parity.compare import probe_inputs
-from tinysam_mobile.simulator.isolated import open_isolated
+from tinysam_mobile.simulator.isolated import describe_isolated, open_isolated
 from tinysam_mobile.simulator.registry import open_bundle
 
 SEEDS = range(100)
@@ -58,6 +63,29 @@ def test_a_process_that_ends_is_an_error_that_says_how(bundle: Bundle, number: s
 def test_a_process_that_does_not_answer_is_stopped(bundle: Bundle) -> None:
     with pytest.raises(BundleError, match="did not answer within 0 s"):
         open_isolated(bundle, "tflite", timeout_s=0)
+
+
+def test_a_description_is_that_of_this_process(bundle: Bundle) -> None:
+    path = bundle.folder / bundle.manifest.artifacts[0].path
+    ours = format_named("tflite").describe(path)
+    assert describe_isolated(path) == json.loads(json.dumps(ours))
+    (bundle.folder / "x.txt").write_text("x")
+    with pytest.raises(UsageError, match="no format"):
+        describe_isolated(bundle.folder / "x.txt")
+
+
+def test_inspect_outlives_a_reader_that_dies(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    dying = tmp_path / "python"
+    dying.write_text("#!/bin/sh\nkill -SEGV $$\n")
+    dying.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(dying))
+    path = bundle.folder / bundle.manifest.artifacts[0].path
+    result = CliRunner().invoke(main, ["inspect", str(path)])
+    assert result.exit_code == 2
+    (line,) = result.stderr.splitlines()
+    assert "was ended by SIGSEGV" in line
 
 
 @pytest.mark.slow

@@ -16,12 +16,14 @@ import numpy as np
 
 from tests.mil.builder import Const, Program
 from tests.mil.fuzz_drawing import Drawer, Drawn, Value
+from tests.mil.fuzz_more_ops import MORE_MAKERS
 from tests.mil.fuzz_ops import MAKERS
 
 __all__ = ["check_program"]
 
 SHAPES = [(), (1,), (4,), (0,), (2, 3), (3, 1), (1, 0, 2), (2, 3, 4), (1, 2, 4, 5), (1, 2, 1, 2, 3)]
 TYPES = {"f": 11, "i": 23, "b": 1}
+_MAKERS = [*MAKERS, *MORE_MAKERS]
 _INTEGER_LIMIT = 2**20
 """Integers that grow leave int32 sooner or later, where numpy and Core ML need not agree."""
 
@@ -43,7 +45,7 @@ def _draw_op(integer: Callable[[int, int], int], values: list[Value]) -> Drawn |
     """An op on some of `values`; None when the one that was drawn finds nothing that suits it."""
     try:
         with np.errstate(all="ignore"):
-            drawn = MAKERS[integer(0, len(MAKERS) - 1)](Drawer(integer, values))
+            drawn = _MAKERS[integer(0, len(_MAKERS) - 1)](Drawer(integer, values))
     except LookupError:
         return None
     wide = [

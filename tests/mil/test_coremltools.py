@@ -18,7 +18,7 @@ from torch import nn
 from tests.mil.builder import Program, ct, doubled
 from tests.mil.convert import quiet
 from tinysam_mobile import mil
-from tinysam_mobile.errors import MilError
+from tinysam_mobile.errors import MilError, UsageError
 from tinysam_mobile.mil.coremltools_predictor import is_enabled
 
 X = np.arange(6, dtype=np.float32).reshape(2, 3)
@@ -216,6 +216,37 @@ def test_activations_are_calibrated_by_coremltools_itself(enabled: None) -> None
         quantized = cto.coreml.linear_quantize_activations(model, config, [dict(s) for s in samples])
     types = {operation.op_type for operation in quantized._mil_program.functions["main"].operations}
     assert {"quantize", "dequantize"} <= types
+
+
+def test_ranges_of_calibrate_are_handed_to_coremltools(enabled: None) -> None:  # noqa: ARG001
+    """The same scales as coremltools finds with the same samples, and others where a range is changed."""
+    import coremltools.optimize as cto
+
+    torch.manual_seed(0)
+    model = _converted(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()), target=ct.target.iOS17)
+    rng = np.random.default_rng(0)
+    # One: of several, coremltools 9 keeps the range of the last.
+    samples = [{"x": rng.normal(size=(1, 3, 4, 5)).astype(np.float32)}]
+    config = cto.coreml.OptimizationConfig(
+        global_config=cto.coreml.OpLinearQuantizerConfig(mode="linear_symmetric")
+    )
+    ranges = mil.calibrate(mil.MilModel.load(model), samples)
+    with quiet():
+        theirs = cto.coreml.linear_quantize_activations(model, config, [dict(s) for s in samples])
+        ours = mil.quantize_activations(model, config, ranges)
+        wider = {name: {"rmin": -1e3, "rmax": 1e3} for name in ranges}
+        other = mil.quantize_activations(model, config, wider)
+    # coremltools' own stores fp16 ranges; 11 bits.
+    np.testing.assert_allclose(_scales(ours), _scales(theirs), rtol=2**-10)
+    assert not np.allclose(_scales(other), _scales(theirs))
+    with pytest.raises(UsageError, match="no ranges"):
+        mil.quantize_activations(model, config, {})
+
+
+def _scales(model: Any) -> list[float]:
+    ops = model._mil_program.functions["main"].find_ops(op_type="quantize")
+    assert ops
+    return [float(op.scale.val) for op in ops]
 
 
 def test_loading_imports_no_coremltools(tmp_path: Path) -> None:

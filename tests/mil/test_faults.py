@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.mil.builder import Const, Program, run
+from tests.mil.builder import TYPES, Const, Program, run
 from tests.mil.hostile import attack, attack_text, base_programs
 from tinysam_mobile.errors import MilError
 from tinysam_mobile.mil import Limits, binding
@@ -81,6 +81,20 @@ def test_results_are_compared_with_what_the_program_declares() -> None:
     program.returns("y")
     with pytest.raises(MilError, match="gives bool, but the program declares float32"):
         program.run()
+
+
+@pytest.mark.parametrize("declared", ["int32", "float32"])
+def test_a_product_of_a_float_and_an_integer_has_the_declared_type(declared: str) -> None:
+    """As coremltools' iOS 17 matmul infers: that of the operand that is no constant."""
+    x = np.arange(6, dtype=declared).reshape(2, 3)
+    other = np.float32([[1.5], [2], [4]]) if declared == "int32" else np.int32([[1], [2], [4]])
+    program = Program("ios17")
+    program.add_input("x", x)
+    program.add_op("matmul", {"x": "%x", "y": Const(other)}, ("y",), dtype=TYPES[declared], shape=(2, 1))
+    program.returns("y")
+    result = program.load().predict(program.data)["y"]
+    assert result.dtype == np.dtype(declared)
+    np.testing.assert_array_equal(result, np.matmul(x, other).astype(declared))
 
 
 def test_compressed_weights_are_expanded_when_they_are_needed() -> None:

@@ -94,10 +94,10 @@ def damaged_files(state: dict[str, torch.Tensor], folder: Path) -> dict[str, str
     }
     for name, (data, _) in files.items():
         (folder / name).write_bytes(data)
-    torch.save({"weights": state, "epoch": 3}, folder / "wrapped.pth")
+    torch.save({"mine": state, "epoch": 3}, folder / "wrapped.pth")
     torch.save(torch.zeros(3), folder / "tensor.pth")
     return {name: says for name, (_, says) in files.items()} | {
-        "wrapped.pth": "not tensors: weights, epoch",
+        "wrapped.pth": "not tensors: mine, epoch",
         "tensor.pth": "Tensor",
     }
 

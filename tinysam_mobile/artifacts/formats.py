@@ -40,13 +40,15 @@ class FormatRuntime:
     """Something that runs a format: `module` has `open_session`.
 
     `distribution` is the PyPI package that it needs, `libraries` what it imports on first use, which takes
-    seconds and is no part of loading a model.
+    seconds and is no part of loading a model.  `is_native` says that native code reads the file, which a
+    damaged one may end: files of others are handed to it in a process of its own.
     """
 
     module: str
     description: str
     distribution: str
     libraries: tuple[str, ...] = ()
+    is_native: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,6 +149,7 @@ FORMATS: dict[str, ArtifactFormat] = {
             ),
             "coreml-native": FormatRuntime(
                 module="tinysam_mobile.simulator.coreml_native",
+                is_native=True,
                 description=".mlpackage through Apple's own predictor, on macOS only",
                 distribution="coremltools",
                 libraries=("coremltools",),
@@ -189,6 +192,7 @@ FORMATS: dict[str, ArtifactFormat] = {
         runtimes={
             "tflite": FormatRuntime(
                 module="tinysam_mobile.simulator.tflite",
+                is_native=True,
                 description=".tflite through LiteRT with XNNPACK",
                 distribution="ai-edge-litert",
                 libraries=("ai_edge_litert.interpreter", "ai_edge_litert.schema_py_generated"),
@@ -232,6 +236,7 @@ FORMATS: dict[str, ArtifactFormat] = {
         runtimes={
             "executorch": FormatRuntime(
                 module="tinysam_mobile.simulator.executorch",
+                is_native=True,
                 description=".pte through ExecuTorch with XNNPACK",
                 distribution="executorch",
             )

@@ -23,7 +23,7 @@ from tinysam_mobile.cli.options import (
     seed_option,
     threads_option,
 )
-from tinysam_mobile.cli.output import command_errors
+from tinysam_mobile.cli.output import command_errors, warn
 from tinysam_mobile.cli.parameter_types import InputFile, ModelSourceName, OutputFolder
 from tinysam_mobile.errors import UsageError
 from tinysam_mobile.evaluation.average_precision import METRIC_RULES
@@ -155,6 +155,11 @@ def command(
     if not compare:
         choice.check()
     dataset = data.read()
+    if dataset.without_area:
+        warn(
+            f"{data.file}: {dataset.without_area} annotations tell no area (none, null or 0); "
+            "the area of their masks is taken"
+        )
     models = choice.named(sources, slots=plan.slots) if compare else [choice.model(slots=plan.slots)]
     tables = measure_models(models, dataset, data, plan, out)
     if tables is None:

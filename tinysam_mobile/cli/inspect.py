@@ -13,7 +13,7 @@ from tinysam_mobile.bundle.folder import MANIFEST_NAME, Bundle, hash_path, size_
 from tinysam_mobile.cli.options import as_json_option
 from tinysam_mobile.cli.output import command_errors, print_json, print_table
 from tinysam_mobile.cli.parameter_types import InputPath
-from tinysam_mobile.errors import UsageError
+from tinysam_mobile.errors import InputError, UsageError
 
 __all__ = ["command"]
 
@@ -44,12 +44,14 @@ def describe_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def describe_artifact(path: Path) -> dict[str, Any]:
-    """What the reader of its format tells of an artifact; raises `UsageError` for an unknown suffix."""
+    """What the reader of its format tells of an artifact; raises `UsageError` for what is none."""
+    from tinysam_mobile.simulator.isolated import describe_isolated
+
     fmt = format_of(path)
     if fmt is None:
         known = ", ".join((*CHECKPOINT_SUFFIXES, *(f.suffix for f in FORMATS.values())))
         raise UsageError(f"{path}: neither a bundle (no {MANIFEST_NAME}) nor one of {known}")
-    return {"kind": fmt.name, **fmt.describe(path)}
+    return {"kind": fmt.name, **describe_isolated(path)}
 
 
 def describe_bundle(path: Path) -> dict[str, Any]:
@@ -62,13 +64,21 @@ CHECKPOINT_SUFFIXES = (".pth", ".pt", ".safetensors", ".onnx")
 
 
 def describe(path: Path) -> dict[str, Any]:
-    """Describe a file or folder by its suffix; raises `UsageError` if it is none of what we know."""
+    """Describe a file or folder by what is in it; raises `UsageError` if it is none of what we know."""
     if not path.exists() and JOINED_BY in str(path):
         return describe_checkpoint(path)
+    if not path.exists():
+        raise InputError(f"{path}: does not exist; check the name")
     if (path / MANIFEST_NAME).is_file():
         return describe_bundle(path)
-    details = describe_checkpoint(path) if path.suffix in CHECKPOINT_SUFFIXES else describe_artifact(path)
+    details = describe_checkpoint(path) if _is_checkpoint(path) else describe_artifact(path)
     return {**details, "size_bytes": size_of(path), "sha256": details.get("sha256") or hash_path(path)}
+
+
+def _is_checkpoint(path: Path) -> bool:
+    from tinysam_mobile.modeling.weights_file import kind_of_file
+
+    return path.is_file() and format_of(path) is None and kind_of_file(path) is not None
 
 
 @click.command()

@@ -81,7 +81,7 @@ def run_to_an_end() -> Iterator[None]:
     except click.ClickException as error:
         print_error(f"{_message(error)}{_where(error)}")
         sys.exit(EXIT_USAGE)
-    except click.Abort:
+    except (click.Abort, KeyboardInterrupt):
         print_error("interrupted")
         sys.exit(EXIT_INTERRUPTED)
     except TinySAMError as error:

@@ -35,7 +35,7 @@ from tinysam_mobile.device.layout import (
     tensors_of,
 )
 from tinysam_mobile.errors import DumpError, InputError, UsageError
-from tinysam_mobile.files import new_folder, open_regular, read_bytes
+from tinysam_mobile.files import new_folder, read_bytes
 from tinysam_mobile.parity.stages import PROMPT_KINDS, ParityPrompt, PhotoCase, Recording
 from tinysam_mobile.segment.prompts import Prompt, make_prompt
 
@@ -231,8 +231,7 @@ def _prompt(points: list[float], labels: list[float], box: list[float] | None) -
 
 def _read_tensor(folder: Path, spec: TensorSpec) -> NDArray[Any]:
     path = folder / f"{spec.name}.bin"
-    with open_regular(path, error=DumpError, mend="write the fixtures again") as file:
-        data = file.read(size_bytes(spec) + 1)
+    data = read_bytes(path, limit=size_bytes(spec), error=DumpError, mend="write the fixtures again")
     try:
         return decode_tensor(data, spec)
     except DumpError as error:

@@ -21,6 +21,7 @@ from torch import Tensor
 from tinysam_mobile.distill.photo_store import Photo, PhotoStore
 from tinysam_mobile.distill.pixels import normalised
 from tinysam_mobile.errors import DatasetError
+from tinysam_mobile.files import write_with
 from tinysam_mobile.imaging.preprocess import preprocess
 from tinysam_mobile.modeling.checkpoint import Checkpoint
 from tinysam_mobile.modeling.sam import TinySAM
@@ -104,9 +105,7 @@ def _write_shard(teacher: TinySAM, shard: _Shard) -> None:
         "content": _digest(embeddings.numpy().tobytes()),
         "photos": json.dumps([photo.key for photo in shard.photos]),
     }
-    partial = shard.path.with_suffix(f".partial{shard.origin[:8]}")
-    save_file({EMBEDDINGS: embeddings}, partial, metadata=metadata)
-    partial.rename(shard.path)
+    write_with(shard.path, lambda path: save_file({EMBEDDINGS: embeddings}, path, metadata=metadata))
 
 
 def _embed(teacher: TinySAM, photo: Photo) -> Tensor:

@@ -185,7 +185,7 @@ def _tried(
         left = np.flatnonzero(passed & (photo.first | open_points[photo.point]))
         kept = left[non_maximum_suppression(photo.boxes[left], photo.scores[left], iou_threshold=BOX_NMS_IOU)]
         ious = photo.ious[kept].astype(np.float64)
-        found = [len(match_one_to_one(ious, min_iou=level)) for level in RECALL_LEVELS]
+        found = [len(match_one_to_one(ious, min_iou=float(level))) for level in RECALL_LEVELS]
         recalls.append(np.array([*found, len(RECALL_LEVELS) * ious.shape[1]]))
         masks.append(len(kept))
         prompts.append(int(open_points.sum()) + (POINTS_PER_SIDE // COARSE_FACTOR) ** 2)

@@ -14,6 +14,7 @@ from tinysam_mobile.distill.config import TrainConfig, config_from_data
 from tinysam_mobile.distill.run_state import read_state
 from tinysam_mobile.distill.train import averaged_model
 from tinysam_mobile.errors import CheckpointError
+from tinysam_mobile.files import write_with
 from tinysam_mobile.modeling.sam import TinySAM
 
 __all__ = ["write_checkpoint", "write_run"]
@@ -43,11 +44,7 @@ def write_checkpoint(model: TinySAM, path: Path, *, origin: Mapping[str, str]) -
     state = {name: _narrowed(tensor) for name, tensor in model.state_dict().items()}
     metadata = {CONFIG_KEY: json.dumps(model.config.to_dict())}
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    save_file(state, partial, metadata=metadata | dict(origin))
-    # safetensors makes files that only their owner may read; this one goes into a wheel.
-    partial.chmod(0o644)
-    partial.rename(path)
+    write_with(path, lambda building: save_file(state, building, metadata=metadata | dict(origin)))
 
 
 def _narrowed(tensor: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinysam_mobile.errors import DatasetError
+from tinysam_mobile.files import new_file, write_text
 
 __all__ = ["LAYER_KINDS", "Photo", "PhotoStore", "write_store"]
 
@@ -56,7 +57,7 @@ def write_store(photos: Iterable[Photo], folder: Path) -> int:
     """
     folder.mkdir(parents=True, exist_ok=True)
     entries: list[_Entry] = []
-    with (folder / "photos.bin").open("wb") as file:
+    with new_file(folder / "photos.bin") as building, building.open("wb") as file:
         for photo in photos:
             height, width, _ = photo.pixels.shape
             entries.append(
@@ -71,9 +72,10 @@ def write_store(photos: Iterable[Photo], folder: Path) -> int:
             )
             file.write(np.ascontiguousarray(photo.pixels).tobytes())
             file.write(np.ascontiguousarray(photo.layers).tobytes())
-    partial = folder / "index.json.partial"
-    partial.write_text(json.dumps({"format": STORE_FORMAT, "photos": [asdict(entry) for entry in entries]}))
-    partial.rename(folder / "index.json")
+        # An older store's index does not describe what takes the place of its photos.
+        (folder / "index.json").unlink(missing_ok=True)
+    index = {"format": STORE_FORMAT, "photos": [asdict(entry) for entry in entries]}
+    write_text(folder / "index.json", json.dumps(index))
     return len(entries)
 
 

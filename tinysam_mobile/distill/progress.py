@@ -8,6 +8,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from tinysam_mobile.files import write_text, write_with
+
 __all__ = ["Progress", "plot_curves"]
 
 
@@ -67,6 +69,26 @@ def append_row(file: Path, row: Mapping[str, str]) -> None:
         writer.writerow(row)
 
 
+def forget_rows_after(file: Path, step: int) -> None:
+    """Take out of a run's CSV file what was logged after its saved state, which is at `step`.
+
+    A run that goes on from there logs those steps again; rows that a kill cut short go too.
+    """
+    if not file.exists():
+        return
+    header, *rows = file.read_text(encoding="utf-8").splitlines() or [""]
+    kept = [row for row in rows if row.count(",") == header.count(",") and _step_of(row) <= step]
+    if not kept:
+        file.unlink()
+    elif len(kept) < len(rows):
+        write_text(file, "\n".join([header, *kept, ""]))
+
+
+def _step_of(row: str) -> float:
+    number = row.partition(",")[0]
+    return int(number) if number.isdigit() else float("inf")
+
+
 def read_columns(file: Path) -> dict[str, list[float]]:
     """Read a CSV file of numbers by column."""
     with file.open(newline="") as handle:
@@ -97,5 +119,5 @@ def plot_curves(folder: Path, out: Path) -> None:
     right.set(xlabel="step", ylabel="IoU", ylim=(0, 1))
     left.legend(fontsize=7)
     right.legend(fontsize=7)
-    figure.savefig(out, dpi=110)
+    write_with(out, lambda path: figure.savefig(path, dpi=110))
     pyplot.close(figure)

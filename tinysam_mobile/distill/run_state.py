@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from tinysam_mobile.errors import CheckpointError
+from tinysam_mobile.files import write_with
 
 __all__ = ["RunState", "read_state", "write_state"]
 
@@ -53,16 +54,15 @@ def restore_adam(optimiser: torch.optim.Optimizer, model: nn.Module, state: RunS
 
 
 def write_state(state: RunState, folder: Path) -> None:
-    """Write `state.safetensors` into `folder` in one rename, so that a kill leaves the old one whole."""
+    """Write `state.safetensors` into `folder` whole or not at all, so that a kill leaves the old one."""
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {
         f"{group}/{name}": tensor.detach().cpu().contiguous().clone()
         for group, named in state.groups.items()
         for name, tensor in named.items()
     }
-    partial = folder / f"{STATE_FILE}.partial"
-    save_file(tensors, partial, metadata={"step": str(state.step), "run": state.config_json})
-    partial.rename(folder / STATE_FILE)
+    metadata = {"step": str(state.step), "run": state.config_json}
+    write_with(folder / STATE_FILE, lambda path: save_file(tensors, path, metadata=metadata))
 
 
 def read_state(folder: Path) -> RunState | None:

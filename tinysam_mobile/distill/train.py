@@ -20,7 +20,7 @@ from tinysam_mobile.distill.cache import EmbeddingCache
 from tinysam_mobile.distill.config import OptimiserSettings, TrainConfig
 from tinysam_mobile.distill.learner import FREQUENCIES, Learner
 from tinysam_mobile.distill.photo_store import PhotoStore
-from tinysam_mobile.distill.progress import Progress
+from tinysam_mobile.distill.progress import Progress, forget_rows_after
 from tinysam_mobile.distill.run_state import RunState, adam_groups, read_state, restore_adam, write_state
 from tinysam_mobile.distill.scenes import SceneComposer
 from tinysam_mobile.distill.step import Teachers, learn
@@ -70,6 +70,9 @@ def train(
         else None,
     )
     folder.mkdir(parents=True, exist_ok=True)
+    if rank == 0:
+        for name in ("losses.csv", "validation.csv"):
+            forget_rows_after(folder / name, state.step if state else 0)
     progress = Progress(folder, total_steps=config.total_steps, write=rank == 0)
     cache = EmbeddingCache(Path(config.teacher.cache)) if config.teacher and config.teacher.cache else None
     batches = Batches(composer, config, rank=rank, cache=cache)
@@ -137,12 +140,15 @@ class _StageRun:
             figures = self._one_step(batches)
             self.step += 1
             progress.add(self.step, figures)
-            if self.rank == 0 and self.step % self.config.checkpoint_every_steps == 0:
-                write_state(self._state(), folder)
             if validate and self.rank == 0 and self.step % self.config.validate_every_steps == 0:
                 validate(averaged_model(self._state(), self.config), self.step)
+            if self.rank == 0 and self.step % self.config.checkpoint_every_steps == 0:
+                # The log first: a run that goes on from a state has all that came before it in the log.
+                progress.flush()
+                write_state(self._state(), folder)
         state = self._state()
         if self.rank == 0:
+            progress.flush()
             write_state(state, folder)
         return state
 

@@ -60,6 +60,12 @@ class IndexedImages(Sequence[CocoImage]):
             partial_categories=tuple(json.loads(partial)),
         )
 
+    @property
+    def without_area(self) -> int:
+        """How many annotations of the whole file tell no area, so that the mask's is taken."""
+        (count,) = self._database.execute("SELECT count(*) FROM annotations WHERE area IS NULL").fetchone()
+        return int(count)
+
     def _instances(self, image_id: Any, size: tuple[int, int]) -> Iterator[Instance]:
         """Those of one photo of `size` (H, W); an area that the file does not tell is that of the mask."""
         rows = self._database.execute(
@@ -162,12 +168,16 @@ def _annotation_row(entry: Any) -> tuple[Any, ...]:
     area = entry.get("area")
     if area is not None and (type(area) not in (int, float) or not 0 <= area <= MAX_SIDE_PX**2):
         raise ValueError(f"annotation {entry['id']!r}: area must be a number of pixels, not {area!r}")
+    is_crowd = entry.get("iscrowd", 0)
+    if type(is_crowd) not in (int, float, bool) or is_crowd not in (0, 1):
+        # pycocotools fails at int("no") and counts "0" as a crowd in one place and not in the other.
+        raise ValueError(f"annotation {entry['id']!r}: iscrowd must be 0 or 1, not {str(is_crowd)[:40]!r}")
     return (
         photo_id(entry["image_id"]),
         whole(entry["id"]),
         whole(entry.get("category_id", 0)),
         float(area) if area else None,
-        int(bool(entry.get("iscrowd", 0))),
+        int(is_crowd),
         json.dumps(entry["segmentation"]),
     )
 

@@ -24,7 +24,8 @@ FREQUENCIES = ("r", "c", "f")
 
 def read_coco(folder: Path, *, annotations: str = "instances.json", images: str = "images") -> CocoDataset:
     """Read `annotations` in `folder`, whose photos lie in the folder `images`; raises `DatasetError`."""
-    return CocoDataset(name=folder.name, images=read_images(folder / annotations, folder / images))
+    photos = read_images(folder / annotations, folder / images)
+    return CocoDataset(name=folder.name, images=photos, without_area=photos.without_area)
 
 
 def read_annotations(file: Path, images: Path, *, federated: bool = False) -> CocoDataset:
@@ -37,7 +38,8 @@ def read_annotations(file: Path, images: Path, *, federated: bool = False) -> Co
         raise DatasetError(
             f"{file}: its categories have no frequency r, c or f, so it is not LVIS's; use --dataset coco"
         )
-    return CocoDataset(name=file.stem, images=read_images(file, images), categories=categories)
+    photos = read_images(file, images)
+    return CocoDataset(name=file.stem, images=photos, categories=categories, without_area=photos.without_area)
 
 
 def check_photos(dataset: CocoDataset) -> None:

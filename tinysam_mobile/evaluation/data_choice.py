@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tinysam_mobile.errors import DatasetError, UsageError
@@ -45,6 +45,6 @@ class DataChoice:
         name = self.folder.name if self.folder else data.name
         if not images:
             raise DatasetError(f"{name}: has no images to measure on")
-        data = CocoDataset(name=name, images=images, categories=data.categories)
+        data = replace(data, name=name, images=images)
         check_photos(data)
         return data

@@ -75,11 +75,16 @@ class CocoImage:
 
 @dataclass(frozen=True, kw_only=True)
 class CocoDataset:
-    """Photos in the order of the annotation file; `name` is that of its folder."""
+    """Photos in the order of the annotation file; `name` is that of its folder.
+
+    `without_area` counts the annotations of the file that tell no area (none, null or 0), which pycocotools
+    cannot count or takes for the smallest objects; here their area is that of the mask.
+    """
 
     name: str
     images: Sequence[CocoImage]
     categories: tuple[Category, ...] = ()
+    without_area: int = 0
 
 
 def decode_segmentation(segmentation: Any, height: int, width: int) -> BoolMask:

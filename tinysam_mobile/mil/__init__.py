@@ -16,7 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tinysam_mobile.mil.calibration import calibrate
+    from tinysam_mobile.mil.calibration import calibrate, quantize_activations
     from tinysam_mobile.mil.coremltools_predictor import disable, enable
     from tinysam_mobile.mil.limits import Limits
     from tinysam_mobile.mil.model import MilModel, MilState
@@ -37,6 +37,7 @@ __all__ = [
     "enable",
     "first_broken",
     "load",
+    "quantize_activations",
     "supported_ops",
     "trace",
 ]
@@ -47,7 +48,7 @@ _HOMES = {
     "MilState": "model",
     "OpTrace": "tracing", "calibrate": "calibration", "disable": "coremltools_predictor",
     "enable": "coremltools_predictor", "first_broken": "tracing", "load": "pipeline",
-    "supported_ops": "table", "trace": "tracing",
+    "quantize_activations": "calibration", "supported_ops": "table", "trace": "tracing",
 }  # fmt: skip
 
 

@@ -13,12 +13,12 @@ from typing import Any
 
 import torch
 
-from tinysam_mobile.errors import MilError, UsageError
+from tinysam_mobile.errors import MilError, RuntimeUnavailableError, UsageError
 from tinysam_mobile.mil.executor import Step
 from tinysam_mobile.mil.model import MilModel
 from tinysam_mobile.mil.program import FunctionPlan
 
-__all__ = ["calibrate"]
+__all__ = ["calibrate", "quantize_activations"]
 
 Ranges = dict[str, dict[str, float]]
 
@@ -53,6 +53,28 @@ def calibrate(model: MilModel, samples: Iterable[Mapping[str, Any]], *, percenti
     for group in _joined_by_concat(model.plan):
         _share_range(ranges, group)
     return ranges
+
+
+def quantize_activations(model: Any, config: Any, ranges: Mapping[str, Mapping[str, float]]) -> Any:
+    """coremltools' `linear_quantize_activations` of an MLModel with ranges that are known.
+
+    `config` is its `OptimizationConfig`, `ranges` what `calibrate` gives of the same model, changed as one
+    likes; nothing is predicted.  Raises RuntimeUnavailableError without coremltools, UsageError without any.
+    """
+    if not ranges:
+        raise UsageError("there are no ranges; make them with calibrate(model, samples)")
+    try:
+        from coremltools.optimize.coreml import _post_training_quantization as theirs
+    except ImportError as error:
+        raise RuntimeUnavailableError(
+            f"quantizing needs coremltools ({error}); run: pip install 'tinysam-mobile[coreml]'"
+        ) from error
+    measured = theirs._get_activation_calibration_stats
+    theirs._get_activation_calibration_stats = lambda *_: {name: dict(own) for name, own in ranges.items()}
+    try:
+        return theirs.linear_quantize_activations(model, config, [])
+    finally:
+        theirs._get_activation_calibration_stats = measured
 
 
 def _widen(ranges: Ranges, name: str, value: torch.Tensor, percentile: float) -> None:

@@ -44,6 +44,10 @@ class Expected:
     shape: tuple[int | None, ...] | None
 
 
+MIXED = ("matmul",)
+"""Ops of iOS 17 that take a float and an integer; the result has the type of the one that is no constant."""
+
+
 @dataclass(kw_only=True, slots=True)
 class Step:
     """One bound op: `call(values)` computes it; then `dead` slots are emptied."""
@@ -223,7 +227,7 @@ def _shape_text(shape: tuple[int | None, ...]) -> str:
 
 def _declared_type(step: Step, result: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     kinds = {t.is_floating_point for t in (dtype, result.dtype)}
-    if len(kinds) == 1 and torch.bool not in (dtype, result.dtype):
+    if (len(kinds) == 1 and torch.bool not in (dtype, result.dtype)) or step.op_type in MIXED:
         return result.to(dtype)
     given, declared = (str(t).removeprefix("torch.") for t in (result.dtype, dtype))
     raise MilError(

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from tinysam_mobile.contract.everything_settings import EVERYTHING_KEY, everything_settings
 from tinysam_mobile.errors import CheckpointError, InputError, UsageError
-from tinysam_mobile.files import parse_json
+from tinysam_mobile.files import open_regular, parse_json
 from tinysam_mobile.modeling.config import TINYSAM, TinySAMConfig, config_from_dict, config_named
 from tinysam_mobile.modeling.encoders.registry import kind_of
 from tinysam_mobile.modeling.families import Family, family_of, match_state
@@ -122,6 +122,7 @@ def _load_files(paths: Sequence[Path], image_size: int | None, *, single_mask: b
             "leave --image-size out"
         )
     model = TinySAM(config.with_single_mask() if single_mask else config)
+    _check_kinds(shown, model, match.state)
     model.load_state_dict(dict(match.state))
     return Checkpoint(
         model=model.eval(),
@@ -130,6 +131,14 @@ def _load_files(paths: Sequence[Path], image_size: int | None, *, single_mask: b
         metadata=metadata,
         everything=_everything_of(shown, config, metadata),
     )
+
+
+def _check_kinds(shown: str, model: TinySAM, state: Mapping[str, Tensor]) -> None:
+    """Raise `CheckpointError` for whole numbers where weights belong, which would be taken for floats."""
+    for key, own in model.state_dict().items():
+        if own.is_floating_point() and not state[key].is_floating_point():
+            name = str(state[key].dtype).removeprefix("torch.")
+            raise CheckpointError(f"{shown}: {key} has the type {name}; save the float model's state dict")
 
 
 def _joined(paths: Sequence[Path]) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -160,7 +169,7 @@ def _sized(config: TinySAMConfig, image_size: int | None) -> TinySAMConfig:
 def _sha256(paths: Sequence[Path]) -> str:
     digest = hashlib.sha256()
     for path in paths:
-        with path.open("rb") as file:
+        with open_regular(path, error=CheckpointError) as file:
             while chunk := file.read(1 << 20):
                 digest.update(chunk)
     return digest.hexdigest()

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from tinysam_mobile.errors import CheckpointError
+from tinysam_mobile.files import read_bytes
 
 __all__ = ["read_onnx"]
 
@@ -46,10 +47,9 @@ def read_onnx(path: Path) -> dict[str, Tensor]:
 
     Raises `CheckpointError` for a file that is damaged, not ONNX, or keeps its weights in other files.
     """
-    if path.stat().st_size > MAX_BYTES:
-        raise CheckpointError(f"{path}: is larger than any ONNX file")
+    data = read_bytes(path, limit=MAX_BYTES, error=CheckpointError)
     try:
-        tensors, nodes = _graph(memoryview(path.read_bytes()))
+        tensors, nodes = _graph(memoryview(data))
     except (_DamagedError, UnicodeDecodeError, ValueError) as error:
         raise CheckpointError(
             f"{path}: is damaged or not an ONNX file ({error}); download it again"

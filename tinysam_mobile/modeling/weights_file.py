@@ -5,7 +5,6 @@ A file is read as data only (`weights_only`, safetensors, ONNX initialisers): no
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,18 +15,32 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from tinysam_mobile.errors import CheckpointError
+from tinysam_mobile.files import open_regular
 from tinysam_mobile.modeling.onnx_weights import read_onnx
+from tinysam_mobile.modeling.torch_file import read_torch
 
-__all__ = ["SUFFIXES", "WeightsFile", "listing", "read_weights"]
+__all__ = ["SUFFIXES", "WeightsFile", "kind_of_file", "listing", "read_weights"]
 
 SUFFIXES = (".pth", ".pt", ".safetensors", ".onnx")
 MAX_NAMED_KEYS = 5
-NESTED = ("model", "state_dict", "model_state_dict", "ema", "ema_state_dict")
-"""Keys under which training scripts keep the state dict; the first that is there counts."""
+HEAD_BYTES = 512
+NESTED = (
+    *("model", "state_dict", "model_state_dict", "ema", "ema_state_dict", "model_ema", "params_ema"),
+    *("params", "net", "network", "weights"),
+)
+"""Keys under which training scripts keep the state dict, one in another at times; the first there counts."""
+MAX_NESTED = 4
 PARTS = {"PromtEncoder": "prompt_encoder.", "MaskDecoder": "mask_decoder."}
 """MobileSAMv2 keeps two parts under keys of its own, one of them misspelt."""
 WRAPPERS = ("module.", "_orig_mod.")
-"""What DataParallel and torch.compile put before a module's keys."""
+"""What DataParallel and torch.compile put before a module's keys, at the beginning or inside."""
+OWNERS = ("model.", "net.", "network.", "sam.", "ema.")
+"""What Lightning and the like put before every key of the one module that they train."""
+WEIGHT_DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
+COUNTER_DTYPES = (torch.int64, torch.int32, torch.bool)
+"""Of counters, indices and masks that modules keep beside their weights."""
+MAX_REPEATS = 4
+"""Times that tensors together may be larger than their file; tied weights share their bytes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,18 +52,43 @@ class WeightsFile:
 
 
 def read_weights(path: Path) -> WeightsFile:
-    """Read a .pth, .pt, .safetensors or .onnx file; raises `CheckpointError` if it cannot be used."""
-    _check_head(path)
+    """Read PyTorch's, safetensors' or ONNX's weights; raises `CheckpointError` if they cannot be used."""
+    kind, size = _kind_and_size(path)
     metadata: dict[str, str] = {}
-    if path.suffix == ".safetensors":
+    if kind == "safetensors":
         state, metadata = _read_safetensors(path)
-    elif path.suffix == ".onnx":
+    elif kind == "onnx":
         state = read_onnx(path)
     else:
-        state = _state_in(path, _read_torch(path))
-    state = {_unwrapped(key): _widened(value) for key, value in state.items()}
+        state = _state_in(path, read_torch(path))
+    _check_tensors(path, state, size)
+    state = {key: _widened(value) for key, value in _unwrapped(state).items()}
     _check_finite(path, state)
     return WeightsFile(state=state, metadata=metadata)
+
+
+def kind_of_file(path: Path) -> str | None:
+    """Tell by its first bytes whether a file holds weights: "torch", "safetensors", "onnx" or None.
+
+    A name that ends in one of `SUFFIXES`, in whatever case, decides where the bytes do not.  Raises
+    `CheckpointError` if the file cannot be read.
+    """
+    with open_regular(path, error=CheckpointError) as file:
+        head = file.read(HEAD_BYTES)
+        size = file.seek(0, 2)
+    return _kind(path, head, size)
+
+
+def _kind(path: Path, head: bytes, size: int) -> str | None:
+    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= size:
+        return "safetensors"
+    if head.startswith((b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")):
+        return "torch"
+    # A message of ONNX begins with its version, field 1, a number below 128.
+    if head.startswith(b"\x08") and head[1:2] < b"\x80" and head[2:3] in (b"\x12", b"\x1a", b"\x3a", b"B"):
+        return "onnx"
+    kinds = {".safetensors": "safetensors", ".onnx": "onnx", ".pth": "torch", ".pt": "torch"}
+    return kinds.get(path.suffix.lower())
 
 
 def listing(keys: Iterable[str]) -> str:
@@ -60,14 +98,13 @@ def listing(keys: Iterable[str]) -> str:
     return ", ".join(names[:MAX_NAMED_KEYS]) + more
 
 
-def _check_head(path: Path) -> None:
+def _kind_and_size(path: Path) -> tuple[str | None, int]:
+    """What to read a file as, and its bytes; raises `CheckpointError` for what is no checkpoint."""
     if path.is_dir():
         raise CheckpointError(f"{path}: is a folder; name the checkpoint file inside it")
-    try:
-        with path.open("rb") as file:
-            head = file.read(512)
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+    with open_regular(path, error=CheckpointError, mend="check the path") as file:
+        head = file.read(HEAD_BYTES)
+        size = file.seek(0, 2)
     if not head:
         raise CheckpointError(f"{path}: is empty; download it again")
     if head.lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml")):
@@ -76,6 +113,7 @@ def _check_head(path: Path) -> None:
         )
     if head.startswith(b"version https://git-lfs"):
         raise CheckpointError(f"{path}: is a Git LFS pointer, not the file; run 'git lfs pull' there")
+    return _kind(path, head, size), size
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -90,28 +128,6 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         ) from error
 
 
-def _read_torch(path: Path) -> Any:
-    try:
-        with warnings.catch_warnings():
-            # torch warns about odd archives before it refuses them; the refusal is what counts.
-            warnings.simplefilter("ignore")
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever a hostile file makes the reader raise, it is one kind of error here
-        raise CheckpointError(f"{path}: {_torch_reason(str(error))}") from error
-
-
-def _torch_reason(message: str) -> str:
-    if "TorchScript" in message:
-        return "is a TorchScript program, which is not run; take the file with the state dict (.pt, .pth)"
-    if "Unsupported global" in message or "weights_only" in message or "Weights only" in message:
-        return (
-            "is a pickled Python object (like tinysam_w8a8.pth or SlimSAM-77.pth) or no checkpoint at all; "
-            "it is not opened, since unpickling runs code from the file. Save model.state_dict() where you "
-            "trust it, or take a published state dict (tinysam_42.3.pth, SlimSAM-77-uniform.pth)"
-        )
-    return "is truncated or not a PyTorch checkpoint; download it again"
-
-
 def _state_in(path: Path, data: Any) -> dict[str, Tensor]:
     """The state dict in what torch read, which may lie beside an optimizer and the like."""
     if not isinstance(data, dict):
@@ -123,10 +139,11 @@ def _state_in(path: Path, data: Any) -> dict[str, Tensor]:
         data = {
             prefix + str(k): v for prefix, part in parts if isinstance(part, dict) for k, v in part.items()
         }
-    for key in NESTED:
-        if isinstance(data.get(key), dict):
-            data = data[key]
+    for _ in range(MAX_NESTED):
+        inner = next((data[key] for key in NESTED if isinstance(data.get(key), dict)), None)
+        if inner is None:
             break
+        data = inner
     odd = [
         str(key) for key, value in data.items() if not (isinstance(key, str) and isinstance(value, Tensor))
     ]
@@ -137,10 +154,46 @@ def _state_in(path: Path, data: Any) -> dict[str, Tensor]:
     return dict(data)
 
 
-def _unwrapped(key: str) -> str:
+def _unwrapped(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    for owner in OWNERS:
+        if state and all(key.startswith(owner) for key in state):
+            state = {key.removeprefix(owner): value for key, value in state.items()}
+    return {_plain(key): value for key, value in state.items()}
+
+
+def _plain(key: str) -> str:
     for wrapper in WRAPPERS:
         key = key.removeprefix(wrapper).replace(f".{wrapper}", ".")
     return key
+
+
+def _check_tensors(path: Path, state: Mapping[str, Tensor], size_bytes: int) -> None:
+    """Raise `CheckpointError` for tensors that are no plain numbers, before they are computed with."""
+    total = 0
+    for key, value in state.items():
+        if value.is_nested or value.layout is not torch.strided or value.is_quantized or value.is_meta:
+            raise CheckpointError(
+                f"{path}: {key} is a {_form(value)} tensor, which holds no plain weights; "
+                "save the float model's state dict"
+            )
+        if value.dtype not in WEIGHT_DTYPES + COUNTER_DTYPES:
+            name = str(value.dtype).removeprefix("torch.")
+            raise CheckpointError(
+                f"{path}: {key} has the type {name}, which is no weight's; save the float model's state dict"
+            )
+        total += value.numel() * value.element_size()
+    if total > MAX_REPEATS * size_bytes:
+        raise CheckpointError(
+            f"{path}: its tensors would take {total} bytes, but the file has {size_bytes}; download it again"
+        )
+
+
+def _form(tensor: Tensor) -> str:
+    if tensor.is_nested:
+        return "nested"
+    if tensor.is_quantized:
+        return "quantized"
+    return "meta" if tensor.is_meta else "sparse"
 
 
 def _widened(tensor: Tensor) -> Tensor:

@@ -25,21 +25,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinysam_mobile import errors
+from tinysam_mobile.artifacts.formats import format_named, format_of
 from tinysam_mobile.bundle.folder import Bundle
 from tinysam_mobile.contract.backend import Arrays, Session
 from tinysam_mobile.contract.foreign_text import one_line
-from tinysam_mobile.errors import BundleError, TinySAMError
-from tinysam_mobile.simulator.registry import LoadedModel, open_bundle
+from tinysam_mobile.errors import BundleError, TinySAMError, UsageError
+from tinysam_mobile.simulator.registry import LoadedModel, open_bundle, runtime_named
 
-__all__ = ["CALL_TIMEOUT_S", "MAX_CHILD_BYTES", "open_isolated"]
+__all__ = ["CALL_TIMEOUT_S", "MAX_CHILD_BYTES", "describe_isolated", "open_isolated"]
 
 MAX_CHILD_BYTES = 8 * 2**30
 """Memory of its own that a child may take; SAM's largest encoder takes 5 GB in fp32."""
 CALL_TIMEOUT_S = 600.0
 """Time for one call of an entry point, and for opening."""
-IN_PYTHON = ("torch", "coreml")
-"""Runtimes that check what they read themselves."""
-MAX_HEADER_BYTES = 2**20
+DESCRIBE_TIMEOUT_S = 120.0
+"""Time to read an artifact without running it."""
+MAX_HEADER_BYTES = 16 * 2**20
 DTYPES = ("float32", "int32", "uint8", "bool")
 
 
@@ -55,13 +56,28 @@ def open_isolated(
 
     Raises what `open_bundle` raises, and `BundleError` if the child dies or takes longer than `timeout_s`.
     """
-    if runtime in IN_PYTHON:
+    if not runtime_named(runtime).is_native:
         return open_bundle(bundle, runtime, recipe=recipe, num_threads=num_threads)
     child = _Child(f"{bundle.folder}: {runtime}", timeout_s)
     request = {"bundle": str(bundle.folder), "runtime": runtime, "recipe": recipe, "threads": num_threads}
     names, _ = child.ask(request, {})
     session = _IsolatedSession(child)
     return LoadedModel(contract=bundle.manifest.contract, sessions=dict.fromkeys(names["names"], session))
+
+
+def describe_isolated(path: Path, *, timeout_s: float = DESCRIBE_TIMEOUT_S) -> dict[str, Any]:
+    """Return what `ArtifactFormat.describe` tells, read in a child if its reader is native code.
+
+    Raises `UsageError` for a file of no format, what the reader raises, and `BundleError` if the child dies.
+    """
+    fmt = format_of(path)
+    if fmt is None:
+        raise UsageError(f"{path}: is an artifact of no format that is known here")
+    if not runtime_named(fmt.default_runtime).is_native:
+        return fmt.describe(path)
+    child = _Child(str(path), timeout_s)
+    described: dict[str, Any] = child.ask({"describe": str(path), "format": fmt.name}, {})[0]["described"]
+    return described
 
 
 class _IsolatedSession(Session):
@@ -185,7 +201,7 @@ def _exactly(pipe: Any, size: int) -> bytes:
 
 
 def serve(source: BinaryIO, target: BinaryIO) -> None:
-    """Answer requests until the parent is gone: the first opens a bundle, the others run entry points."""
+    """Answer requests until the parent is gone: describe a file, or open a bundle and run it."""
     backend: LoadedModel | None = None
     while True:
         try:
@@ -193,7 +209,10 @@ def serve(source: BinaryIO, target: BinaryIO) -> None:
         except EOFError:
             return
         try:
-            if backend is None:
+            if "describe" in request:
+                described = format_named(request["format"]).describe(Path(request["describe"]))
+                _send(target, {"described": described}, {})
+            elif backend is None:
                 backend = _opened(request)
                 _send(target, {"names": sorted(backend.sessions)}, {})
             else:

@@ -34,7 +34,7 @@ class RuntimeInfo:
     """A runtime: `module` has `open_session`, `artifact_runtime` is the format that it reads.
 
     `distribution` is the PyPI package it needs and `extra` the extra of this package that installs it;
-    `libraries` are what it imports on first use.
+    `libraries` are what it imports on first use; `is_native` as `FormatRuntime` has it.
     """
 
     module: str
@@ -43,6 +43,7 @@ class RuntimeInfo:
     extra: str | None
     description: str
     libraries: tuple[str, ...] = ()
+    is_native: bool = False
 
 
 RUNTIMES = {
@@ -61,6 +62,7 @@ RUNTIMES = {
         extra=fmt.extra,
         description=runtime.description,
         libraries=runtime.libraries,
+        is_native=runtime.is_native,
     )
     for fmt in FORMATS.values()
     for name, runtime in fmt.runtimes.items()

@@ -271,6 +271,8 @@ function readArtifact(fields) {
     fields.wrong('path', 'a path inside the bundle');
   }
   const entryPoints = fields.fields('entry_points');
+  const sizeBytes = fields.integer('size_bytes');
+  if (sizeBytes < 0) fields.wrong('size_bytes', 'at least 0');
   return {
     runtime: fields.text('runtime'),
     recipe: fields.text('recipe'),
@@ -278,6 +280,6 @@ function readArtifact(fields) {
     path,
     entryPoints: Object.fromEntries(entryPoints.keys.map((name) => [name, entryPoints.text(name)])),
     sha256,
-    sizeBytes: fields.integer('size_bytes'),
+    sizeBytes,
   };
 }
