@@ -189,9 +189,7 @@ def test_inputs_count_by_their_values_not_by_their_memory(
     request = small_request(tmp_path, module=Layers())
     file, entry = convert(request)[0], request.entry_points["encode"]
     signatures = {"encode": entry.signature}
-    session = open_session(
-        file.path, signatures=signatures, entry_points=file.entry_points, num_threads=None
-    )
+    session = open_session(file.path, signatures=signatures, entry_points=file.entry_points, num_threads=None)
     image = np.random.default_rng(1).uniform(0, 255, (1, 4, 8)).astype(np.float32)
     moved = laid_out(image)
     np.testing.assert_array_equal(moved, image)

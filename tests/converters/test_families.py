@@ -46,7 +46,7 @@ def answers(entry: EntryPoint, inputs: Arrays) -> Arrays:
     return {spec.name: value.numpy() for spec, value in zip(entry.signature.outputs, outputs, strict=True)}
 
 
-@pytest.mark.parametrize(("target", "recipe"), list(MIN_DB), ids=[f"{target}-{recipe}" for target, recipe in MIN_DB])
+@pytest.mark.parametrize(("target", "recipe"), list(MIN_DB), ids=map("-".join, MIN_DB))
 @pytest.mark.parametrize("name", SMALL)
 def test_family_in_format(name: str, target: str, recipe: str, tmp_path: Path) -> None:
     model = stand_in_model(SMALL[name])

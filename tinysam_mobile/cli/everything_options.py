@@ -9,7 +9,7 @@ import click
 
 from tinysam_mobile.cli.options import given, kept_option, number_option
 
-__all__ = ["everything_options", "given_settings", "points_per_side_option"]
+__all__ = ["everything_options", "given_flags", "given_settings", "points_per_side_option"]
 
 MAX_LOGIT = 1000.0
 MAX_PIXELS = 2**31 - 1
@@ -89,3 +89,9 @@ def everything_options(command: Callable[..., None]) -> Callable[..., None]:
 def given_settings() -> dict[str, Any]:
     """Return the settings on the command line, by field of `EverythingConfig`."""
     return given(tuple(SETTINGS))
+
+
+def given_flags() -> list[str]:
+    """Return the options of everything mode on the command line by their flags, such as `--flat`."""
+    given_names = given_settings()
+    return [p.opts[0] for p in click.get_current_context().command.params if p.name in given_names]

@@ -10,10 +10,11 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from tinysam_mobile.cli.everything_options import everything_options, given_settings
+from tinysam_mobile.cli.everything_options import everything_options, given_flags
 from tinysam_mobile.cli.model_source import ModelSource
 from tinysam_mobile.cli.options import (
     as_json_option,
+    boxes_option,
     bundle_option,
     checkpoint_option,
     everything_option,
@@ -25,7 +26,8 @@ from tinysam_mobile.cli.options import (
 )
 from tinysam_mobile.cli.output import command_errors, print_json, progress
 from tinysam_mobile.cli.parameter_types import InputFile, OutputFile
-from tinysam_mobile.cli.segment_everything import Photo, check_apart, save_json, segment_everything
+from tinysam_mobile.cli.segment_boxes import segment_boxes
+from tinysam_mobile.cli.segment_everything import OutputChoice, check_apart, save_json, segment_everything
 from tinysam_mobile.errors import UsageError
 from tinysam_mobile.files import write_with
 from tinysam_mobile.imaging.images import load_image
@@ -97,6 +99,10 @@ def parse_box(text: str) -> Box:
     help="What to write; coco if --out ends in .json, else overlay; with --everything all but mask.",
 )
 @everything_option
+@boxes_option(
+    "With --everything: one mask for each of these boxes and nothing else; a JSON list of x0, y0, x1, y1 in "
+    "pixels, or COCO's results for one photo."
+)
 @everything_options
 @click.option(
     "--polygons", is_flag=True, help="Everything mode: outlines instead of run lengths in the COCO file."
@@ -116,6 +122,7 @@ def command(
     out: Path | None,
     kind: str | None,
     everything: bool,
+    box_file: Path | None,
     polygons: bool,
     as_json: bool,
 ) -> None:
@@ -123,7 +130,9 @@ def command(
 
     Writes a picture with the mask laid over the photo (overlay), the mask alone (mask) or a COCO annotation
     with compressed RLE (coco); with --everything a coloured overlay, a COCO file and a label map (16-bit PNG
-    of annotation numbers).  Coordinates are pixels of the upright photo, x to the right, y down.
+    of annotation numbers).  With --boxes every box of any detector gets one mask, as in MobileSAMv2: a
+    checkpoint's token for single masks makes it, or a bundle of 'convert --single-mask'.  Coordinates are
+    pixels of the upright photo, x to the right, y down.
 
     \b
     Examples:
@@ -131,6 +140,7 @@ def command(
       tinysam-mobile segment photo.jpg --box 10,20,300,400 --point 50,60,0 --out mask.png --format mask
       tinysam-mobile segment photo.jpg --point 320,240 --bundle bundle --runtime tflite --out object.json
       tinysam-mobile segment photo.jpg --everything --points-per-side 16 --budget-ms 2000
+      tinysam-mobile segment photo.jpg --everything --boxes boxes.json
     """
     source = ModelSource(
         runtime=runtime,
@@ -139,17 +149,21 @@ def command(
         recipe=recipe,
         threads=threads,
         isolate=isolate,
+        single_mask=box_file is not None,
     )
     source.check()
     if everything:
         if points or boxes:
             raise UsageError("--everything takes no prompt: leave out --point and --box")
-        photo = Photo(path=image, pixels=load_image(image))
-        segment_everything(photo, source, out=out, kind=kind, polygons=polygons, as_json=as_json)
+        wanted = OutputChoice(out=out, kind=kind, polygons=polygons, as_json=as_json)
+        if box_file is None:
+            segment_everything(image, source, wanted)
+        else:
+            segment_boxes(image, box_file, source, wanted)
         return
-    if polygons or given_settings():
-        names = ", ".join(["polygons"] * polygons + list(given_settings()))
-        raise UsageError(f"options of everything mode without --everything: {names.replace('_', '-')}")
+    alone = ["--boxes"] * (box_file is not None) + ["--polygons"] * polygons + given_flags()
+    if alone:
+        raise UsageError(f"options of everything mode without --everything: {', '.join(alone)}")
     segment_object(image, source, points, boxes, out=out, kind=kind, as_json=as_json)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,48 +16,55 @@ from tinysam_mobile.cli.model_source import ModelSource
 from tinysam_mobile.cli.output import print_json, progress
 from tinysam_mobile.errors import UsageError
 from tinysam_mobile.files import check_writable, write_with
-from tinysam_mobile.imaging.images import RGBImage
+from tinysam_mobile.imaging.images import RGBImage, load_image
 from tinysam_mobile.imaging.pictures import overlay_labels
-from tinysam_mobile.segment.everything import EverythingConfig, EverythingGenerator, EverythingResult
+from tinysam_mobile.segment.everything import (
+    EverythingConfig,
+    EverythingGenerator,
+    EverythingResult,
+    SegmentedObject,
+)
 from tinysam_mobile.segment.label_map import label_map
 from tinysam_mobile.segment.output import coco_document
 
-__all__ = ["FORMATS", "Photo", "check_apart", "save_json", "segment_everything"]
+__all__ = [
+    "FORMATS",
+    "OutputChoice",
+    "check_apart",
+    "save_json",
+    "segment_everything",
+    "targets_of",
+    "write_files",
+]
 
 FORMATS = ("overlay", "coco", "labels")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Photo:
-    """A photo with the path that it came from."""
+class OutputChoice:
+    """--out, --format, --polygons and --json."""
 
-    path: Path
-    pixels: RGBImage
+    out: Path | None
+    kind: str | None
+    polygons: bool
+    as_json: bool
 
 
-def segment_everything(
-    photo: Photo,
-    source: ModelSource,
-    *,
-    out: Path | None,
-    kind: str | None,
-    polygons: bool,
-    as_json: bool,
-) -> None:
-    """Find every object of `photo` and write the files; `source` is the model that does it."""
-    targets = _targets(photo.path, out, kind)
-    check_apart(photo.path, *targets.values())
+def segment_everything(image: Path, source: ModelSource, wanted: OutputChoice) -> None:
+    """Find every object of the photo `image` and write the files; `source` is the model that does it."""
+    pixels = load_image(image)
+    targets = targets_of(image, wanted)
     EverythingConfig(**given_settings())  # refuses what does not go together, before the model is loaded
     with progress() as say:
         say("loading the model")
         predictor, thresholds = source.predictor()
         config = EverythingConfig(**{**thresholds, **given_settings()})
-        result = EverythingGenerator(predictor, config).generate(photo.pixels, progress=say)
+        result = EverythingGenerator(predictor, config).generate(pixels, progress=say)
         say("writing")
-        document = coco_document(result.objects, photo.path.name, _size(photo), polygons=polygons)
-        _write(targets, photo, result, document)
+        document = coco_document(result.objects, image.name, pixels.shape[:2], polygons=wanted.polygons)
+        write_files(targets, pixels, result.objects, document)
     files = {name: str(target) for name, target in targets.items()}
-    if as_json:
+    if wanted.as_json:
         cost = {"decoder_calls": result.decoder_calls, "points": len(result.points)}
         print_json({"files": files, **cost, "stopped_early": result.stopped_early, "coco": document})
         return
@@ -80,12 +87,14 @@ def _print_summary(result: EverythingResult, config: EverythingConfig) -> None:
         )
 
 
-def _size(photo: Photo) -> tuple[int, int]:
-    return photo.pixels.shape[0], photo.pixels.shape[1]
+def targets_of(image: Path, wanted: OutputChoice) -> dict[str, Path]:
+    """Format → file that can be written: one if the user asked for one, else all three beside `--out`."""
+    targets = _targets(image, wanted.out, wanted.kind)
+    check_apart(image, *targets.values())
+    return targets
 
 
 def _targets(image: Path, out: Path | None, kind: str | None) -> dict[str, Path]:
-    """Format → file: one if the user asked for one, else all three beside `out`."""
     if kind is not None and kind not in FORMATS:
         raise UsageError(f"--format {kind} goes with a prompt; --everything writes {', '.join(FORMATS)}")
     if kind is None and out is not None and out.suffix == ".json":
@@ -102,12 +111,16 @@ def _targets(image: Path, out: Path | None, kind: str | None) -> dict[str, Path]
     return {kind: out or all_targets[kind]}
 
 
-def _write(
-    targets: Mapping[str, Path], photo: Photo, result: EverythingResult, document: Mapping[str, Any]
+def write_files(
+    targets: Mapping[str, Path],
+    pixels: RGBImage,
+    objects: Sequence[SegmentedObject],
+    document: Mapping[str, Any],
 ) -> None:
-    labels = label_map(result.objects, _size(photo))
+    """Write the `objects` of a photo as each format of `targets`; `document` is their COCO document."""
+    labels = label_map(objects, pixels.shape[:2])
     savers: dict[str, Callable[[Path], None]] = {
-        "overlay": lambda path: overlay_labels(photo.pixels, labels).save(path),
+        "overlay": lambda path: overlay_labels(pixels, labels).save(path),
         "coco": lambda path: save_json(path, document),
         "labels": lambda path: Image.fromarray(labels).save(path),
     }

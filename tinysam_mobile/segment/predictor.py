@@ -92,6 +92,11 @@ class Predictor:
         return self._backend.contract.batch
 
     @property
+    def num_masks(self) -> int:
+        """Masks M that a prompt gets."""
+        return self._backend.contract.rules.num_masks
+
+    @property
     def score_batch(self) -> int:
         """Prompts that one `score_batch` call takes."""
         return self._backend.contract.score_batch

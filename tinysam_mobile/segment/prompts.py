@@ -19,7 +19,7 @@ from tinysam_mobile.contract.spec import Label
 from tinysam_mobile.errors import UsageError
 from tinysam_mobile.imaging.preprocess import Geometry
 
-__all__ = ["PackedPrompts", "Prompt", "make_prompt", "pack_prompts"]
+__all__ = ["PackedPrompts", "Prompt", "check_inside", "make_prompt", "pack_prompts"]
 
 
 FILLING_XY = -1.0
@@ -148,7 +148,12 @@ def _check_fits(prompt: Prompt, geometry: Geometry, slots: int) -> None:
             f"the prompt takes {needed} slots ({parts}), this model has {slots}: "
             f"give fewer points or convert with --slots {needed}"
         )
-    height, width = geometry.original_size
+    check_inside(prompt, geometry.original_size)
+
+
+def check_inside(prompt: Prompt, size: tuple[int, int]) -> None:
+    """Raise `UsageError` for a point or a whole box outside a photo of `size` (H, W)."""
+    height, width = size
     # SAM answers such prompts too, with noise; the usual cause is (y, x), or pixels of a resized copy.
     outside = ((prompt.points < 0) | (prompt.points > (width, height))).any(axis=1)
     if outside.any():
