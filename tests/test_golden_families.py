@@ -209,6 +209,56 @@ def test_case(answered: tuple[Golden, Predictor, TinySAMConfig], case: str) -> N
         assert (sampled != official).mean() <= FLIPPED_PIXELS
 
 
+@pytest.mark.parametrize("case", CASES)
+def test_object_score(answered: tuple[Golden, Predictor, TinySAMConfig], case: str) -> None:
+    golden, predictor, config = answered
+    assert (f"{case}/object_score_logit" in golden) == config.decoder.object_token
+    found = predicted(golden, predictor, case).object_score
+    if not config.decoder.object_token:
+        assert found is None
+        return
+    official = 1 / (1 + np.exp(-np.float64(golden[f"{case}/object_score_logit"])))
+    np.testing.assert_allclose(found, official, rtol=0, atol=SCORE_ERROR)
+
+
+@pytest.fixture(scope="module")
+def single(answered: tuple[Golden, Predictor, TinySAMConfig]) -> tuple[Golden, Predictor, Predictor]:
+    """Beside the predictor of several masks one of a single mask, on the same encoded photo."""
+    golden, predictor, config = answered
+    if not config.decoder.stable_single_mask:
+        pytest.skip("the token for single masks needs no answer of its own")
+    one = predictor_of(config.with_single_mask())
+    one.set_image(predictor.image)
+    return golden, predictor, one
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_single_mask_falls_back_as_officially(single: tuple[Golden, Predictor, Predictor], case: str) -> None:
+    golden, several, one = single
+    if case == "point_mask":
+        mask = several.predict(**prompt_of(golden, "point")).low_res_logits[:1]
+        ours = one.predict(**prompt_of(golden, "point"), mask_input=mask)
+    else:
+        ours = one.predict(**prompt_of(golden, case))
+    np.testing.assert_allclose(ours.scores, golden[f"{case}/single_score"], rtol=0, atol=SCORE_ERROR)
+    areas = ours.masks.sum((1, 2))
+    np.testing.assert_allclose(areas, golden[f"{case}/single_area"], rtol=AREA_ERROR, atol=1)
+    token = int(golden[f"{case}/single_token"])
+    key, row = (f"{case}/logits_sub5", token - 1) if token else (f"{case}/token0_logits_sub5", 0)
+    if key in golden:
+        assert sqnr_db(golden[key][row], ours.low_res_logits[0, ::5, ::5]) >= LOGITS_SQNR_DB
+
+
+def test_single_masks_of_a_batch_of_boxes(single: tuple[Golden, Predictor, Predictor]) -> None:
+    golden, _, one = single
+    prompts = [make_prompt(box=box) for box in golden["boxes/box"]]
+    for i, low in enumerate(one.decode_many(prompts)):
+        np.testing.assert_allclose(low.scores, golden["boxes/scores"][i], rtol=0, atol=SCORE_ERROR)
+        if "boxes/logits_sub5" in golden:
+            official = golden["boxes/logits_sub5"][i]
+            assert sqnr_db(official, low.logits[:, ::5, ::5]) >= LOGITS_SQNR_DB
+
+
 @pytest.mark.parametrize("name", [*OURS, "slimsam-50", "efficientvit-sam-l2", "efficientvit-sam-xl1"])
 def test_keys_and_shapes_are_those_of_the_published_files(name: str) -> None:
     published = json.loads((SMALL / "layouts.json").read_text())[name]
