@@ -89,7 +89,7 @@ class DecoderConfig:
     object_token: bool = False
     iou_sigmoid: bool = False
     skips: bool = False
-    mask_limit: float = 0.0
+    mask_limit: int = 0
     stable_single_mask: bool = False
 
     @property
@@ -289,7 +289,7 @@ EFFICIENTSAMS = tuple(
     for size, encoder in (("ti", PlainViTConfig()), ("s", PlainViTConfig(embed_dim=384, num_heads=6)))
 )
 SAM2_DECODER = DecoderConfig(
-    object_token=True, iou_sigmoid=True, skips=True, mask_limit=32.0, stable_single_mask=True
+    object_token=True, iou_sigmoid=True, skips=True, mask_limit=32, stable_single_mask=True
 )
 SAM2_RULES = Rules(
     resize=Resize.STRETCH, whole_values=False, pad_point=PadPoint.ALWAYS, upscale=Upscale.AT_ONCE

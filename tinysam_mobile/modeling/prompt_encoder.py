@@ -65,7 +65,7 @@ class PromptEncoder(nn.Module):
         self.not_a_point_embed = nn.Embedding(1, dim)
         self.lowest_placed = Label.PAD if config.decoder.pad_has_position else Label.BACKGROUND
         self.mask_prompts = config.decoder.mask_prompts
-        self.mask_limit = config.decoder.mask_limit
+        self.mask_limit = float(config.decoder.mask_limit)
         if self.mask_prompts:
             self.mask_downscaling = nn.Sequential(
                 nn.Conv2d(1, hidden // 4, 2, stride=2),
