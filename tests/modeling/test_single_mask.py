@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from tests.small_families import SMALL
+from tinysam_mobile.converters.descriptions import TENSORS
 from tinysam_mobile.modeling.entry_points import contract_of, entry_points
 from tinysam_mobile.modeling.implicit_image import score_prompts
 from tinysam_mobile.modeling.single_mask import StableOrBest
@@ -105,3 +106,11 @@ def test_mask_prompts_of_sam2_are_limited() -> None:
         free = encoder.embed_mask(mask, torch.ones(1))
     torch.testing.assert_close(ours, limited, atol=0, rtol=0)
     assert not torch.allclose(ours, free)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_every_tensor_of_a_family_has_a_description(name: str) -> None:
+    """Artifacts carry one, and converters look it up after minutes of work."""
+    signatures = contract_of(stand_in_model(SMALL[name])).signatures.values()
+    used = {spec.name for signature in signatures for spec in (*signature.inputs, *signature.outputs)}
+    assert used <= set(TENSORS)
