@@ -92,6 +92,11 @@ class LayerGraph:
         """Names of the layers in execution order."""
         return tuple(layer.name for layer in self.layers.values())
 
+    @property
+    def num_inputs(self) -> int:
+        """Inputs of the entry point."""
+        return sum(node.op == "placeholder" for node in self.module.graph.nodes)
+
     def run(self, inputs: tuple[Tensor, ...], visit: Visit) -> tuple[Tensor, ...]:
         """Run the graph with `visit` in place of each quantizable layer; returns the outputs in order."""
         out = _Watched(self, visit).run(*inputs)

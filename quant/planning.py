@@ -43,18 +43,21 @@ def run_sample(
 ) -> Iterator[tuple[str, tuple[Tensor, ...]]]:
     """Run encoder and decoders on one photo, each layer through `visit`; yields entry point and outputs.
 
-    `decode` gets the best mask of `decode_batch`'s first prompt as its mask prompt if `with_mask`.
+    `decode` gets the best mask of `decode_batch`'s first prompt as its mask prompt if `with_mask`, and if the
+    model takes mask prompts.
     """
     tensors = {name: torch.from_numpy(array) for name, array in sample.encode.items()}
     features = graphs["encode"].run((tensors["image"], tensors["valid_size"]), visit)
     yield "encode", features
     batch = [torch.from_numpy(sample.decode_batch[name]) for name in ("point_coords", "point_labels")]
-    masks, iou = graphs["decode_batch"].run((*features, *batch), visit)
-    yield "decode_batch", (masks, iou)
-    best = masks[0, int(iou[0].argmax())].detach()[None, None]
-    mask = best if with_mask else torch.zeros_like(best)
+    answers = graphs["decode_batch"].run((*features, *batch), visit)
+    yield "decode_batch", answers
     one = [torch.from_numpy(sample.decode[name]) for name in ("point_coords", "point_labels")]
-    yield "decode", graphs["decode"].run((*features, *one, mask, torch.tensor([float(with_mask)])), visit)
+    if graphs["decode"].num_inputs > len(features) + len(one):
+        masks, iou = answers[:2]
+        best = masks[0, int(iou[0].argmax())].detach()[None, None]
+        one += [best if with_mask else torch.zeros_like(best), torch.tensor([float(with_mask)])]
+    yield "decode", graphs["decode"].run((*features, *one), visit)
 
 
 @torch.no_grad()

@@ -137,7 +137,7 @@ def _answers(
     graphs: Mapping[str, LayerGraph], sample: Sample, features: tuple[Tensor, ...], visit: Visit
 ) -> tuple[Tensor, Tensor]:
     prompts = _tensors(sample.decode_batch, "point_coords", "point_labels")
-    masks, iou = graphs["decode_batch"].run((*features, *prompts), visit)
+    masks, iou, *_ = graphs["decode_batch"].run((*features, *prompts), visit)
     return masks, iou
 
 
