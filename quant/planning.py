@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -18,7 +19,7 @@ from tinysam_mobile.quant.plan import LayerGrids, QuantPlan
 from tinysam_mobile.quant.recipe import QuantRecipe
 from tinysam_mobile.quant.search import collect_rows, search_layer, with_two_scales
 
-__all__ = ["LayerObservers", "make_plan", "observe", "trace_all"]
+__all__ = ["LayerObservers", "keep_in_float", "make_plan", "observe", "trace_all"]
 
 SEARCH_TWO_SCALES = "search_two_scales"
 START = "minmax"
@@ -119,6 +120,13 @@ def make_plan(
         }
     order = {name: graph.order for name, graph in graphs.items()}
     return QuantPlan(recipe=recipe, method=method, layers=grids, order=order)
+
+
+def keep_in_float(plan: QuantPlan, patterns: Sequence[str]) -> QuantPlan:
+    """Return `plan` without the layers whose whole name one of `patterns` (regular expressions) matches."""
+    kept = tuple(name for name in plan.layers if any(re.fullmatch(pattern, name) for pattern in patterns))
+    layers = {name: grids for name, grids in plan.layers.items() if name not in kept}
+    return replace(plan, layers=layers, float_layers=(*plan.float_layers, *kept))
 
 
 def _searched(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -9,11 +10,13 @@ import pytest
 from PIL import Image
 
 from tests.small_families import SMALL
+from tinysam_mobile.modeling.config import config_named
 from tinysam_mobile.modeling.entry_points import contract_of, entry_points
+from tinysam_mobile.modeling.families import FAMILIES
 from tinysam_mobile.modeling.stand_in import stand_in_model
 from tinysam_mobile.quant.calibration import CalibrationSet
 from tinysam_mobile.quant.graph import LayerKind
-from tinysam_mobile.quant.planning import make_plan, trace_all
+from tinysam_mobile.quant.planning import keep_in_float, make_plan, trace_all
 from tinysam_mobile.quant.recipe import RECIPES
 from tinysam_mobile.quant.sensitivity import plan_cost
 
@@ -52,3 +55,29 @@ def test_plan_of_a_family(name: str, is_single: bool, photos: CalibrationSet) ->
     print(name, cost)
     assert cost.sqnr_db >= MIN_DB
     assert plan_cost(graphs, replace(plan, layers={}), photos, contract).sqnr_db == float("inf")
+
+
+def test_layers_that_a_family_names_stay_in_float(photos: CalibrationSet) -> None:
+    model = stand_in_model(SMALL["small-nanosam"])
+    contract = contract_of(model, slots=3, batch=1, score_batch=1)
+    entries = entry_points(model, contract)
+    graphs = trace_all({name: entries[name] for name in ("encode", "decode", "decode_batch")})
+    plan = make_plan(W8A8, graphs, photos, contract)
+    assert keep_in_float(plan, (r"mask_decoder", r".*\.nothing")) == plan  # whole names, not parts
+    kept = {name for name in plan.layers if "mask_decoder.iou_" in name}
+    mixed = keep_in_float(plan, (r".*mask_decoder\.iou_.*",))
+    assert kept
+    assert set(mixed.float_layers) == kept
+    assert set(mixed.layers) == set(plan.layers) - kept
+
+
+@pytest.mark.parametrize("name", [name for name, family in FAMILIES.items() if family.float_layers])
+def test_patterns_of_a_family_are_names_of_its_layers(name: str) -> None:
+    """Each pattern matches a layer of the smallest published network of the family."""
+    config = config_named(FAMILIES[name].configs[0]).at_image_size(128)
+    model = stand_in_model(config)
+    entries = entry_points(model, contract_of(model, slots=3, batch=1, score_batch=1))
+    graphs = trace_all({entry: entries[entry] for entry in ("encode", "decode_batch")})
+    layers = {layer.name for graph in graphs.values() for layer in graph.layers.values()}
+    for pattern in FAMILIES[name].float_layers:
+        assert any(re.fullmatch(pattern, layer) for layer in layers), pattern

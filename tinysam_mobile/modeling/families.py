@@ -27,7 +27,8 @@ __all__ = ["FAMILIES", "Family", "Match", "family_of", "match_state", "state_dic
 class Family:
     """`configs` are names in `CONFIGS`; `figures` are sentences by configuration, with their source.
 
-    `licence` is that of the published weights, `restriction` what it forbids, if anything.
+    `licence` is that of the published weights, `restriction` what it forbids, if anything.  `float_layers` are
+    the layers, by regular expressions of their names, that static recipes keep in float.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Family:
     restriction: str = ""
     figures: Mapping[str, str] = field(default_factory=dict)
     thresholds: Mapping[str, float] = field(default_factory=dict)
+    float_layers: tuple[str, ...] = ()
 
     @property
     def everything(self) -> dict[str, Any]:
