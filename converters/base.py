@@ -18,6 +18,7 @@ from tinysam_mobile.errors import ConversionError, RuntimeUnavailableError, Tiny
 from tinysam_mobile.modeling.entry_points import EntryPoint
 from tinysam_mobile.quant.plan import QuantPlan
 from tinysam_mobile.quant.recipe import QuantRecipe
+from tinysam_mobile.version import install_command
 
 __all__ = [
     "ConversionRequest",
@@ -118,7 +119,7 @@ def sdk_errors(sdk: str, what: str, *, extra: str, advice: str) -> Iterator[None
     except ImportError as error:
         raise RuntimeUnavailableError(
             f"converting to {sdk} needs a package that is not installed ({error}); "
-            f"run: pip install 'tinysam-mobile[{extra}]'"
+            f"run: {install_command(extra)}"
         ) from error
     except OSError as error:
         raise ConversionError(f"{sdk}: {what} could not be written ({error})") from error

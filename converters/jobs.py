@@ -104,7 +104,7 @@ def run_jobs(jobs: Sequence[Job], *, processes: int, progress: Say) -> list[Fini
     not begun.
     """
     if processes == 1 or len(jobs) == 1:
-        return [_run(job, progress) for job in jobs]
+        return [_run_counted(job, f"step {i} of {len(jobs)}", progress) for i, job in enumerate(jobs, 1)]
     done: dict[int, Finished] = {}
     queue = sorted(range(len(jobs)), key=lambda i: -jobs[i].weight)
     with _listening(progress) as channel, _pool(processes, channel) as pool:
@@ -114,7 +114,8 @@ def run_jobs(jobs: Sequence[Job], *, processes: int, progress: Say) -> list[Fini
                 i = waiting[future]
                 files, seconds = pickle.loads(future.result())
                 done[i] = Finished(job=jobs[i], files=files, seconds=seconds)
-                progress(f"{jobs[i].name}: done in {done[i].seconds:.0f} s, {len(jobs) - len(done)} left")
+                next_step = min(len(done) + 1, len(jobs))
+                progress(f"{jobs[i].name}: done in {done[i].seconds:.0f} s, step {next_step} of {len(jobs)}")
         except BrokenProcessPool as error:
             raise ConversionError(
                 "a process that converts ended before its work was done, perhaps for want of memory; "
@@ -123,6 +124,11 @@ def run_jobs(jobs: Sequence[Job], *, processes: int, progress: Say) -> list[Fini
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
     return [done[i] for i in range(len(jobs))]
+
+
+def _run_counted(job: Job, count: str, progress: Say) -> Finished:
+    progress(f"{job.name}: {count}")
+    return _run(job, progress)
 
 
 def _run(job: Job, progress: Say) -> Finished:

@@ -11,7 +11,7 @@ from tinysam_mobile.quant.calibration import MIN_PHOTOS, CalibrationSet
 from tinysam_mobile.quant.capability import check_recipe
 from tinysam_mobile.quant.observers import DEFAULT_METHOD, RANGE_METHODS
 from tinysam_mobile.quant.recipe import recipe_named
-from tinysam_mobile.version import package_version
+from tinysam_mobile.version import install_command, package_version
 
 __all__ = ["EXECUTORCH_BACKENDS", "ConversionOptions"]
 
@@ -78,6 +78,4 @@ def _require_sdk(target: str) -> None:
     fmt = FORMATS[target]
     converter = fmt.distributions[0]
     if package_version(converter) is None:
-        raise RuntimeUnavailableError(
-            f"target {target} needs {converter}; run: pip install 'tinysam-mobile[{fmt.extra}]'"
-        )
+        raise RuntimeUnavailableError(f"target {target} needs {converter}; run: {install_command(fmt.extra)}")

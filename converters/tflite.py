@@ -32,7 +32,7 @@ from tinysam_mobile.errors import ConversionError, RuntimeUnavailableError
 from tinysam_mobile.modeling.entry_points import EntryPoint, example_inputs
 from tinysam_mobile.quant.capability import check_recipe
 from tinysam_mobile.quant.recipe import Scheme
-from tinysam_mobile.version import __version__
+from tinysam_mobile.version import __version__, install_command
 
 __all__ = ["convert"]
 
@@ -92,7 +92,7 @@ def _import_sdk() -> Any:
             import litert_torch
         except ImportError as error:
             raise RuntimeUnavailableError(
-                f"converting to TFLite needs litert-torch ({error}); pip install 'tinysam-mobile[tflite]'"
+                f"converting to TFLite needs litert-torch ({error}); {install_command('tflite')}"
             ) from error
     return litert_torch
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tinysam_mobile.converters.pipeline import convert
     from tinysam_mobile.imaging.images import load_image
     from tinysam_mobile.modeling.checkpoint import load_checkpoint
+    from tinysam_mobile.parity.validate import validate
     from tinysam_mobile.segment.everything import EverythingConfig
     from tinysam_mobile.segment.model import Model, open, segment, segment_everything
     from tinysam_mobile.segment.segment_anything import (
@@ -44,6 +45,7 @@ __all__ = [
     "sam_model_registry",
     "segment",
     "segment_everything",
+    "validate",
 ]
 
 _MODULES = {
@@ -60,6 +62,7 @@ _MODULES = {
     "sam_model_registry": "segment.segment_anything",
     "segment": "segment.model",
     "segment_everything": "segment.model",
+    "validate": "parity.validate",
 }
 """Name → the module that has it."""
 

@@ -97,7 +97,7 @@ WRONG = {
         ["--point", "1,2", "--runtime", "tflite", "--bundle", "none"],
         "none: does not exist; make a bundle",
     ),
-    "bundle for torch": (["--point", "1,2", "--bundle", "bundle"], "--checkpoint"),
+    "bundle for torch": (["--point", "1,2", "--bundle", "bundle", "--runtime", "torch"], "--checkpoint"),
     "checkpoint for tflite": (
         ["--point", "1,2", "--runtime", "tflite", "--checkpoint", "stand-in"],
         "--bundle",
@@ -177,3 +177,50 @@ def test_every_command_has_help_with_examples(name: str) -> None:
     assert f"tinysam-mobile {name}" in result.stdout
     # The verbs of distill answer with files, serve with a page.
     assert "--json" in result.stdout or name in ("distill", "serve")
+
+
+def test_segment_takes_a_folder_and_leaves_out_a_damaged_photo(photo: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for name in ("a.png", "b.c.png"):
+        (folder / name).write_bytes(photo.read_bytes())
+    (folder / "bad.png").write_bytes(b"no picture")
+    source = ["--checkpoint", "stand-in:tiny-test"]
+    result = call("segment", folder, "--point", "9,9", *source, "--out", tmp_path / "masks" / "deep")
+    assert result.exit_code == 0, result.stderr
+    assert sorted(path.name for path in (tmp_path / "masks" / "deep").iterdir()) == [
+        "a_overlay.png",
+        "b.c_overlay.png",
+    ]
+    assert "left out" in result.stderr
+    assert "bad.png" in result.stderr
+    again = call("segment", folder / "a.png", "--point", "9,9", *source, "--out", tmp_path / "masks" / "deep")
+    assert "which is replaced" in again.stdout
+
+
+@pytest.mark.parametrize(("kind", "name"), [("mask", "photo_mask.png"), ("coco", "photo_object.json")])
+def test_segment_names_its_file_by_its_format(
+    kind: str, name: str, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = call("segment", photo, "--point", "9,9", "--checkpoint", "stand-in:tiny-test", "--format", kind)
+    assert result.exit_code == 0, result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_photos_of_one_name_keep_apart(photo: Path, tmp_path: Path) -> None:
+    paths = [tmp_path / "a.png", tmp_path / "a.jpg"]
+    for path in paths:
+        path.write_bytes(photo.read_bytes())
+    call("segment", *paths, "--point", "9,9", "--checkpoint", "stand-in:tiny-test", "-o", tmp_path / "masks")
+    written = sorted(path.name for path in (tmp_path / "masks").iterdir())
+    assert written == ["a.jpg_overlay.png", "a.png_overlay.png"]
+
+
+def test_a_bundle_picks_its_runtime(
+    tflite_bundle: tuple[Path, CompletedProcess[str]], photo: Path, tmp_path: Path
+) -> None:
+    bundle, _ = tflite_bundle
+    result = call("segment", photo, "--point", "9,9", "--bundle", bundle, "-o", tmp_path / "a.json", "--json")
+    assert result.exit_code == 0, result.stderr
+    assert json.loads(result.stdout)["runtime"] == "tflite"

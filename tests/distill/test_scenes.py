@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from tinysam_mobile.distill.canvas import Canvas
-from tinysam_mobile.distill.config import Stage, TrainConfig
+from tinysam_mobile.distill.config import TrainConfig, TrainingStage
 from tinysam_mobile.distill.cutouts import clip_art
 from tinysam_mobile.distill.looks import soft_edge, worn
 from tinysam_mobile.distill.photo_store import Photo, PhotoStore, write_store
@@ -215,7 +215,7 @@ def test_validation_measures_an_oracle_as_nearly_perfect(tmp_path: Path) -> None
     config = TrainConfig(
         model="tinysam-nano",
         stores=("unused",),
-        stages=(Stage(steps=1, image_size=128, photos=1, prompts=1),),
+        stages=(TrainingStage(steps=1, image_size=128, photos=1, prompts=1),),
         validation_stores=(str(tmp_path / "held"),),
         validation_scenes=3,
         scenes=BARE,

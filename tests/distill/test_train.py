@@ -21,9 +21,9 @@ from tinysam_mobile.distill.cache import EmbeddingCache, write_cache
 from tinysam_mobile.distill.config import (
     LossWeights,
     OptimiserSettings,
-    Stage,
     TeacherSettings,
     TrainConfig,
+    TrainingStage,
     config_from_data,
     read_config,
 )
@@ -64,8 +64,8 @@ def store(tmp_path: Path) -> Path:
 def config(store: Path) -> TrainConfig:
     """Seven steps in two stages, with hard prompts."""
     stages = (
-        Stage(steps=2, image_size=64, photos=1, prompts=3, use_image=False),
-        Stage(steps=5, image_size=128, photos=2, prompts=2, refine_share=0.5, max_refinements=2),
+        TrainingStage(steps=2, image_size=64, photos=1, prompts=3, use_image=False),
+        TrainingStage(steps=5, image_size=128, photos=2, prompts=2, refine_share=0.5, max_refinements=2),
     )
     return TrainConfig(
         model="tiny-test",
@@ -216,11 +216,11 @@ def test_two_processes_under_torchrun_resume_exactly(tmp_path: Path, store: Path
 def test_every_distillation_loss_is_switchable(tmp_path: Path, config: TrainConfig) -> None:
     distil = replace(
         config,
-        stages=(Stage(steps=1, image_size=128, photos=1, prompts=2),),
+        stages=(TrainingStage(steps=1, image_size=128, photos=1, prompts=2),),
         teacher=TeacherSettings(checkpoint="stand-in:tiny-test"),
         losses=LossWeights(embedding=1.0, token=1.0, output=1.0),
     )
-    image_free = Stage(steps=1, image_size=64, photos=1, prompts=2, use_image=False)
+    image_free = TrainingStage(steps=1, image_size=64, photos=1, prompts=2, use_image=False)
     train(replace(distil, stages=(image_free, *distil.stages)), tmp_path / "all")
     header, row = (line.split(",") for line in (tmp_path / "all" / "losses.csv").read_text().splitlines())
     assert {"embedding", "token", "output"} <= set(header)
@@ -246,7 +246,7 @@ def test_cached_embeddings_teach_as_the_live_teacher_does(
     live = replace(
         config,
         scenes=AS_THEY_ARE,
-        stages=(Stage(steps=1, image_size=128, photos=2, prompts=2),),
+        stages=(TrainingStage(steps=1, image_size=128, photos=2, prompts=2),),
         teacher=TeacherSettings(checkpoint="stand-in:tiny-test"),
         losses=LossWeights(embedding=1.0),
     )
@@ -352,7 +352,7 @@ def test_held_back_scenes_are_measured_during_a_run_and_on_a_checkpoint(
 ) -> None:
     held = replace(
         config,
-        stages=(Stage(steps=2, image_size=128, photos=1, prompts=2),),
+        stages=(TrainingStage(steps=2, image_size=128, photos=1, prompts=2),),
         validation_stores=(str(store),),
         validation_scenes=2,
         validate_every_steps=2,

@@ -25,7 +25,7 @@ from tests.hostile.grammar import hostile_bytes, hostile_text, mutated
 from tests.small_model import CHECKPOINT, MODEL
 from tinysam_mobile.bundle.folder import Bundle, hash_path, write_manifest
 from tinysam_mobile.bundle.manifest import Artifact, Manifest, contract_data
-from tinysam_mobile.cli.segment import parse_box, parse_point
+from tinysam_mobile.cli.segment_prompt import parse_box, parse_point
 from tinysam_mobile.contract.everything_settings import EVERYTHING_DEFAULTS, everything_settings
 from tinysam_mobile.contract.spec import Component
 from tinysam_mobile.device.dumps import open_dump

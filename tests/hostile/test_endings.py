@@ -38,9 +38,9 @@ def test_html_text_closes_no_tag_and_no_attribute() -> None:
 
 
 def test_a_table_shows_brackets_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
-    print_table(["what"], [["run: pip install 'tinysam-mobile[coreml]'"], ["[/b]"], ["[red]x"], [FORGED]])
+    print_table(["what"], [["run: pip install 'other[coreml]'"], ["[/b]"], ["[red]x"], [FORGED]])
     shown = capsys.readouterr().out
-    for text in ("tinysam-mobile[coreml]", "[/b]", "[red]x"):
+    for text in ("other[coreml]", "[/b]", "[red]x"):
         assert text in shown
     assert "\x1b" not in shown
 

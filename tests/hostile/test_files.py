@@ -234,12 +234,15 @@ def test_what_a_killed_writer_left_goes_and_what_a_living_one_writes_stays(tmp_p
 # Folders of photos, and of packages.
 
 
-def test_one_list_of_photos(tmp_path: Path) -> None:
+def test_one_list_of_photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tinysam_mobile.imaging.photo_files.reads_heic", lambda: False)
     for name in ("b.JPG", "a.png", "._a.png", ".hidden.jpg", ".DS_Store", "c.HEIC", "d.txt", "e.tiff"):
         (tmp_path / name).touch()
     (tmp_path / "f.png").mkdir()
     assert [path.name for path in photos_in(tmp_path)] == ["a.png", "b.JPG", "e.tiff"]
     assert [path.name for path in skipped_in(tmp_path)] == ["c.HEIC"]
+    monkeypatch.setattr("tinysam_mobile.imaging.photo_files.reads_heic", lambda: True)
+    assert [path.name for path in photos_in(tmp_path)] == ["a.png", "b.JPG", "c.HEIC", "e.tiff"]
 
 
 def test_what_macos_leaves_in_a_package_does_not_change_it(tmp_path: Path) -> None:

@@ -274,3 +274,17 @@ def test_arrays() -> None:
 def test_other_arrays_are_refused(array: NDArray[Any], message: str) -> None:
     with pytest.raises(ImageError, match=message):
         as_rgb(array)
+
+
+def test_heic_is_read_or_the_package_for_it_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "photo.HEIC"
+    path.write_bytes(b"\0\0\0\x18ftypheic")
+    monkeypatch.setattr("tinysam_mobile.imaging.images.reads_heic", lambda: False)
+    with pytest.raises(ImageError, match="pip install pillow-heif"):
+        load_image(path)
+    monkeypatch.undo()
+    heif = pytest.importorskip("pillow_heif")
+    pixels = np.full((40, 60, 3), (200, 30, 60), np.uint8)
+    heif.from_bytes("RGB", (60, 40), pixels.tobytes()).save(path, quality=100, chroma=444)
+    # A flat colour survives lossy coding but for the rounding of the two changes of colour space.
+    np.testing.assert_allclose(load_image(path), pixels, atol=3)

@@ -36,7 +36,7 @@ from tinysam_mobile.parity.report import write_report
 from tinysam_mobile.parity.report_data import ParityReport, environment, report_data
 from tinysam_mobile.parity.sides import SideResult
 from tinysam_mobile.parity.stages import PROMPT_KINDS, PROMPT_STAGES, Recording, Stage
-from tinysam_mobile.parity.validation import HostSide, validate
+from tinysam_mobile.parity.validation import HostSide, judge_sides
 from tinysam_mobile.segment.everything import EverythingConfig
 
 FP32 = bounds_for("tflite", "fp32")
@@ -183,7 +183,7 @@ class NoisyBackend:
 def test_noise_is_judged_by_the_recipe_and_never_by_uncertain_outlines(recipe: str, verdict: str) -> None:
     """48 dB is within fp16's bound, so masks whose outline such noise can move must not fail it."""
     side = HostSide(known=known(bounds=bounds_for("tflite", recipe)), open=lambda: NoisyBackend(48))
-    (result,) = validate(reference(), [side], cases())
+    (result,) = judge_sides(reference(), [side], cases())
     assert result.verdict == verdict
     assert result.first_fault is (Stage.LOW_RES_LOGITS if verdict == "FAILED" else None)
     assert result.explanation is None
@@ -218,7 +218,7 @@ def test_a_side_that_cannot_be_opened_is_not_run_or_failed_and_others_go_on() ->
         HostSide(known=known(name="bad"), open=lambda: refuse(BundleError("file is cut"))),
         HostSide(known=known(name="good"), open=reference),
     ]
-    results = validate(reference(), sides, cases())
+    results = judge_sides(reference(), sides, cases())
     assert [side.answer for side in results] == ["NOT_RUN: needs macOS", "FAILED: file is cut", "PASSED"]
     report = ParityReport(title="", reference={}, settings={}, environment={}, sides=tuple(results))
     assert report.verdict == "FAILED"
@@ -324,7 +324,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
         HostSide(known=known(name="noisy <script>alert(1)</script>"), open=lambda: NoisyBackend(10)),
         HostSide(known=known(name="no"), open=lambda: refuse(RuntimeUnavailableError("needs macOS"))),
     ]
-    results = validate(
+    results = judge_sides(
         reference(),
         sides,
         cases(),

@@ -37,7 +37,7 @@ from tinysam_mobile.parity.hand_converted import EntryMapping, HandConverted, op
 from tinysam_mobile.parity.report_data import ParityReport, report_data
 from tinysam_mobile.parity.sides import SideResult
 from tinysam_mobile.parity.stages import Stage
-from tinysam_mobile.parity.validation import HostSide, bundle_sides, validate
+from tinysam_mobile.parity.validation import HostSide, bundle_sides, judge_sides
 
 Array = NDArray[Any]
 Change = Callable[[Array], Array]
@@ -53,7 +53,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 
 def judged(bundle: Bundle, *runtimes: str) -> list[SideResult]:
-    return validate(reference(), bundle_sides(bundle, runtimes=runtimes, num_threads=1), cases())
+    return judge_sides(reference(), bundle_sides(bundle, runtimes=runtimes, num_threads=1), cases())
 
 
 def test_an_undamaged_bundle_passes_twice_with_the_same_report(bundle: Bundle) -> None:
@@ -259,7 +259,7 @@ def judged_by_hand(entries: Mapping[str, EntryMapping]) -> SideResult:
     mapping = HandConverted(runtime="coreml", recipe="fp32", slots=contract().slots, entry_points=entries)
     known = SideResult(name="by hand", runtime="coreml", recipe="fp32", bounds=bounds_for("coreml", "fp32"))
     side = HostSide(known=known, open=lambda: open_hand_converted(mapping, contract(), num_threads=1))
-    (result,) = validate(reference(), [side], cases())
+    (result,) = judge_sides(reference(), [side], cases())
     return result
 
 

@@ -15,6 +15,7 @@ from contextlib import ExitStack, contextmanager, redirect_stderr
 from typing import Any
 
 from tinysam_mobile.errors import RuntimeUnavailableError
+from tinysam_mobile.version import install_command
 
 __all__ = ["import_coremltools", "quiet"]
 
@@ -56,6 +57,6 @@ def import_coremltools() -> Any:
             import coremltools
     except ImportError as error:
         raise RuntimeUnavailableError(
-            f"Core ML needs coremltools ({error}): pip install 'tinysam-mobile[coreml]'"
+            f"Core ML needs coremltools ({error}): {install_command('coreml')}"
         ) from error
     return coremltools

@@ -18,6 +18,7 @@ from typing import Any
 from tinysam_mobile.contract.spec import Signature
 from tinysam_mobile.errors import BundleError, RuntimeUnavailableError
 from tinysam_mobile.files import read_bytes
+from tinysam_mobile.version import install_command
 
 __all__ = [
     "FLEX_PREFIX",
@@ -212,7 +213,7 @@ def read_model_bytes(path: Path) -> bytes:
         from ai_edge_litert.interpreter import Interpreter
     except ImportError as error:
         raise RuntimeUnavailableError(
-            f"reading {path.name} needs ai-edge-litert ({error}); pip install 'tinysam-mobile[tflite]'"
+            f"reading {path.name} needs ai-edge-litert ({error}); {install_command('tflite')}"
         ) from error
     try:
         # Building an interpreter runs the flatbuffer verifier and plans nothing yet.

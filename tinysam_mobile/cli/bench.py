@@ -20,6 +20,7 @@ from tinysam_mobile.cli.options import (
 )
 from tinysam_mobile.cli.output import command_errors, exit_code, print_json, print_table, progress
 from tinysam_mobile.cli.parameter_types import BundleFolder, InputFile
+from tinysam_mobile.contract.steps import Steps
 from tinysam_mobile.device.dumps import DumpInfo, read_devices
 from tinysam_mobile.errors import UsageError
 from tinysam_mobile.evaluation.bench import (
@@ -30,6 +31,7 @@ from tinysam_mobile.evaluation.bench import (
     measure,
     summarise,
 )
+from tinysam_mobile.simulator.registry import runtime_named
 
 __all__ = ["command"]
 
@@ -99,7 +101,8 @@ def command(
     ]
     devices = read_devices(dumps, fixtures or Path("fixtures"))
     with progress() as say:
-        results = [announced(request, say) for request in requests]
+        steps = Steps(say, len(requests))
+        results = [announced(request, steps) for request in requests]
     if as_json:
         host = [{**asdict(result), "verdict": result.verdict} for result in results]
         print_json({"machine": host_machine(), "host": host, "devices": device_data(devices)})
@@ -134,9 +137,18 @@ def report(results: Sequence[BenchResult], devices: Mapping[Path, DumpInfo]) -> 
             f"host: {machine['system']}, {machine['cpus_allowed']} of {machine['cpus']} CPUs, load "
             f"{machine['load_average'] or 0:.1f}; these are not a phone's figures"
         )
-        headers = ["bundle", "runtime on the host", "threads", "load ms", *STEPS, "peak MB", "of libraries"]
+        headers = [
+            "bundle",
+            "runtime on the host",
+            "threads",
+            "MB",
+            "load ms",
+            *STEPS,
+            "peak MB",
+            "libraries MB",
+        ]
         print_table(headers, [_host_cells(result) for result in results], right=headers[2:])
-        click.echo("latency: median / 90th percentile in ms")
+        click.echo("MB: size of the files; latency: median / 90th percentile in ms")
     for result in results:
         reason = result.not_run or result.error
         if reason:
@@ -153,11 +165,19 @@ def _host_cells(result: BenchResult) -> list[str]:
         request.bundle,
         f"{request.runtime} {request.recipe}",
         str(request.threads or "default"),
+        f"{_size_bytes(request) / 1e6:.2f}",
         _figure(result.load_ms),
         *(f"{s.median_ms:.1f} / {s.p90_ms:.1f}" if s else "" for s in latencies),
         _megabytes(result.peak_memory_bytes),
         _megabytes(result.library_memory_bytes),
     ]
+
+
+def _size_bytes(request: BenchRequest) -> int:
+    """Size of the files that one runtime opens: encoder and decoders of a recipe."""
+    format_name = runtime_named(request.runtime).artifact_runtime
+    bundle = Bundle.open(Path(request.bundle))
+    return sum(artifact.size_bytes for artifact in bundle.artifacts(format_name, request.recipe))
 
 
 def _device_cells(info: DumpInfo) -> list[str]:

@@ -8,7 +8,6 @@ import click
 
 from tinysam_mobile.bundle.folder import Bundle
 from tinysam_mobile.cli.bound_options import bound_options, given_bounds
-from tinysam_mobile.cli.float_model import checkpoint_of
 from tinysam_mobile.cli.options import (
     as_json_option,
     bundle_argument,
@@ -19,6 +18,7 @@ from tinysam_mobile.cli.options import (
 )
 from tinysam_mobile.cli.output import command_errors, progress, warn
 from tinysam_mobile.cli.parameter_types import InputFile, OutputFolder
+from tinysam_mobile.parity.float_model import checkpoint_of
 from tinysam_mobile.simulator.registry import open_model
 
 __all__ = ["command"]

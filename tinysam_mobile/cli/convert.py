@@ -29,6 +29,7 @@ from tinysam_mobile.converters.options import (
     EXECUTORCH_BACKENDS,
     ConversionOptions,
 )
+from tinysam_mobile.device.bundle_card import write_card
 from tinysam_mobile.parity.bundle_check import MeasuredArtifact, measure_bundle
 from tinysam_mobile.quant.calibration import CalibrationSet
 from tinysam_mobile.quant.recipe import RECIPES
@@ -165,6 +166,7 @@ def command(
         warn(photos.warning)
     with progress() as say:
         bundle, rows = convert(checkpoint, image_size, single_mask, out, options, threads, say)
+        write_card(bundle, rows)
     report(bundle, rows, as_json=as_json)
     sys.exit(exit_code([row.verdict for row in rows]))
 

@@ -13,7 +13,7 @@ from tinysam_mobile.cli.options import as_json_option
 from tinysam_mobile.cli.output import command_errors, print_json, print_table
 from tinysam_mobile.errors import RuntimeUnavailableError
 from tinysam_mobile.simulator.registry import RUNTIMES, import_runtime
-from tinysam_mobile.version import __version__, package_version
+from tinysam_mobile.version import __version__, install_command, package_version
 
 __all__ = ["command"]
 
@@ -38,7 +38,7 @@ def _runtime_row(name: str) -> dict[str, Any]:
 def _target_row(name: str) -> dict[str, Any]:
     distribution = FORMATS[name].distributions[0]
     version = package_version(distribution)
-    mend = None if version else f"run: pip install 'tinysam-mobile[{FORMATS[name].extra}]'"
+    mend = None if version else f"run: {install_command(FORMATS[name].extra)}"
     return {
         "kind": "convert",
         "name": name,

@@ -92,6 +92,6 @@ def given_settings() -> dict[str, Any]:
 
 
 def given_flags() -> list[str]:
-    """Return the options of everything mode on the command line by their flags, such as `--flat`."""
-    given_names = given_settings()
-    return [p.opts[0] for p in click.get_current_context().command.params if p.name in given_names]
+    """Return the options of everything mode on the command line, as the user wrote them."""
+    names = given_settings()
+    return [option.opts[0] for option in click.get_current_context().command.params if option.name in names]

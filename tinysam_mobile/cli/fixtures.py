@@ -8,7 +8,6 @@ from pathlib import Path
 import click
 
 from tinysam_mobile.bundle.folder import Bundle
-from tinysam_mobile.cli.float_model import checkpoint_of
 from tinysam_mobile.cli.options import (
     as_json_option,
     bundle_argument,
@@ -24,9 +23,12 @@ from tinysam_mobile.cli.options import (
 )
 from tinysam_mobile.cli.output import command_errors, print_json, progress, warn
 from tinysam_mobile.cli.parameter_types import OutputFolder
+from tinysam_mobile.contract.steps import Steps
 from tinysam_mobile.device.answers import answered, drawn_cases
+from tinysam_mobile.device.drawn_photos import SIZES as DRAWN_PHOTOS
 from tinysam_mobile.device.fixtures import write_fixtures
 from tinysam_mobile.device.layout import FIXTURES_INDEX
+from tinysam_mobile.parity.float_model import checkpoint_of
 from tinysam_mobile.parity.photo_set import PhotoSet
 from tinysam_mobile.parity.stages import PhotoCase
 from tinysam_mobile.simulator.registry import open_model
@@ -82,7 +84,10 @@ def command(
     with progress() as say:
         say("loading the checkpoint")
         reference = open_model(checkpoint_of(bundle, checkpoint).model, contract, num_threads=threads)
-        identity = write_fixtures(out, bundle.manifest, answered(reference, cases, say), overwrite=overwrite)
+        steps = Steps(say, len(photos.paths) if photos else len(DRAWN_PHOTOS))
+        identity = write_fixtures(
+            out, bundle.manifest, answered(reference, cases, steps), overwrite=overwrite
+        )
     for reason in photos.damaged.values() if photos else ():
         warn(f"left out: {reason}")
     files = [path for path in out.rglob("*") if path.is_file()]

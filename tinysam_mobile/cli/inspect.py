@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,8 @@ def command(path: Path, as_json: bool) -> None:
         return
     rows = [[key, _short(value)] for key, value in details.items()]
     print_table(["what", "value"], rows)
+    if details["kind"] in FORMATS:
+        click.echo("to see its graph, open the file in Netron (https://netron.app)")
 
 
 def _print_bundle(details: dict[str, Any]) -> None:
@@ -107,9 +110,18 @@ def _print_bundle(details: dict[str, Any]) -> None:
 
 
 def _short(value: Any) -> str:
+    """One line for each entry of a table inside, however deep, under its dotted name."""
     if isinstance(value, dict):
-        return "\n".join(f"{key}: {_inline(item)}" for key, item in value.items())
+        return "\n".join(f"{name}: {text}" if name else text for name, text in _entries("", value))
     return _inline(value)
+
+
+def _entries(prefix: str, value: Any) -> Iterator[tuple[str, str]]:
+    if isinstance(value, dict) and value:
+        for key, item in value.items():
+            yield from _entries(f"{prefix}.{key}" if prefix else str(key), item)
+    else:
+        yield prefix, _inline(value)
 
 
 def _inline(value: Any) -> str:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tinysam_mobile.artifacts.formats import format_named
+from tinysam_mobile.bundle.folder import Bundle
 from tinysam_mobile.cli.float_model import warn_about_stand_in
 from tinysam_mobile.errors import UsageError
 from tinysam_mobile.evaluation.models import ModelUnderTest, bundle_models, checkpoint_model, is_bundle
@@ -38,7 +40,10 @@ class ModelSource:
 
     @property
     def runtime_name(self) -> str:
-        """The runtime; torch unless the user named one."""
+        """The runtime: what the user named, else the one that runs the bundle's first file, else torch."""
+        if self.runtime is None and self.bundle is not None:
+            artifacts = Bundle.open(self.bundle).manifest.artifacts
+            return format_named(artifacts[0].runtime).default_runtime if artifacts else "torch"
         return self.runtime or "torch"
 
     def check(self) -> None:
@@ -47,14 +52,16 @@ class ModelSource:
             if self.bundle is not None:
                 others = ", ".join(name for name in RUNTIMES if name != "torch")
                 raise UsageError(
-                    f"--bundle holds no torch model: pass --checkpoint in its place, or --runtime ({others})"
+                    f"{self.bundle}: holds no PyTorch model: leave out --runtime or name one of {others}; "
+                    "for PyTorch pass --checkpoint in place of --bundle"
                 )
             if self.recipe is not None:
                 raise UsageError("--recipe names artifacts of a bundle: pass --bundle and --runtime with it")
         elif self.checkpoint is not None or self.image_size is not None:
             option = "--checkpoint" if self.checkpoint is not None else "--image-size"
             raise UsageError(
-                f"{option} goes with --runtime torch; {self.runtime} runs a bundle: pass --bundle"
+                f"{option} goes with --runtime torch; {self.runtime_name} runs a bundle: "
+                f"leave out {option}, and pass --bundle"
             )
         elif self.bundle is None:
             target = RUNTIMES[self.runtime_name].artifact_runtime
@@ -71,7 +78,7 @@ class ModelSource:
         self.check()
         if self.bundle is None:
             return self._torch(self.checkpoint, slots, batch)
-        (model,) = self._bundle(self.bundle)
+        (model,) = self._bundle(self.bundle, self.runtime_name)
         return model
 
     def named(self, sources: tuple[str, ...], *, slots: int) -> list[ModelUnderTest]:
@@ -81,7 +88,7 @@ class ModelSource:
         models = []
         for source in sources:
             if is_bundle(source):
-                models += self._bundle(Path(source))
+                models += self._bundle(Path(source), self.runtime)
             else:
                 models.append(self._torch(source, slots, None))
         return models
@@ -93,9 +100,9 @@ class ModelSource:
             warn_about_stand_in(model.checkpoint)
         return Predictor(model.open()), model.everything
 
-    def _bundle(self, folder: Path) -> list[ModelUnderTest]:
+    def _bundle(self, folder: Path, runtime: str | None) -> list[ModelUnderTest]:
         return bundle_models(
-            folder, runtime=self.runtime, recipe=self.recipe, threads=self.threads, isolate=self.isolate
+            folder, runtime=runtime, recipe=self.recipe, threads=self.threads, isolate=self.isolate
         )
 
     def _torch(self, source: str | None, slots: int, batch: int | None) -> ModelUnderTest:

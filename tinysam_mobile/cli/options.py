@@ -20,6 +20,7 @@ from tinysam_mobile.cli.parameter_types import (
     Number,
     OutputFile,
     OutputFolder,
+    OutputPath,
     Photos,
 )
 from tinysam_mobile.device.layout import FIXTURES_INDEX
@@ -233,7 +234,9 @@ def runtime_option(
     )
 
 
-def out_option(kind: OutputFile | OutputFolder, text: str, *, default: str | None = None) -> Decorator:
+def out_option(
+    kind: OutputFile | OutputFolder | OutputPath, text: str, *, default: str | None = None
+) -> Decorator:
     """`--out`, also `-o`: required unless it has a default, or `text` says what is taken without one."""
     return click.option(
         "-o",

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
-from typing import Any, ParamSpec
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 import click
 
 from tinysam_mobile.cli.outcome import EXIT_FAILED, EXIT_NOT_RUN, code_of, print_error
 from tinysam_mobile.contract.foreign_text import one_line, printable
 from tinysam_mobile.errors import TinySAMError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress, TaskID
 
 __all__ = [
     "command_errors",
@@ -25,6 +30,9 @@ __all__ = [
 ]
 
 P = ParamSpec("P")
+
+COUNT = re.compile(r"\b(\d+) of (\d+)\b")
+"""How messages count, for example "photo 3 of 12"."""
 
 
 def exit_code(verdicts: Sequence[str]) -> int:
@@ -91,13 +99,45 @@ def warn(text: str | None) -> None:
 
 @contextmanager
 def progress() -> Iterator[Callable[[str], None]]:
-    """Give a function that shows what is going on, on stderr: a spinner, or lines without a terminal."""
+    """Give a function that shows what is going on, on stderr: a bar, or lines without a terminal.
+
+    A text that counts, such as "photo 3 of 12", moves the bar, and the time that is left is estimated.
+    """
     from rich.console import Console
-    from rich.text import Text
 
     console = Console(stderr=True)
     if not console.is_terminal:
         yield lambda text: click.echo(one_line(text), err=True)
         return
-    with console.status("starting") as status:
-        yield lambda text: status.update(Text(one_line(text)))
+    with _bar(console) as bar:
+        task = bar.add_task("starting", total=None)
+        yield lambda text: _show(bar, task, one_line(text))
+
+
+def _bar(console: Console) -> Progress:
+    from rich import progress as rich
+
+    return rich.Progress(
+        rich.SpinnerColumn(),
+        # As it is, since rich would take [words in brackets] for its own markup.
+        rich.TextColumn("{task.description}", markup=False),
+        rich.BarColumn(bar_width=24),
+        rich.TimeElapsedColumn(),
+        rich.TextColumn("left:"),
+        rich.TimeRemainingColumn(),
+        console=console,
+        transient=True,
+    )
+
+
+def _show(bar: Progress, task: TaskID, text: str) -> None:
+    bar.update(task, description=text)
+    counted = COUNT.search(text)
+    if counted is None:
+        return
+    done, total = int(counted[1]), int(counted[2])
+    (known,) = bar.tasks
+    if known.total != total or done < known.completed:
+        bar.reset(task, total=total, description=text)
+    # What is named is being worked at; the ones before it are done.
+    bar.update(task, completed=max(done - 1, 0))

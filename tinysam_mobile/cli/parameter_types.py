@@ -27,6 +27,7 @@ __all__ = [
     "Number",
     "OutputFile",
     "OutputFolder",
+    "OutputPath",
     "Photos",
 ]
 
@@ -136,7 +137,7 @@ class Photos(CheckedPath):
     or_one: bool = False
 
     def check(self, path: Path) -> None:
-        check_exists(path, "name a folder of photos")
+        check_exists(path, "name a photo or a folder of photos" if self.or_one else "name a folder of photos")
         if path.is_dir() or not self.or_one:
             photos_in(path)
             if skipped := skipped_in(path):
@@ -173,6 +174,13 @@ class ModelSourceName(CheckpointSource):
         if str(value) and "\0" not in str(value) and Path(str(value)).is_dir():
             return str(BundleFolder().convert(value, param, ctx))
         return super().convert(value, param, ctx)
+
+
+class OutputPath(CheckedPath):
+    """A name for something to be written; whether it is a file or a folder depends on other options."""
+
+    def check(self, path: Path) -> None:
+        check_writable(path, is_folder=path.is_dir() or not path.suffix)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tinysam_mobile.cli.float_model import load_float_model
 from tinysam_mobile.cli.options import (
     as_json_option,
     calibration_option,
@@ -18,6 +17,7 @@ from tinysam_mobile.cli.options import (
     recipe_option,
 )
 from tinysam_mobile.cli.output import command_errors, print_json, print_table, progress, warn
+from tinysam_mobile.parity.float_model import load_float_model
 from tinysam_mobile.quant.calibration import CalibrationSet
 from tinysam_mobile.quant.recipe import RECIPES
 

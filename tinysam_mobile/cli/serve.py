@@ -27,6 +27,7 @@ from tinysam_mobile.cli.output import command_errors
 from tinysam_mobile.cli.parameter_types import OutputFolder
 from tinysam_mobile.errors import RuntimeUnavailableError, UsageError
 from tinysam_mobile.simulator.registry import RUNTIMES
+from tinysam_mobile.version import install_command
 
 if TYPE_CHECKING:
     import ssl
@@ -169,9 +170,7 @@ def _require_tornado() -> None:
     try:
         import tornado  # noqa: F401
     except ImportError as error:
-        raise RuntimeUnavailableError(
-            "serve needs tornado; run: pip install 'tinysam-mobile[serve]'"
-        ) from error
+        raise RuntimeUnavailableError(f"serve needs tornado; run: {install_command('serve')}") from error
 
 
 def _tls(options: Options, stack: ExitStack) -> ssl.SSLContext | None:
@@ -211,8 +210,8 @@ def _check_settings(options: Options, stack: ExitStack) -> CheckSettings:
 
 
 def _reference(options: Options) -> Reference:
-    from tinysam_mobile.cli.float_model import checkpoint_of
     from tinysam_mobile.device.serve_checks import Reference
+    from tinysam_mobile.parity.float_model import checkpoint_of
     from tinysam_mobile.simulator.registry import open_model
 
     loaded = checkpoint_of(options.bundle, options.checkpoint)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -26,18 +24,8 @@ from tinysam_mobile.cli.options import (
 )
 from tinysam_mobile.cli.output import command_errors, progress, warn
 from tinysam_mobile.cli.parameter_types import BundleFolder, OutputFolder
-from tinysam_mobile.simulator.registry import open_model
-
-if TYPE_CHECKING:
-    from tinysam_mobile.modeling.checkpoint import Checkpoint
-    from tinysam_mobile.parity.photo_set import PhotoSet
-    from tinysam_mobile.parity.report_data import ParityReport
-    from tinysam_mobile.parity.sides import SideResult
 
 __all__ = ["command"]
-
-POINTS_PER_SIDE = 16
-"""Grid of everything mode: a quarter of the official one, since both sides decode every point."""
 
 
 @click.command()
@@ -97,46 +85,28 @@ def command(
     Exit codes: 0 all passed; 1 something failed; 3 something was not run; 2 wrong usage or bad input.
     """
     from tinysam_mobile.cli.parity_output import finish
-    from tinysam_mobile.cli.validate_inputs import open_converted, open_mapping
     from tinysam_mobile.parity.photo_set import PhotoSet
-    from tinysam_mobile.parity.validation import validate
-    from tinysam_mobile.segment.everything import EverythingConfig
+    from tinysam_mobile.parity.subject import Asked
+    from tinysam_mobile.parity.validate import EVERYTHING_GRID, validate_photos
 
-    grid = {"points_per_side": POINTS_PER_SIDE} | given_settings()
     photos = PhotoSet.find(images, own_prompts, max_photos=max_photos, prompts=prompts, seed=seed)
+    asked = Asked(
+        checkpoint=checkpoint,
+        runtimes=runtimes,
+        recipes=recipes,
+        bounds=given_bounds(),
+        threads=threads,
+        isolate=isolate,
+    )
     with progress() as say:
-        say("loading the checkpoint")
-        open_subject = open_mapping if bundle_path.is_file() else open_converted
-        subject = open_subject(bundle_path, checkpoint, runtimes, recipes, given_bounds(), threads, isolate)
-        results = validate(
-            open_model(subject.checkpoint.model, subject.contract, num_threads=threads),
-            subject.sides,
-            photos.cases(subject.contract),
-            everything=list(photos.cases(subject.contract, first=everything_photos)),
-            everything_config=EverythingConfig(**{**subject.everything, **grid}),
+        report = validate_photos(
+            bundle_path,
+            asked,
+            photos,
+            everything_photos=everything_photos,
+            everything=EVERYTHING_GRID | given_settings(),
             progress=say,
         )
     for reason in photos.damaged.values():
         warn(f"left out: {reason}")
-    finish(report_of(bundle_path, subject.checkpoint, photos, results), out, as_json=as_json)
-
-
-def report_of(
-    subject: Path, checkpoint: Checkpoint, photos: PhotoSet, sides: Sequence[SideResult]
-) -> ParityReport:
-    """Return what was compared with what, on which prompts, and how it ended."""
-    from tinysam_mobile.parity.report_data import ParityReport, environment
-
-    return ParityReport(
-        title=subject.name,
-        reference={"name": checkpoint.name, "sha256": checkpoint.sha256},
-        settings={
-            "photos": len(photos.paths) - len(photos.damaged),
-            "photos_left_out": photos.damaged,
-            "prompts_per_photo": photos.prompts,
-            "own_prompts": sum(map(len, photos.own.values())),
-            "seed": photos.seed,
-        },
-        environment=environment(),
-        sides=tuple(sides),
-    )
+    finish(report, out, as_json=as_json)

@@ -36,7 +36,7 @@ def judge_dump(
     with open_dump(path, fixtures) as dump:
         judge = SideJudge(reference, _known(bundle, path, dump.info, overrides))
         for index, case in enumerate(fixtures.cases):
-            progress(f"photo {index + 1}, {case.name}")
+            progress(f"{case.name}: photo {index + 1} of {len(fixtures.cases)}")
             judge.add(case, fixtures.expected(index), dump.recording(index))
         return dump.info, judge.result()
 

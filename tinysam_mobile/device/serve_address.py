@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from tinysam_mobile.errors import RuntimeUnavailableError
+from tinysam_mobile.version import install_command
 
 if TYPE_CHECKING:
     from cryptography.x509 import GeneralName
@@ -74,9 +75,7 @@ def qr_code(text: str) -> str:
     try:
         import segno
     except ImportError as error:
-        raise RuntimeUnavailableError(
-            "a QR code needs segno; run: pip install 'tinysam-mobile[serve]'"
-        ) from error
+        raise RuntimeUnavailableError(f"a QR code needs segno; run: {install_command('serve')}") from error
     matrix = [[bool(cell) for cell in row] for row in segno.make(text, micro=False).matrix_iter(border=2)]
     if len(matrix) % 2:
         matrix.append([False] * len(matrix[0]))
@@ -111,7 +110,7 @@ def _certificate(names: list[str]) -> bytes:
         from cryptography.x509.oid import NameOID
     except ImportError as error:
         raise RuntimeUnavailableError(
-            "--https needs cryptography; run: pip install 'tinysam-mobile[serve]'"
+            f"--https needs cryptography; run: {install_command('serve')}"
         ) from error
     key = ec.generate_private_key(ec.SECP256R1())
     issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "tinysam-mobile serve")])

@@ -14,13 +14,20 @@ from tinysam_mobile.distill.scenes import SceneSettings
 from tinysam_mobile.errors import UsageError
 from tinysam_mobile.files import read_bytes
 
-__all__ = ["LossWeights", "OptimiserSettings", "Stage", "TeacherSettings", "TrainConfig", "read_config"]
+__all__ = [
+    "LossWeights",
+    "OptimiserSettings",
+    "TeacherSettings",
+    "TrainConfig",
+    "TrainingStage",
+    "read_config",
+]
 
 PRECISIONS = ("fp32", "bf16")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stage:
+class TrainingStage:
     """A part of the run with one batch shape: `photos` scenes, `image_size` wide, `prompts` masks of each."""
 
     steps: int
@@ -103,7 +110,7 @@ class TrainConfig:
 
     model: str
     stores: tuple[str, ...]
-    stages: tuple[Stage, ...]
+    stages: tuple[TrainingStage, ...]
     cutout_stores: tuple[str, ...] = ()
     """Stores of things that are pasted into scenes and are never a scene themselves."""
     seed: int = 0
@@ -139,7 +146,7 @@ class TrainConfig:
         """Steps of all stages together."""
         return sum(stage.steps for stage in self.stages)
 
-    def stage_at(self, step: int) -> tuple[int, Stage]:
+    def stage_at(self, step: int) -> tuple[int, TrainingStage]:
         """Return the index of the stage that step number `step` (from 0) belongs to, and the stage."""
         end = 0
         for index, stage in enumerate(self.stages):

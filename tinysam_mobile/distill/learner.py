@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from tinysam_mobile.distill.backbone import FEATURE_CHANNELS
-from tinysam_mobile.distill.config import LossWeights, Stage
+from tinysam_mobile.distill.config import LossWeights, TrainingStage
 from tinysam_mobile.errors import UsageError
 from tinysam_mobile.modeling.config import TinySAMConfig
 from tinysam_mobile.modeling.encoders.tiny_vit import TinyViT
@@ -61,7 +61,7 @@ class Learner(nn.Module):
         del positions.positional_encoding_gaussian_matrix
         positions.register_parameter(FREQUENCIES, nn.Parameter(frequencies))
 
-    def encode(self, images: Tensor, stage: Stage) -> Encoded:
+    def encode(self, images: Tensor, stage: TrainingStage) -> Encoded:
         """Encode `images` (G, 3, S, S); one empty embedding for all prompts where the stage has no image."""
         if not stage.use_image:
             config = self.model.config

@@ -10,7 +10,7 @@ from torch import Tensor
 from tinysam_mobile.contract.spec import Label
 from tinysam_mobile.distill.backbone import PretrainedBackbone, feature_loss
 from tinysam_mobile.distill.batches import Batch
-from tinysam_mobile.distill.config import LossWeights, Stage, TrainConfig
+from tinysam_mobile.distill.config import LossWeights, TrainConfig, TrainingStage
 from tinysam_mobile.distill.learner import Encoded, Learner
 from tinysam_mobile.distill.losses import mask_iou, mask_losses
 from tinysam_mobile.distill.prompts import Prompts, add_error_points
@@ -46,7 +46,7 @@ class StepResult:
 def learn(
     learner: Learner,
     batch: Batch,
-    stage: Stage,
+    stage: TrainingStage,
     config: TrainConfig,
     generator: torch.Generator,
     teachers: Teachers,
@@ -67,7 +67,7 @@ def learn(
 
 
 def hard_prompts(
-    model: TinySAM, embedding: Tensor, batch: Batch, stage: Stage, generator: torch.Generator
+    model: TinySAM, embedding: Tensor, batch: Batch, stage: TrainingStage, generator: torch.Generator
 ) -> Prompts:
     """Return the prompts of a randomly drawn iteration of click refinement (METHOD.md section 2)."""
     prompts = batch.prompts

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from tinysam_mobile.errors import RuntimeUnavailableError, UnknownNameError
 from tinysam_mobile.evaluation.instances import Category, CocoImage
 from tinysam_mobile.evaluation.json_stream import scratch_database
+from tinysam_mobile.version import install_command
 
 __all__ = [
     "METRIC_RULES",
@@ -93,7 +94,7 @@ def metric_classes() -> tuple[Any, Any]:
         from faster_coco_eval.core.faster_eval_api import COCOeval_faster
     except ImportError as error:
         raise RuntimeUnavailableError(
-            "average precision and recall need faster-coco-eval: pip install 'tinysam-mobile[evaluation]'"
+            f"average precision and recall need faster-coco-eval: {install_command('evaluation')}"
         ) from error
     return COCO, COCOeval_faster
 

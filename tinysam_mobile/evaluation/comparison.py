@@ -13,6 +13,7 @@ from typing import Any
 from tinysam_mobile.errors import RuntimeUnavailableError
 from tinysam_mobile.evaluation.published import PUBLISHED
 from tinysam_mobile.files import new_file, write_text
+from tinysam_mobile.version import install_command
 
 __all__ = ["ComparedModel", "comparison_files", "markdown", "published_rows", "to_csv"]
 
@@ -111,7 +112,7 @@ def _plot(rows: Sequence[ComparedModel], path: Path) -> None:
         import matplotlib
     except ImportError as error:
         raise RuntimeUnavailableError(
-            "the plot needs matplotlib: pip install 'tinysam-mobile[evaluation]'"
+            f"the plot needs matplotlib: {install_command('evaluation')}"
         ) from error
     matplotlib.use("agg")
     from matplotlib import pyplot

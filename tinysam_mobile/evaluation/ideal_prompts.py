@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from tinysam_mobile.contract.spec import Label
 from tinysam_mobile.errors import RuntimeUnavailableError
+from tinysam_mobile.version import install_command
 
 __all__ = ["Click", "centre_point", "next_click", "random_points", "tight_box"]
 
@@ -47,9 +48,7 @@ def _deepest(mask: BoolMask) -> tuple[int, int, float]:
     try:
         from scipy.ndimage import distance_transform_edt
     except ImportError as error:
-        raise RuntimeUnavailableError(
-            "point prompts need scipy: pip install 'tinysam-mobile[evaluation]'"
-        ) from error
+        raise RuntimeUnavailableError(f"point prompts need scipy: {install_command('evaluation')}") from error
     x0, y0, x1, y1 = tight_box(mask)
     distance = distance_transform_edt(np.pad(mask[y0:y1, x0:x1], 1))[1:-1, 1:-1]
     y, x = np.unravel_index(int(np.argmax(distance)), distance.shape)

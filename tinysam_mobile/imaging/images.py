@@ -10,6 +10,7 @@
 | 16-bit grey, 32-bit integers | 0…65535 → 0…255; values beyond that range: lowest → 0, highest → 255 |
 | float | 0…1 → 0…255; or 0…255 as they are; else lowest → 0, highest → 255; NaN and infinity → 0 |
 | animated, several pages | the first frame |
+| HEIC | if pillow-heif is installed |
 
 A file that declares more than `MAX_PIXELS` is refused before it is decoded, since a few kilobytes can unpack
 to gigabytes; `load_image` takes another limit from a program that trusts its files.
@@ -29,6 +30,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from tinysam_mobile.errors import ImageError
 from tinysam_mobile.files import check_regular
+from tinysam_mobile.imaging.photo_files import HEIC_SUFFIXES, reads_heic
 
 __all__ = ["RGBImage", "as_rgb", "load_image"]
 
@@ -80,6 +82,8 @@ def as_rgb(image: NDArray[Any]) -> RGBImage:
 
 def _open(path: Path, max_pixels: int) -> RGBImage:
     Image.init()
+    if path.suffix.lower() in HEIC_SUFFIXES:
+        _read_heic_too(path)
     try:
         with Image.open(path, formats=sorted(set(Image.OPEN) - REFUSED_FORMATS)) as image:
             _check_size(path, image.size, max_pixels)
@@ -94,6 +98,17 @@ def _open(path: Path, max_pixels: int) -> RGBImage:
     except Exception as error:  # Pillow's decoders raise a dozen types, struct.error and SyntaxError too.
         reason = str(error) or type(error).__name__
         raise ImageError(f"{path} is truncated or damaged: {reason}; export it anew") from error
+
+
+def _read_heic_too(path: Path) -> None:
+    """Let Pillow open HEIC files; raises `ImageError` if the package for that is not installed."""
+    if not reads_heic():
+        raise ImageError(
+            f"{path}: HEIC photos need one more package; run: pip install pillow-heif, or export it as JPEG"
+        )
+    from pillow_heif import register_heif_opener
+
+    register_heif_opener()
 
 
 def _check_size(path: Path, size: tuple[int, int], max_pixels: int) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 from tinysam_mobile.errors import ImageError
 
-__all__ = ["PHOTO_SUFFIXES", "photos_in", "skipped_in"]
+__all__ = ["HEIC_SUFFIXES", "PHOTO_SUFFIXES", "photos_in", "reads_heic", "skipped_in"]
 
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 """In small letters; a file's own may be in capitals."""
-UNREADABLE_SUFFIXES = (".heic", ".heif", ".avif", ".dng", ".gif", ".jxl")
+HEIC_SUFFIXES = (".heic", ".heif")
+"""Of the photos that iPhones take; read where the package pillow-heif (the extra `heic`) is installed."""
+UNREADABLE_SUFFIXES = (".avif", ".dng", ".gif", ".jxl")
 """Photos, but not ones that are read here: their number is told, so that nobody misses them unawares."""
 
 
@@ -21,7 +24,8 @@ def photos_in(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise ImageError(f"{folder}: does not exist, or is no folder; name a folder of photos")
-    photos = sorted(path for path in folder.iterdir() if _is_shown(path, PHOTO_SUFFIXES) and path.is_file())
+    read = PHOTO_SUFFIXES + (HEIC_SUFFIXES if reads_heic() else ())
+    photos = sorted(path for path in folder.iterdir() if _is_shown(path, read) and path.is_file())
     if not photos:
         raise ImageError(f"{folder}: holds no photo ({', '.join(PHOTO_SUFFIXES)}){_hint(folder)}")
     return photos
@@ -29,7 +33,13 @@ def photos_in(folder: Path) -> list[Path]:
 
 def skipped_in(folder: Path) -> list[Path]:
     """Return the photos in `folder`, by name, of kinds that are not read here."""
-    return sorted(path for path in folder.iterdir() if _is_shown(path, UNREADABLE_SUFFIXES))
+    skipped = UNREADABLE_SUFFIXES + (() if reads_heic() else HEIC_SUFFIXES)
+    return sorted(path for path in folder.iterdir() if _is_shown(path, skipped))
+
+
+def reads_heic() -> bool:
+    """Whether pillow-heif is installed."""
+    return find_spec("pillow_heif") is not None
 
 
 def _is_shown(path: Path, suffixes: tuple[str, ...]) -> bool:

@@ -58,7 +58,7 @@ def enable(
         from coremltools.models import _compiled_model, model, utils
     except ImportError as error:
         raise RuntimeUnavailableError(
-            "mil.enable() needs coremltools: pip install 'tinysam-mobile[coreml]'"
+            "mil.enable() needs coremltools: pip install 'coremltools>=9'"
         ) from error
     library = ModuleType(_LIBRARY)
     library._MLModelProxy = ModelProxy  # type: ignore[attr-defined]

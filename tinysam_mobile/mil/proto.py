@@ -52,7 +52,7 @@ def _module(name: str) -> Any:
     found = find_spec("coremltools")
     if found is None or not found.submodule_search_locations:
         raise RuntimeUnavailableError(
-            "reading a Core ML model needs coremltools: pip install 'tinysam-mobile[coreml]'"
+            "reading a Core ML model needs coremltools: pip install 'coremltools>=9'"
         )
     if _ALIAS not in sys.modules:
         package = ModuleType(_ALIAS)

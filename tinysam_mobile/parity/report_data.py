@@ -6,6 +6,7 @@ import os
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, is_dataclass
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,13 @@ class ParityReport:
     def verdict(self) -> Verdict:
         """FAILED if any side did, else NOT_RUN if any side was not run, else PASSED."""
         return Verdict.worst(side.verdict for side in self.sides)
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><td>{escape(side.name)}</td><td>{side.verdict}</td><td>{escape(side.answer)}</td></tr>"
+            for side in self.sides
+        )
+        return f"<table><tr><th>side</th><th>verdict</th><th>what was found</th></tr>{rows}</table>"
 
 
 def environment() -> dict[str, Any]:

@@ -19,7 +19,7 @@ from tinysam_mobile.segment.everything import EverythingConfig, EverythingResult
 from tinysam_mobile.simulator.isolated import open_isolated
 from tinysam_mobile.simulator.registry import RUNTIMES, open_bundle
 
-__all__ = ["HostSide", "bundle_sides", "validate"]
+__all__ = ["HostSide", "bundle_sides", "judge_sides"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +83,7 @@ def _opener(
     return lambda: open_it(bundle, runtime, recipe=recipe, num_threads=num_threads)
 
 
-def validate(
+def judge_sides(
     reference: Backend,
     sides: Sequence[HostSide],
     cases: Iterable[PhotoCase],
@@ -97,18 +97,18 @@ def validate(
     A side that cannot be opened or breaks off keeps the others going.
     """
     runs = [_Run(reference, side) for side in sides]
-    for number, case in enumerate(cases, start=1):
-        progress(f"photo {number}, {case.name}: torch")
+    for case in cases:
+        progress(f"{case.name}, torch")
         expected = record_photo(reference, case)
         for run in runs:
-            progress(f"photo {number}, {case.name}: {run.name}")
+            progress(f"{case.name}, {run.name}")
             run.judge_photo(case, expected)
     config = everything_config or EverythingConfig()
     for case in everything:
-        progress(f"everything mode, {case.name}: torch")
+        progress(f"{case.name}, everything mode, torch")
         results = everything_of(reference, case, config)
         for run in runs:
-            progress(f"everything mode, {case.name}: {run.name}")
+            progress(f"{case.name}, everything mode, {run.name}")
             run.judge_everything(case, results, config)
     return [run.result() for run in runs]
 

@@ -278,7 +278,7 @@ class _Search:
     def _tell(self, start: int, count: int, total: int) -> None:
         done = start + count
         if done < total and done % PROGRESS_POINTS < count:
-            self.progress(f"{done} points decoded, {total - done} to go")
+            self.progress(f"point {done} of {total}")
 
     def _must_stop(self) -> bool:
         calls, milliseconds = self.config.max_decoder_calls, self.config.budget_ms

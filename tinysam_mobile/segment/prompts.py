@@ -152,7 +152,7 @@ def _check_fits(prompt: Prompt, geometry: Geometry, slots: int) -> None:
 
 
 def check_inside(prompt: Prompt, size: tuple[int, int]) -> None:
-    """Raise `UsageError` for a point or a whole box outside a photo of `size` (H, W)."""
+    """Raise `UsageError` if a point, or the whole box, lies outside an image of `size`, height and width."""
     height, width = size
     # SAM answers such prompts too, with noise; the usual cause is (y, x), or pixels of a resized copy.
     outside = ((prompt.points < 0) | (prompt.points > (width, height))).any(axis=1)

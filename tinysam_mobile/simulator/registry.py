@@ -14,7 +14,7 @@ from tinysam_mobile.bundle.folder import Bundle
 from tinysam_mobile.contract.backend import Arrays, Session, check_inputs
 from tinysam_mobile.contract.spec import Contract
 from tinysam_mobile.errors import BundleError, RuntimeUnavailableError, UnknownNameError
-from tinysam_mobile.version import package_version
+from tinysam_mobile.version import install_command, package_version
 
 if TYPE_CHECKING:
     from tinysam_mobile.modeling.sam import TinySAM
@@ -79,10 +79,8 @@ def import_runtime(name: str) -> Any:
     """Import a runtime's module; raises `RuntimeUnavailableError` with the pip command that mends it."""
     info = runtime_named(name)
     if package_version(info.distribution) is None:
-        extra = f"[{info.extra}]" if info.extra else ""
-        raise RuntimeUnavailableError(
-            f"runtime {name} needs {info.distribution}; run: pip install 'tinysam-mobile{extra}'"
-        )
+        command = install_command(info.extra) if info.extra else f"pip install {info.distribution}"
+        raise RuntimeUnavailableError(f"runtime {name} needs {info.distribution}; run: {command}")
     return import_module(info.module)
 
 
