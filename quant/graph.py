@@ -131,7 +131,10 @@ def trace_layers(entry: EntryPoint) -> LayerGraph:
     layers = {}
     for node in module.graph.nodes:
         if node.op == "call_function" and node.target in _KINDS:
-            layers[node.name] = _layer(node, constants, counts)
+            layer = _layer(node, constants, counts)
+            # A product of constants, such as a resized position embedding, is made once by every converter.
+            if layer.activations:
+                layers[node.name] = layer
     return LayerGraph(entry_point=entry.signature.name, module=module, layers=layers)
 
 

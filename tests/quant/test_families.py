@@ -49,6 +49,7 @@ def test_plan_of_a_family(name: str, is_single: bool, photos: CalibrationSet) ->
     plan = make_plan(W8A8, graphs, photos, contract)
     layers = {layer.name: layer for graph in graphs.values() for layer in graph.layers.values()}
     unweighted = (LayerKind.PRODUCT, LayerKind.POSITION)
+    assert all(layer.activations for layer in layers.values()), "what no input changes is no layer"
     weighted = {key for key, layer in layers.items() if layer.kind not in unweighted}
     assert weighted <= set(plan.layers)
     cost = plan_cost(graphs, plan, photos, contract)

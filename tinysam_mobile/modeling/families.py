@@ -27,8 +27,8 @@ __all__ = ["FAMILIES", "Family", "Match", "family_of", "match_state", "state_dic
 class Family:
     """`configs` are names in `CONFIGS`; `figures` are sentences by configuration, with their source.
 
-    `licence` is that of the published weights, `restriction` what it forbids, if anything.  `float_layers` are the
-    layers, by regular expressions of their names, that static recipes keep in float.
+    `licence` is that of the published weights, `restriction` what it forbids, if anything.  `float_layers`
+    are the layers, by regular expressions of their names, that static recipes keep in float.
     """
 
     name: str
