@@ -165,6 +165,13 @@ FAMILIES: dict[str, Family] = {
                 "sam2-hiera-large": "224.4 M parameters with the parts for videos (README)",
             },
             thresholds={"pred_iou_thresh": 0.8},
+            # What costs the finest maps their digits (docs/quantization.md): 7 % of the multiplications.
+            float_layers=(
+                r"image_encoder\.trunk\.patch_embed\.proj",
+                r"image_encoder\.trunk\.blocks\.0\..*",
+                r"image_encoder\.neck\.convs\.3\..*",
+                r".*\.output_hypernetworks_mlps\..*",
+            ),
         ),
         Family(
             name="edgetam",
