@@ -182,6 +182,12 @@ def normalise(image: NDArray[np.float32], valid: tuple[int, int]) -> NDArray[np.
     return result
 
 
+def skip_unanswered(golden: Golden, key: str) -> None:
+    """Some networks were asked fewer questions than others."""
+    if key not in golden:
+        pytest.skip(f"no official answer for {key}")
+
+
 def predicted(golden: Golden, predictor: Predictor, case: str) -> Prediction:
     if case != "point_mask":
         return predictor.predict(**prompt_of(golden, case))
@@ -192,8 +198,7 @@ def predicted(golden: Golden, predictor: Predictor, case: str) -> Prediction:
 @pytest.mark.parametrize("case", CASES)
 def test_case(answered: tuple[Golden, Predictor, TinySAMConfig], case: str) -> None:
     golden, predictor, _ = answered
-    if f"{case}/scores" not in golden:
-        pytest.skip(f"no official answer for {case}")
+    skip_unanswered(golden, f"{case}/scores")
     ours = predicted(golden, predictor, case)
     step = 7 if f"{case}/logits_sub7" in golden else 5
     sampled_logits = ours.low_res_logits[:, ::step, ::step]
@@ -212,6 +217,7 @@ def test_case(answered: tuple[Golden, Predictor, TinySAMConfig], case: str) -> N
 @pytest.mark.parametrize("case", CASES)
 def test_object_score(answered: tuple[Golden, Predictor, TinySAMConfig], case: str) -> None:
     golden, predictor, config = answered
+    skip_unanswered(golden, f"{case}/scores")
     assert (f"{case}/object_score_logit" in golden) == config.decoder.object_token
     found = predicted(golden, predictor, case).object_score
     if not config.decoder.object_token:
@@ -235,6 +241,7 @@ def single(answered: tuple[Golden, Predictor, TinySAMConfig]) -> tuple[Golden, P
 @pytest.mark.parametrize("case", CASES)
 def test_single_mask_falls_back_as_officially(single: tuple[Golden, Predictor, Predictor], case: str) -> None:
     golden, several, one = single
+    skip_unanswered(golden, f"{case}/single_score")
     if case == "point_mask":
         mask = several.predict(**prompt_of(golden, "point")).low_res_logits[:1]
         ours = one.predict(**prompt_of(golden, "point"), mask_input=mask)
@@ -251,6 +258,7 @@ def test_single_mask_falls_back_as_officially(single: tuple[Golden, Predictor, P
 
 def test_single_masks_of_a_batch_of_boxes(single: tuple[Golden, Predictor, Predictor]) -> None:
     golden, _, one = single
+    skip_unanswered(golden, "boxes/scores")
     prompts = [make_prompt(box=box) for box in golden["boxes/box"]]
     for i, low in enumerate(one.decode_many(prompts)):
         np.testing.assert_allclose(low.scores, golden["boxes/scores"][i], rtol=0, atol=SCORE_ERROR)
