@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from tests.small_families import SMALL
 from tinysam_mobile.converters.descriptions import TENSORS
+from tinysam_mobile.converters.tflite_metadata import DIMENSIONS
 from tinysam_mobile.modeling.entry_points import contract_of, entry_points
 from tinysam_mobile.modeling.implicit_image import score_prompts
 from tinysam_mobile.modeling.single_mask import StableOrBest
@@ -114,3 +115,4 @@ def test_every_tensor_of_a_family_has_a_description(name: str) -> None:
     signatures = contract_of(stand_in_model(SMALL[name])).signatures.values()
     used = {spec.name for signature in signatures for spec in (*signature.inputs, *signature.outputs)}
     assert used <= set(TENSORS)
+    assert used <= set(DIMENSIONS)

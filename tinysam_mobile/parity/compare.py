@@ -17,6 +17,7 @@ from tinysam_mobile.contract.spec import Contract, Label, Signature
 from tinysam_mobile.parity.bounds import bounds_for
 from tinysam_mobile.parity.metrics import sqnr_db
 from tinysam_mobile.quant.recipe import QuantRecipe
+from tinysam_mobile.segment.prompts import FILLING_XY
 
 __all__ = ["EntryPointParity", "compare_backends", "probe_inputs"]
 
@@ -52,6 +53,9 @@ def _prompts(signature: Signature, contract: Contract, rng: np.random.Generator)
     kinds[:, 0] = Label.FOREGROUND
     kinds[:, 1] = Label.PAD
     kinds[1::2, :2] = (Label.BOX_TOP_LEFT, Label.BOX_BOTTOM_RIGHT)
+    # Slots that the model always takes, as `pack_prompts` fills them: integers know no other prompts.
+    filled = contract.rules.fixed_points
+    xy[:, 2:filled], kinds[:, 2:filled] = FILLING_XY, Label.PAD
     return {"point_coords": xy, "point_labels": kinds}
 
 
