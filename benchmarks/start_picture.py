@@ -2,8 +2,8 @@
 
     python -m benchmarks.start_picture            # writes docs/pictures/start.jpg
 
-A box on a rocket, a box on a cup, a point, and everything in a photo: prompts that the small checkpoint
-answers well; MODEL_CARD.md shows those that it does not.
+A box on a rocket, a cup and a head, and everything in a photo: prompts that it answers well;
+MODEL_CARD.md shows those that it does not.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ import tinysam_mobile as tsm
 
 PHOTOS = Path(skimage.__file__).parent / "data"
 PROMPTS = (
-    ("rocket.jpg", {"box": (300, 95, 345, 400)}, "a box"),
-    ("chelsea.png", {"box": (0, 0, 450, 300)}, "a box"),
-    ("coffee.png", {"point": (330, 170)}, "a point"),
-    ("astronaut.png", None, "everything"),
+    ("rocket.jpg", {"box": (305, 150, 342, 402)}, "a box"),
+    ("coffee.png", {"box": (160, 15, 430, 245)}, "a box"),
+    ("astronaut.png", {"box": (170, 5, 290, 180)}, "a box"),
+    ("coffee.png", None, "everything"),
 )
 HEIGHT = 300
 """Pixels of each photo."""

@@ -102,12 +102,17 @@ def _convert_functions(
     return packages
 
 
+EXACTLY = {torch.ops.aten.reciprocal.default: lambda x: torch.pow(x, -1)}
+"""coremltools makes MIL's `inverse` of a reciprocal, with that op's default epsilon: 1 / (x + 0.0001)."""
+
+
 def _convert_function(request: ConversionRequest, function: Function, path: Path) -> None:
     entry = request.entry_points[function.entry_point]
     request.progress(f"exporting {function.name}")
     with quiet():
         module = quantized_module(entry, request.recipe, request.plan)
-        program = torch.export.export(module, example_inputs(entry.signature)).run_decompositions({})
+        program = torch.export.export(module, example_inputs(entry.signature))
+        program = program.run_decompositions(EXACTLY)
     request.progress(f"converting {function.name}")
     model = compress_weights(_convert_program(program, entry, request), request.recipe)
     with quiet():

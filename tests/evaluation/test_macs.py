@@ -12,7 +12,7 @@ from tinysam_mobile.modeling.entry_points import contract_of, entry_points, exam
 from tinysam_mobile.modeling.sam import TinySAM
 
 PAPER_MACS = 42.0e9
-"""Image and one prompt, METHOD.md section 5 (arXiv 2312.13789, Table 1)."""
+"""Image and one prompt, TinySAM, arXiv 2312.13789, Table 1."""
 COUNTERS_DIFFER = 0.06
 """The paper counts SAM's own form of the decoder, and its transposed convolutions four times (below)."""
 
@@ -62,7 +62,7 @@ def test_the_published_network() -> None:
     assert cost.encode_macs == encoder_macs()
     assert cost.macs == pytest.approx(PAPER_MACS, rel=COUNTERS_DIFFER)
     assert cost.macs < PAPER_MACS
-    # METHOD.md section 1.
+    # Published figures of SAM, arXiv 2304.02643.
     assert cost.parameters["image_encoder"] == pytest.approx(6.07e6, rel=1e-3)
     decoder = cost.parameters["mask_decoder"] + cost.parameters["prompt_encoder"]
     assert decoder == pytest.approx(4.06e6, rel=2e-3)
@@ -71,7 +71,7 @@ def test_the_published_network() -> None:
 
 
 SAM_MACS = {(768, 12): 487e9, (1024, 24): 1491e9, (1280, 32): 2976e9}
-"""Width and depth of SAM-B, L and H → METHOD.md section 5, rounded to 1 G."""
+"""Width and depth of SAM-B, L and H → published, rounded to 1 G."""
 NORMS = 0.25e9
 """What the paper's counter may add for norms and activations, which are no MACs here."""
 

@@ -123,7 +123,7 @@ def test_tflite_defects_are_found(kind: str, manifest: Manifest, tmp_path: Path)
     (found,) = [f for f in findings if f.rule == rule]
     assert (found.severity, found.artifact) == (severity, "encoder.tflite")
     assert says in found.message
-    assert found.advice
+    assert found.advice or found.severity == Severity.INFO
 
 
 def test_a_sound_tflite_file_has_figures_only(manifest: Manifest, tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def command() -> None:
       tinysam-mobile distill cutouts /usr/share/openclipart/png --out store/clip_art
       tinysam-mobile distill cache store/plain --teacher sam_tiny.pth --out cache
       tinysam-mobile distill train run.toml --out runs/first
-      torchrun --nproc-per-node 2 -m tinysam_mobile.cli distill train run.toml --out runs/first
+      torchrun --nproc-per-node 2 -m tinysam_mobile distill train run.toml --out runs/first
       tinysam-mobile distill export runs/first --out student.safetensors
       tinysam-mobile distill thresholds student.safetensors photos_with_masks --last 100
     """

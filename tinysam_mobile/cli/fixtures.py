@@ -64,8 +64,8 @@ def command(
 ) -> None:
     """Write inputs, prompts and expected outputs of every stage, for an app that runs BUNDLE to replay.
 
-    Raw little-endian files and one JSON index, read by Swift and Kotlin without a library; see
-    docs/device_loop.md.  The app answers with a dump, which compare-dump judges.
+    Raw little-endian files and one JSON index that names them, read by Swift and Kotlin without a library.
+    The app answers with a dump, which compare-dump judges.
 
     \b
     Examples:

@@ -62,6 +62,7 @@ MAX_SEED = 2**32 - 1
 MAX_PHOTOS = 1000
 MAX_PROMPTS = 1000
 MAX_IMAGE_SIZE = 4096
+OWN_PROMPTS = '{"photo.jpg": [{"points": [[x, y]], "labels": [1], "box": [x0, y0, x1, y1]}]}'
 
 as_json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print the result as one JSON document on standard output."
@@ -87,8 +88,8 @@ seed_option = click.option(
 )
 own_prompts_option = click.option(
     "--own-prompts",
-    type=InputFile(suffixes=(".json",), mend="see docs/validate.md"),
-    help="JSON file with prompts of your own, by the name of the photo.",
+    type=InputFile(suffixes=(".json",), mend=f"its form is {OWN_PROMPTS}"),
+    help=f"JSON file with prompts of your own, in pixels: {OWN_PROMPTS}.",
 )
 checkpoint_option = click.option(
     "--checkpoint",
@@ -217,7 +218,7 @@ def recipe_option(
         multiple=multiple,
         type=click.Choice(choices) if choices else str,
         default=None if multiple else default,
-        help=f"Number format, see docs/recipes.md{'; repeatable' * multiple}; {which} by default.",
+        help=f"Number format, such as fp16 or static_w8a8{'; repeatable' * multiple}; {which} by default.",
     )
 
 

@@ -45,7 +45,15 @@ def print_device(info: DumpInfo) -> None:
 
 def print_sides(sides: Sequence[SideResult]) -> None:
     """Print one line per side, and what is wrong with those that did not pass."""
-    headers = ["side", "embedding dB", "logits dB", "lowest mask IoU", "mask IoU", "other mask", "verdict"]
+    headers = [
+        "runtime and recipe",
+        "embedding dB",
+        "logits dB",
+        "lowest mask IoU",
+        "mask IoU",
+        "other mask",
+        "verdict",
+    ]
     print_table(headers, [_cells(side) for side in sides], right=headers[1:-1])
     for side in sides:
         if side.verdict != "PASSED":

@@ -112,7 +112,7 @@ def add_error_points(
 
     `logits` f32 (K, H, W) of the mask that was chosen, `targets` f32 (K, H, W).  A point on missed object
     gets label 1, on falsely covered background label 0; a prediction without error gets an unused slot.
-    (METHOD.md section 2, online hard prompt sampling; the background points are SAM's.)
+    (TinySAM, arXiv 2312.13789, online hard prompt sampling; points on the background are SAM's.)
     """
     wanted, got = targets > 0.5, logits > 0
     error = (wanted ^ got).flatten(1)

@@ -69,7 +69,7 @@ def learn(
 def hard_prompts(
     model: TinySAM, embedding: Tensor, batch: Batch, stage: TrainingStage, generator: torch.Generator
 ) -> Prompts:
-    """Return the prompts of a randomly drawn iteration of click refinement (METHOD.md section 2)."""
+    """Return the prompts of a randomly drawn iteration of click refinement (arXiv 2312.13789)."""
     prompts = batch.prompts
     if torch.rand((), generator=generator, device=generator.device).item() >= stage.refine_share:
         return prompts

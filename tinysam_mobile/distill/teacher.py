@@ -53,7 +53,7 @@ def distillation_losses(
     prompts: Prompts,
     weights: LossWeights,
 ) -> Mapping[str, Tensor]:
-    """ℓ1 of embeddings, tokens and masks (METHOD.md section 2), each if its weight is not 0.
+    """ℓ1 of embeddings, tokens and masks (arXiv 2312.13789, section 3.2), each if its weight is not 0.
 
     Where teacher and student differ in width the student's side passes its adapter, where they differ in
     size the teacher's side is resampled.

@@ -45,7 +45,10 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One thing to know about one artifact (its path in the bundle); `rule` is a key of `RULES`."""
+    """One thing to know about one artifact (its path in the bundle); `rule` is a key of `RULES`.
+
+    `advice` is empty where there is nothing to do.
+    """
 
     severity: Severity
     artifact: str
@@ -172,7 +175,7 @@ def _undelegated(subject: _Subject) -> Iterator[Finding]:
             advice = "see which operations the delegate lacks; each border costs copies and slow kernels"
             yield subject.find(Severity.WARNING, "undelegated", message, advice)
         else:
-            advice = "nothing to do: what is outside handles labels and sizes"
+            advice = ""
             yield subject.find(Severity.INFO, "undelegated", text, advice)
 
 
@@ -223,7 +226,7 @@ def _peak_memory(subject: _Subject) -> Iterator[Finding]:
         peak = graph.peak_activation_bytes
         large = peak > LARGE_ACTIVATIONS_BYTES
         message = f"{graph.name}: activations take at least {peak / 1e6:.1f} MB at once"
-        advice = "convert with a smaller --image-size or --batch" if large else "nothing to do"
+        advice = "convert with a smaller --image-size or --batch" if large else ""
         yield subject.find(Severity.WARNING if large else Severity.INFO, "peak_memory", message, advice)
 
 
@@ -239,7 +242,7 @@ def _weights(subject: _Subject) -> Iterator[Finding]:
         advice = f"recipe {recipe.id} promises {recipe.weight_bits} bits: see which layers were left out"
         yield subject.find(Severity.WARNING, "weights", message, advice)
     else:
-        yield subject.find(Severity.INFO, "weights", message, "nothing to do")
+        yield subject.find(Severity.INFO, "weights", message, "")
 
 
 def _bits(dtype: str) -> int:

@@ -48,7 +48,8 @@ class ParityReport:
             f"<tr><td>{escape(side.name)}</td><td>{side.verdict}</td><td>{escape(side.answer)}</td></tr>"
             for side in self.sides
         )
-        return f"<table><tr><th>side</th><th>verdict</th><th>what was found</th></tr>{rows}</table>"
+        headers = "<th>runtime and recipe</th><th>verdict</th><th>what was found</th>"
+        return f"<table><tr>{headers}</tr>{rows}</table>"
 
 
 def environment() -> dict[str, Any]:
