@@ -177,6 +177,9 @@ class MaskDecoder(nn.Module):
         ious = self._all_ious(tokens)
         if self.choice is not None:
             return ious.amax(dim=1, keepdim=True)
+        if len(self.mask_range) == self.num_tokens:
+            # A slice of all becomes an alias, which coremltools does not know.
+            return ious
         return ious[:, self.mask_range.start : self.mask_range.stop]
 
     def _object_score(self, tokens: Tensor) -> Tensor | None:
