@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +13,12 @@ from tinysam_mobile.contract.backend import Arrays
 from tinysam_mobile.contract.rules import SAM_RULES
 from tinysam_mobile.contract.spec import Contract, Label
 from tinysam_mobile.imaging.preprocess import Geometry
-from tinysam_mobile.segment.everything import EverythingConfig, EverythingGenerator, EverythingResult
+from tinysam_mobile.segment.everything import (
+    EverythingConfig,
+    EverythingGenerator,
+    EverythingResult,
+    SegmentedObject,
+)
 from tinysam_mobile.segment.predictor import Predictor
 
 from .masks import exact_logits, tie_bound
@@ -37,13 +42,17 @@ SETTINGS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Recording:
-    """What an engine answers: to the point i (P, 2) of the S frame `logits`[`answers`[i]], `scores`[i]."""
+    """What an engine answers: to the point i (P, 2) of the S frame `logits`[`answers`[i]], `scores`[i].
+
+    `score_batch` answers scores that are off by `score_error`, as those of a rounded model are.
+    """
 
     points: Array
     answers: Array
     logits: Array
     scores: Array
     scale: float
+    score_error: float = 0.0
 
 
 class ReplayEngine:
@@ -70,13 +79,13 @@ class ReplayEngine:
         ):
             if labels[0] == Label.UNUSED:
                 continue
-            assert labels[0] == Label.FOREGROUND
+            assert labels[0] in (Label.FOREGROUND, Label.BOX_TOP_LEFT)
             i = self._place[tuple(points[0].tolist())]
             self.asked.append(i)
             logits[row] = recording.logits[recording.answers[i]].astype(np.float32) * recording.scale
             scores[row] = recording.scores[i]
         if entry_point == "score_batch":
-            return {"iou_predictions": scores}
+            return {"iou_predictions": scores + np.float32(recording.score_error)}
         return {"low_res_masks": logits, "iou_predictions": scores}
 
 
@@ -276,15 +285,20 @@ def case_of(
         "visited": flat(result.points),
         "decoder_calls": result.decoder_calls,
         "stopped_early": result.stopped_early,
-        "objects": [
-            {
-                "point": list(found.point),
-                "mask_index": found.mask_index,
-                "score": found.score,
-                "stability": found.stability,
-                "box": list(found.box),
-                "counts": list(found.runs.counts),
-            }
-            for found in result.objects
-        ],
+        "objects": objects_data(result.objects),
     }
+
+
+def objects_data(objects: Sequence[SegmentedObject]) -> list[dict[str, Any]]:
+    """Objects as a case holds them."""
+    return [
+        {
+            "point": list(found.point),
+            "mask_index": found.mask_index,
+            "score": found.score,
+            "stability": found.stability,
+            "box": list(found.box),
+            "counts": list(found.runs.counts),
+        }
+        for found in objects
+    ]

@@ -13,7 +13,7 @@ import numpy as np
 from tinysam_mobile.contract.spec import Contract
 from tinysam_mobile.imaging.preprocess import Geometry
 from tinysam_mobile.imaging.upscale import upscale_masks
-from tinysam_mobile.segment import candidates
+from tinysam_mobile.segment import candidates, everything
 from tinysam_mobile.segment.everything import EverythingConfig, EverythingGenerator, EverythingResult
 from tinysam_mobile.segment.predictor import Predictor
 
@@ -39,6 +39,7 @@ class FastRules:
     """What a manifest holds as `everything_search.fast`."""
 
     near_iou_slack: float = 0.05
+    score_slack: float = 0.02
     window_margin_cells: int = 3
     max_waiting_bytes: int = 256 * 2**20
     duplicate_ious: tuple[float, ...] = (0.97, 0.9, 0.8)
@@ -51,7 +52,7 @@ class FastRules:
 
 @dataclass(frozen=True, kw_only=True)
 class FastScene:
-    """A scene with rules of its own, and a scale of its logits.
+    """A scene with rules of its own, a scale of its logits and an error of the scores that come first.
 
     Its discs are nudged until the rules `unlike` give other objects, and until float32 logits would give
     other masks than float16 if `halves_decide`: a case that no mistake changes tells nothing.
@@ -60,6 +61,7 @@ class FastScene:
     scene: Scene
     rules: FastRules = FastRules()
     scale: float = SCALE
+    score_error: float = 0.0
     unlike: FastRules | None = None
     halves_decide: bool = False
 
@@ -70,6 +72,7 @@ SHIFTED = tuple(
 )
 CLOSE = (*((0.25 + 0.03 * i, 0.3 + 0.04 * (i % 2), 0.2 - 0.01 * i) for i in range(5)), (0.7, 0.7, 0.2))
 LOOSE = HIERARCHICAL | {"pred_iou_thresh": 0.87, "stability_score_thresh": 0.7, "high_score_thresh": 30.0}
+FEW_PASS = HIERARCHICAL | {"pred_iou_thresh": 0.975}
 OWN_SCENES = {
     "overlaps_that_rough_boxes_cannot_judge": FastScene(
         scene=Scene(size=(61, 83), discs=CLOSE, settings=LOOSE),
@@ -94,6 +97,19 @@ OWN_SCENES = {
     "rough_boxes_never_trusted": FastScene(
         scene=Scene(discs=CLOSE, settings=LOOSE), rules=FastRules(box_margin=0.9)
     ),
+    # Every open point is asked for, so that nothing but the slack decides what is decoded.
+    "scores_a_little_low": FastScene(
+        scene=Scene(settings=FEW_PASS),
+        score_error=-0.015,
+        rules=FastRules(near_iou_slack=9.0),
+        unlike=FastRules(near_iou_slack=9.0, score_slack=0.0),
+    ),
+    "scores_a_little_high": FastScene(
+        scene=Scene(settings=FEW_PASS), score_error=0.015, rules=FastRules(near_iou_slack=9.0)
+    ),
+    "every_point_decoded": FastScene(
+        scene=Scene(settings=FEW_PASS), rules=FastRules(near_iou_slack=9.0, score_slack=9.0)
+    ),
     "flat_overlaps": FastScene(
         scene=Scene(discs=CLOSE, settings=LOOSE | {"hierarchical": False, "points_per_side": 9})
     ),
@@ -102,34 +118,46 @@ OWN_SCENES = {
 
 
 def everything_fast_cases(store: Store, contract: Contract) -> Iterator[Case]:
-    """Every scene of the exact mode without a budget, with the same pictures, then those of this mode.
-
-    A budget counts calls that make masks: fewer where scores come first, as they do here, than in apps,
-    which decode every point.
-    """
+    """Every scene of the exact mode with the same pictures, then those of this mode."""
     pictures = pictures_of(SCENES, contract)
     for name, scene in SCENES.items():
-        if scene.settings.get("max_decoder_calls") is not None:
-            continue
         picture, logits = pictures[(scene.discs, scene.steepness)]
         yield _case(store, name, f"everything/{picture}", logits, FastScene(scene=scene), contract)
+    made: dict[bytes, str] = {}
     for name, fast in OWN_SCENES.items():
         logits = _without_ties(fast, contract)
-        yield _case(store, name, f"everything_fast/{name}_logits", logits, fast, contract)
+        # Scenes that differ in their rules only share their logits.
+        picture = made.setdefault(logits.tobytes(), f"everything_fast/{name}_logits")
+        yield _case(store, name, picture, logits, fast, contract)
 
 
 def _case(store: Store, name: str, picture: str, logits: Array, fast: FastScene, contract: Contract) -> Case:
-    recording = replace(record(fast.scene, logits, contract), scale=fast.scale)
+    recording = replace(record(fast.scene, logits, contract), scale=fast.scale, score_error=fast.score_error)
     result, engine = replay_fast(recording, fast.scene.size, fast.scene.settings, fast.rules, contract)
     asked = only_asked(recording, sorted(set(engine.asked)))
     case = case_of(store, f"everything_fast/{name}", picture, fast.scene, asked, result)
-    calls = {"decoder_calls": calls_without_scores(engine)}
-    return {**case, **calls, "name": name, "rules": fast.rules.data()}
+    return {
+        **case,
+        "score_error": fast.score_error,
+        "score_calls": engine.calls["score_batch"],
+        "decoder_calls_without_scores": calls_without_scores(recording, fast, contract, result),
+        "name": name,
+        "rules": fast.rules.data(),
+    }
 
 
-def calls_without_scores(engine: ReplayEngine) -> int:
-    """Calls of an app that decodes every point: as many as score them here, K points to each."""
-    return engine.calls["score_batch"]
+def calls_without_scores(
+    recording: Recording, fast: FastScene, contract: Contract, expected: EverythingResult
+) -> int | None:
+    """Calls that make masks where an artifact has no `score_batch`, so that every point is decoded.
+
+    None if the answer is another then, as with a budget of calls or with scores that are off.
+    """
+    every_point = replace(fast.rules, score_slack=9.0)
+    exact = replace(recording, score_error=0.0)
+    result, _ = replay_fast(exact, fast.scene.size, fast.scene.settings, every_point, contract)
+    same = result.objects == expected.objects and np.array_equal(result.points, expected.points)
+    return result.decoder_calls if same else None
 
 
 def replay_fast(
@@ -140,12 +168,13 @@ def replay_fast(
     contract: Contract,
 ) -> tuple[EverythingResult, ReplayEngine]:
     """Run the fast mode on a recording, with `rules` in the place of the manifest's."""
-    engine = ReplayEngine(replace(contract, score_batch=contract.batch), recording)
+    engine = ReplayEngine(contract, recording)
     config = EverythingConfig(mode="fast", near_iou_slack=rules.near_iou_slack, **settings)
     names = ("window_margin_cells", "max_waiting_bytes", "duplicate_ious", "box_margin")
     with ExitStack() as stack:
         for name in (*names, "stability_margin_cells"):
             stack.enter_context(patch.object(candidates, name.upper(), getattr(rules, name)))
+        stack.enter_context(patch.object(everything, "SCORE_SLACK", rules.score_slack))
         result = EverythingGenerator(Predictor(engine), config).generate(np.zeros((*size, 3), np.uint8))
     return result, engine
 
@@ -173,7 +202,7 @@ def _tells(fast: FastScene, logits: Array, contract: Contract) -> bool:
             return False
     if fast.unlike is None:
         return True
-    recording = replace(record(fast.scene, logits, contract), scale=fast.scale)
+    recording = replace(record(fast.scene, logits, contract), scale=fast.scale, score_error=fast.score_error)
     scene = fast.scene
     first, other = (
         replay_fast(recording, scene.size, scene.settings, rules, contract)[0]

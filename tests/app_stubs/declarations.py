@@ -13,7 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 KOTLIN = Path(__file__).parent / "kotlin"
 SWIFT = ROOT / "sample_apps" / "ios" / "Tests" / "AppleStubs"
-OURS = {"R.kt", "BuildConfigs.kt", "LiteRt.kt@buildconfig", "ExecuTorch.kt@buildconfig"}
+OURS = {"Absent.kt", "R.kt", "BuildConfigs.kt", "LiteRt.kt@buildconfig", "ExecuTorch.kt@buildconfig"}
 """What the build makes, and no SDK has."""
 
 ANDROID = "https://developer.android.com/reference"
@@ -99,6 +99,7 @@ LIBRARIES = {
     "ImageIO.swift": apple("ImageIO"),
     "PhotosUI.swift": apple("PhotosUI"),
     "SwiftUI.swift": apple("SwiftUI"),
+    "SwiftUIModifiers.swift": apple("SwiftUI"),
     "UIKit.swift": apple("UIKit"),
 }
 API = ROOT / "sample_apps" / "API.md"

@@ -2,42 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import shutil
 import socket
 import ssl
-import threading
-import time
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from http.client import HTTPConnection, HTTPResponse
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 
-from tests.device.test_device_loop import World, device, world
-from tests.fake_device import zipped
-from tinysam_mobile.bundle.folder import Bundle
-from tinysam_mobile.device.serve import make_page
-from tinysam_mobile.device.serve_address import Address, self_signed
-from tinysam_mobile.device.serve_checks import CheckSettings, Reference
+from tests.device.serving import PATIENCE_SECONDS, Serving, page, serving, until_closed
+from tests.device.test_device_loop import World, world
+from tinysam_mobile.device.serve_address import self_signed
 from tinysam_mobile.device.serve_files import page_folder
 from tinysam_mobile.device.serve_litert import find_litert
-from tinysam_mobile.device.serve_server import Limits, Server
+from tinysam_mobile.device.serve_server import Limits
 from tinysam_mobile.errors import UsageError
-from tinysam_mobile.imaging.masks import RunLengths
-from tinysam_mobile.segment.predictor import Predictor
 
-__all__ = ["world"]
+__all__ = ["page", "world"]
 
 pytest.importorskip("tornado")
 
-PATIENCE_SECONDS = 120
 SHORT = Limits(idle_seconds=0.5, body_seconds=0.5)
 STRANGE_PATHS = (
     "/../../etc/passwd",
@@ -56,127 +42,6 @@ STRANGE_PATHS = (
     "/api/",
     "/api/checks/../fixtures",
 )
-
-
-@dataclass(kw_only=True)
-class Serving:
-    """A server in a thread of its own, and what it told the terminal."""
-
-    server: Server
-    reports: Path
-    told: list[str] = field(default_factory=list)
-
-    def ask(
-        self,
-        path: str,
-        *,
-        method: str = "GET",
-        body: bytes | None = None,
-        headers: dict[str, str] | None = None,
-    ) -> tuple[HTTPResponse, bytes]:
-        """Send a request as it is, without tidying its path."""
-        connection = HTTPConnection("127.0.0.1", self.server.port, timeout=PATIENCE_SECONDS)
-        try:
-            connection.request(method, path, body=body, headers=headers or {})
-            answer = connection.getresponse()
-            return answer, answer.read()
-        finally:
-            connection.close()
-
-    def json(self, path: str, **request: Any) -> tuple[int, Any]:
-        answer, body = self.ask(path, **request)
-        return answer.status, json.loads(body)
-
-    def send(self, data: bytes) -> bytes:
-        """Send bytes and read until the server closes or says nothing more."""
-        with socket.create_connection(("127.0.0.1", self.server.port), timeout=PATIENCE_SECONDS) as raw:
-            raw.sendall(data)
-            return _until_closed(raw)
-
-    def until_ready(self) -> None:
-        _wait(lambda: self.json(f"{self.server.address.prefix}/api/fixtures")[1]["state"] != "writing")
-
-    def judged(self, dump: bytes) -> dict[str, Any]:
-        status, answer = self.json("/api/checks", method="POST", body=dump)
-        assert status == 202
-        _wait(lambda: self.json(f"/api/checks/{answer['check']}")[1]["state"] != "judging")
-        found: dict[str, Any] = self.json(f"/api/checks/{answer['check']}")[1]
-        return found
-
-
-def _until_closed(raw: socket.socket) -> bytes:
-    """A server that closes before it read everything resets the connection: that is a refusal too."""
-    received = b""
-    with suppress(ConnectionResetError):
-        while chunk := raw.recv(65536):
-            received += chunk
-    return received
-
-
-def _wait(seen: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE_SECONDS
-    while not seen():
-        assert time.monotonic() < end, "nothing happened"
-        time.sleep(0.02)
-
-
-@contextmanager
-def serving(
-    world: World,
-    reports: Path,
-    *,
-    token: str = "",
-    limits: Limits | None = None,
-    tls: ssl.SSLContext | None = None,
-    runtimes: bool = False,
-    litert: Path | None = None,
-) -> Iterator[Serving]:
-    """Serve the world's bundle until the block ends; its own event loop runs in a thread."""
-    told: list[str] = []
-    settings = CheckSettings(
-        fixtures=lambda: world.fixtures,
-        reference=lambda: Reference(
-            backend=world.backend, names={"name": "stand-in:tiny-test", "sha256": None}
-        ),
-        reports=reports,
-        told=lambda report, _, __: told.append(
-            report if isinstance(report, str) else report.sides[0].verdict
-        ),
-    )
-    loop = asyncio.new_event_loop()
-    worker = ThreadPoolExecutor(1)
-
-    async def start() -> Server:
-        page = make_page(
-            Bundle.open(world.bundle),
-            find_litert(page_folder(), litert),
-            settings,
-            openers={"torch": lambda: world.backend} if runtimes else {},
-            worker=worker,
-        )
-        address = Address(host="127.0.0.1", token=token, is_https=tls is not None)
-        server = Server(page, address, limits=limits, tls=tls)
-        server.start()
-        return server
-
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    try:
-        server = asyncio.run_coroutine_threadsafe(start(), loop).result(PATIENCE_SECONDS)
-        yield Serving(server=server, reports=reports, told=told)
-        asyncio.run_coroutine_threadsafe(server.stop(), loop).result(PATIENCE_SECONDS)
-    finally:
-        worker.shutdown()
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
-
-
-@pytest.fixture(scope="module")
-def page(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
-    with serving(world, tmp_path_factory.mktemp("served") / "reports", runtimes=True) as found:
-        found.until_ready()
-        yield found
 
 
 def test_the_page_its_config_and_the_bundle_are_served(page: Serving, world: World) -> None:
@@ -365,7 +230,7 @@ def test_slow_clients_are_dropped_and_nobody_waits_for_them(world: World, tmp_pa
                 raw.settimeout(PATIENCE_SECONDS)
                 raw.sendall(beginning)
                 assert found.ask("/")[0].status == 200, "others are served meanwhile"
-                assert not _until_closed(raw).startswith(b"HTTP/1.1 2")
+                assert not until_closed(raw).startswith(b"HTTP/1.1 2")
 
 
 def test_200_requests_at_once_are_served(page: Serving, world: World) -> None:
@@ -377,123 +242,6 @@ def test_200_requests_at_once_are_served(page: Serving, world: World) -> None:
 
     with ThreadPoolExecutor(200) as pool:
         assert all(pool.map(one, range(200)))
-
-
-def test_a_phone_that_is_right_passes_and_the_report_is_written(page: Serving, world: World) -> None:
-    found = page.judged(zipped(device(world).replay(world.fixtures)))
-    assert (found["state"], found["verdict"], found["stage"]) == ("judged", "PASSED", None)
-    assert (page.reports.parent / found["report"]).is_file()
-    assert page.told[-1] == "PASSED"
-
-
-def test_a_phone_that_is_wrong_hears_at_which_stage(page: Serving, world: World) -> None:
-    files = device(world).replay(world.fixtures)
-    for name in files:
-        if name.endswith("embedding.bin"):
-            values = np.frombuffer(files[name], "<f4")
-            files[name] = (values[::-1] * 0.5).astype("<f4").tobytes()
-    found = page.judged(zipped(files))
-    assert (found["verdict"], found["stage"]) == ("FAILED", "embedding")
-    assert "embedding" in found["answer"]
-
-
-def damaged(world: World) -> dict[str, bytes]:
-    files = device(world).replay(world.fixtures)
-    good = zipped(files)
-    index = json.loads(files["dump.json"])
-    return {
-        "nothing": b"",
-        "no zip": b"not a zip at all",
-        "half a zip": good[: len(good) // 2],
-        "a way out": zipped({**files, "../../escaped.bin": b"x"}),
-        "other fixtures": zipped(
-            {**files, "dump.json": json.dumps({**index, "fixtures_id": "0" * 64}).encode()}
-        ),
-        "an index that is no object": zipped({**files, "dump.json": b"[" * 1000}),
-    }
-
-
-@pytest.mark.parametrize("kind", ["nothing", "no zip", "half a zip", "a way out", "other fixtures"])
-def test_a_dump_that_is_none_is_refused_and_the_server_lives(
-    page: Serving, world: World, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    before = sorted(page.reports.rglob("*"))
-    found = page.judged(damaged(world)[kind])
-    assert found["state"] == "refused"
-    assert found["error"]
-    assert str(tmp_path) not in found["error"], "a path of the host is nobody's business"
-    assert list(tmp_path.iterdir()) == []
-    assert sorted(page.reports.rglob("*")) == before
-    assert page.ask("/")[0].status == 200
-
-
-def test_a_check_that_nobody_asked_for_is_not_found(page: Serving) -> None:
-    assert page.json("/api/checks/999999")[0] == 404
-    assert page.ask("/api/checks/abc")[0].status == 404
-
-
-def test_fixtures_of_another_model_are_told_to_the_page(world: World, tmp_path: Path) -> None:
-    wrong = World(
-        bundle=world.bundle, fixtures=tmp_path / "missing", backend=world.backend, hashes=world.hashes
-    )
-    with serving(wrong, tmp_path / "reports") as found:
-        found.until_ready()
-        state = found.json("/api/fixtures")[1]
-        assert state["state"] == "failed"
-        assert str(tmp_path) not in state["error"]
-        # Nothing can be judged, so no byte of a dump is taken.
-        assert found.ask("/api/checks", method="POST", body=b"x")[0].status == 413
-
-
-def test_the_host_answers_the_same_click(page: Serving, world: World) -> None:
-    photo = np.random.default_rng(0).integers(0, 256, (37, 53, 3), np.uint8)
-    status, answer = page.json(
-        "/api/host/torch/photos?height=37&width=53", method="POST", body=photo.tobytes()
-    )
-    assert status == 200
-    prompt = {"photo": answer["photo"], "points": [20.5, 11.0, 3.0, 4.0], "labels": [1, 0], "box": None}
-    status, found = page.json("/api/host/torch/masks", method="POST", body=json.dumps(prompt).encode())
-    assert status == 200
-    predictor = Predictor(world.backend)
-    predictor.set_image(photo)
-    expected = predictor.predict([[20.5, 11.0], [3.0, 4.0]], [1, 0])
-    np.testing.assert_array_equal(RunLengths.from_coco(found).decode(), expected.best_mask)
-    assert found["score"] == pytest.approx(float(expected.scores[expected.best]))
-
-
-@pytest.mark.parametrize(
-    ("path", "body", "status"),
-    [
-        ("photos?height=2&width=2", b"short", 400),
-        ("photos?height=-1&width=2", b"", 400),
-        ("photos?height=99999&width=99999", b"", 400),
-        ("photos", b"", 400),
-        ("photos?height=%b2&width=1", b"", 400),
-        ("masks", b"{", 400),
-        ("masks", b"[]", 400),
-        ("masks", b"[" * 60000, 400),
-        ("masks", b'{"photo": true}', 400),
-        ("masks", b'{"photo": 1, "points": "x", "labels": [], "box": null}', 400),
-        ("masks", b'{"photo": 1, "points": [1], "labels": [1], "box": null}', 400),
-        ("masks", b'{"photo": 1, "points": [], "labels": [], "box": {}}', 400),
-        ("masks", b'{"photo": 987, "points": [1, 1], "labels": [1], "box": null}', 404),
-        ("masks", b"x" * 70000, 413),
-    ],
-)
-def test_what_the_host_cannot_answer_is_refused(page: Serving, path: str, body: bytes, status: int) -> None:
-    answer, text = page.ask(f"/api/host/torch/{path}", method="POST", body=body)
-    assert answer.status == status
-    assert json.loads(text)["error"]
-
-
-def test_a_prompt_outside_the_photo_is_refused(page: Serving) -> None:
-    _, answer = page.json("/api/host/torch/photos?height=4&width=4", method="POST", body=bytes(48))
-    for points in ([50.0, 1.0], [float("nan"), 1.0]):
-        prompt = {"photo": answer["photo"], "points": points, "labels": [1], "box": None}
-        status, found = page.json("/api/host/torch/masks", method="POST", body=json.dumps(prompt).encode())
-        assert status == 422
-        assert found["error"]
 
 
 def test_https_with_a_certificate_of_its_own(world: World, tmp_path: Path) -> None:

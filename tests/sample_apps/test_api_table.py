@@ -25,8 +25,8 @@ def test_the_declarations_that_matter_are_found() -> None:
     assert found["ExecuTorch.kt", "Module"] == ("LOAD_MODE_MMAP", "destroy", "execute", "load")
     assert {"create", "createInputBuffer", "run"} <= set(found["LiteRt.kt", "CompiledModel"])
     assert {"compileModel", "load", "prediction"} <= set(found["CoreML.swift", "MLModel"])
-    assert "View.task" not in found["SwiftUI.swift", "View"]
-    assert "accessibilityActions" in found["SwiftUI.swift", "View"]
+    assert "View.task" not in found["SwiftUIModifiers.swift", "View"]
+    assert "accessibilityActions" in found["SwiftUIModifiers.swift", "View"]
 
 
 def test_versions_of_the_table_are_those_of_the_build() -> None:

@@ -13,8 +13,8 @@ import torch
 from PIL import Image, ImageOps
 from pycocotools import mask as coco
 
-from tests.app_fixtures.everything import Recording, ReplayEngine, replay
-from tests.app_fixtures.everything_fast import FastRules, calls_without_scores, replay_fast
+from tests.app_fixtures.everything import Recording, ReplayEngine, objects_data, replay
+from tests.app_fixtures.everything_fast import FastRules, replay_fast
 from tests.app_fixtures.masks import TIE, exact_logits, tie_bound
 from tests.app_fixtures.store import GOLDEN, Array, Case, flat, read_cases, read_tensor
 from tests.app_fixtures.write import write_fixtures
@@ -34,7 +34,9 @@ from tinysam_mobile.imaging.masks import (
 from tinysam_mobile.imaging.preprocess import Geometry, preprocess
 from tinysam_mobile.imaging.upscale import upscale_masks
 from tinysam_mobile.segment.everything import EverythingResult
+from tinysam_mobile.segment.from_boxes import objects_from_boxes
 from tinysam_mobile.segment.point_lattice import coarse_lattice, grid_points, second_round
+from tinysam_mobile.segment.predictor import Predictor
 from tinysam_mobile.segment.prompts import make_prompt, pack_prompts
 
 MAX_TOTAL_BYTES = 2_000_000
@@ -285,6 +287,7 @@ def recording_of(case: Case) -> Recording:
         logits=read_tensor(case["logits"]),
         scores=read_tensor(case["recorded_scores"]),
         scale=case["scale"],
+        score_error=case.get("score_error", 0.0),
     )
 
 
@@ -301,17 +304,24 @@ def test_everything(case: Case) -> None:
 
 
 def objects_of(result: EverythingResult) -> list[dict[str, Any]]:
-    return [
-        {
-            "point": list(o.point),
-            "mask_index": o.mask_index,
-            "score": o.score,
-            "stability": o.stability,
-            "box": list(o.box),
-            "counts": list(o.runs.counts),
-        }
-        for o in result.objects
-    ]
+    return objects_data(result.objects)
+
+
+@cases("from_boxes")
+def test_from_boxes(case: Case) -> None:
+    contract = Manifest.from_json(json.loads((GOLDEN / "manifest.json").read_text("utf-8"))).contract
+    recording = Recording(
+        points=np.array(case["recorded_boxes"], np.float32).reshape(-1, 4)[:, :2],
+        answers=np.array(case["answers"], np.int64),
+        logits=read_tensor(case["logits"]),
+        scores=np.array(case["recorded_scores"], np.float32).reshape(-1, 3),
+        scale=case["scale"],
+    )
+    engine = ReplayEngine(contract, recording)
+    photo = np.zeros((case["height"], case["width"], 3), np.uint8)
+    found = objects_from_boxes(Predictor(engine), photo, np.reshape(case["boxes"], (-1, 4)))
+    assert objects_data(found) == case["objects"]
+    assert engine.calls["decode_batch"] == case["decoder_calls"]
 
 
 def replayed_fast(case: Case, **rules: Any) -> tuple[EverythingResult, ReplayEngine]:
@@ -325,7 +335,9 @@ def replayed_fast(case: Case, **rules: Any) -> tuple[EverythingResult, ReplayEng
 def test_everything_fast(case: Case) -> None:
     result, engine = replayed_fast(case)
     assert flat(result.points) == case["visited"]
-    assert (calls_without_scores(engine), result.stopped_early) == (case["decoder_calls"], False)
+    assert (result.decoder_calls, result.stopped_early) == (case["decoder_calls"], case["stopped_early"])
+    assert engine.calls["score_batch"] == case["score_calls"]
+    assert engine.calls["decode_batch"] == case["decoder_calls"]
     assert sorted(set(engine.asked)) == list(range(len(case["answers"])))
     assert objects_of(result) == case["objects"]
 
@@ -339,6 +351,17 @@ def test_the_fast_cases_tell_mistakes_apart() -> None:
     assert any(len(answers[name]["visited"]) < len(exact[name]["visited"]) for name in shared)
     assert answers["no_slack"]["visited"] != answers["hierarchical_landscape"]["visited"]
     assert answers["all_slack"]["visited"] != answers["hierarchical_landscape"]["visited"]
+    # Scores that are a little off change nothing: the slack is there for them.
+    off = [answers[f"scores_a_little_{way}"] for way in ("low", "high")]
+    assert all(case["objects"] == answers["every_point_decoded"]["objects"] for case in off)
+    assert all(case["decoder_calls"] < answers["every_point_decoded"]["decoder_calls"] for case in off)
+    # Without it masks are missed and less is covered: points are asked for that no one recorded.
+    with pytest.raises(KeyError):
+        replayed_fast(answers["scores_a_little_low"], score_slack=0.0)
+    # Fewer full decodes, which is what scores are asked for first.
+    pairs = [(c["decoder_calls"], c["decoder_calls_without_scores"]) for c in answers.values()]
+    with_scores, without = (sum(calls) for calls in zip(*(p for p in pairs if p[1] is not None), strict=True))
+    assert with_scores < without
     for name, other in (
         ("overlaps_that_rough_boxes_cannot_judge", {"box_margin": 0.0}),
         ("rough_stability_measured_again", {"stability_margin_cells": 0.0}),

@@ -26,9 +26,10 @@ SMALLEST_TELLING = 9
 """Whole numbers below are everywhere: axes, channels, orientations. Fractions tell at any size."""
 DECLARED = {
     ("Geometry", 0.5): "the centre of a pixel, and floor(x + 0.5)",
-    ("BilinearResize", 32): "bits of an integer in Pillow's fixed point",
+    ("Resampling", 32): "bits of an integer in Pillow's fixed point",
+    ("Resampling", 0.5): "Keys' free parameter in Pillow",
+    ("Rules", 64): "most points of a prompt",
     ("MaskUpscaler", 16): "float32 roundings of an average",
-    ("ManifestRules", 64): "digits of a SHA-256",
     ("Overlay", 0.5): "saturation of a colour",
     ("Overlay", 0.95): "brightness of a colour",
     ("RgbImage", 255): "the largest sample of a photo of 8 bits",

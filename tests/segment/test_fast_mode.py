@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from tests.segment.test_everything import CONTRACT
 from tinysam_mobile.contract.backend import Arrays
+from tinysam_mobile.contract.everything_settings import SCORE_SLACK
 from tinysam_mobile.parity.everything_parity import compare_results
 from tinysam_mobile.segment import candidates
 from tinysam_mobile.segment.everything import (
-    SCORE_SLACK,
     EverythingConfig,
     EverythingGenerator,
     EverythingResult,

@@ -28,6 +28,7 @@ from tinysam_mobile.contract.everything_settings import (
     EVERYTHING_KEY,
     MAX_WAITING_BYTES,
     NEAR_IOU_SLACK,
+    SCORE_SLACK,
     SECOND_ROUND_OFFSETS,
     STABILITY_MARGIN_CELLS,
     WINDOW_MARGIN_CELLS,
@@ -265,6 +266,7 @@ def _search_data() -> dict[str, Any]:
         "crop_nms_thresh": CROP_NMS_THRESH,
         "fast": {
             "near_iou_slack": NEAR_IOU_SLACK,
+            "score_slack": SCORE_SLACK,
             "window_margin_cells": WINDOW_MARGIN_CELLS,
             "max_waiting_bytes": MAX_WAITING_BYTES,
             "duplicate_ious": list(DUPLICATE_IOUS),

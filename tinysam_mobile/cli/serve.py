@@ -147,10 +147,12 @@ async def _serve(options: Options, stack: ExitStack) -> None:
     from tinysam_mobile.device.serve_server import Server
 
     litert = find_litert(page_folder(), options.litert_js)
-    worker = ThreadPoolExecutor(1, "tinysam-host")
-    stack.callback(worker.shutdown, wait=False, cancel_futures=True)
+    workers = [ThreadPoolExecutor(1, f"tinysam-{name}") for name in ("judge", "host")]
+    for worker in workers:
+        stack.callback(worker.shutdown, wait=False, cancel_futures=True)
     settings = _check_settings(options, stack)
-    page = make_page(options.bundle, litert, settings, openers=_openers(options), worker=worker)
+    openers, (judge, host) = _openers(options), workers
+    page = make_page(options.bundle, litert, settings, openers=openers, worker=judge, host_worker=host)
     address = Address.of(options.host, is_https=options.https)
     try:
         server = Server(page, address, port=options.port, tls=_tls(options, stack))

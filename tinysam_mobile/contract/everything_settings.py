@@ -16,6 +16,7 @@ __all__ = [
     "EVERYTHING_KEY",
     "MAX_WAITING_BYTES",
     "NEAR_IOU_SLACK",
+    "SCORE_SLACK",
     "SECOND_ROUND_OFFSETS",
     "STABILITY_MARGIN_CELLS",
     "WINDOW_MARGIN_CELLS",
@@ -61,6 +62,9 @@ SECOND_ROUND_OFFSETS = (
 NEAR_IOU_SLACK = 0.05
 """A black point of the second round's chessboard is decoded if the best predicted IoU of one of its
 neighbours lacks at most this to the threshold."""
+SCORE_SLACK = 0.02
+"""A point is decoded if its score lacks at most this: `score_batch` and `decode_batch` of one artifact round
+differently, and the decoder's score decides."""
 WINDOW_MARGIN_CELLS = 3
 """Cells that a pixel of an upscaled mask reads, in each direction: kept around a mask that waits."""
 MAX_WAITING_BYTES = 256 * 2**20

@@ -33,11 +33,13 @@ def make_page(
     *,
     openers: Mapping[str, Callable[[], Backend]],
     worker: ThreadPoolExecutor,
+    host_worker: ThreadPoolExecutor,
 ) -> Page:
     """Return what the server serves; call it in the running event loop.
 
-    `openers` maps runtimes of the host that answer clicks too to what opens them.  Fixtures are written,
-    dumps judged and masks computed in `worker`, a pool of one thread.  Raises `UsageError` for a bundle
+    `openers` maps runtimes of the host that answer clicks too to what opens them.  Fixtures are written and
+    dumps judged in `worker`, clicks answered in `host_worker`, pools of one thread each: a dump may take
+    minutes, for which no click waits.  Raises `UsageError` for a bundle
     without TFLite artifacts.
     """
     files = page_files(page_folder()) | bundle_files(bundle)
@@ -51,7 +53,7 @@ def make_page(
     judge = Checks(bundle, checks, worker=worker)
     page.calls += judge.calls
     if openers:
-        page.calls += HostMasks(openers, worker=worker).calls
+        page.calls += HostMasks(openers, worker=host_worker).calls
 
     def ready(folder: Path) -> None:
         page.files |= fixture_files(folder)

@@ -21,7 +21,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tinysam_mobile.contract.everything_settings import COARSE_FACTOR, CROP_NMS_THRESH, NEAR_IOU_SLACK
+from tinysam_mobile.contract.everything_settings import (
+    COARSE_FACTOR,
+    CROP_NMS_THRESH,
+    NEAR_IOU_SLACK,
+    SCORE_SLACK,
+)
 from tinysam_mobile.errors import UnknownNameError, UsageError
 from tinysam_mobile.imaging.images import RGBImage, as_rgb
 from tinysam_mobile.imaging.masks import RunLengths, mask_boxes, non_maximum_suppression, remove_small_regions
@@ -44,16 +49,11 @@ from tinysam_mobile.segment.prompts import make_prompt
 PROGRESS_POINTS = 256
 """Points between two lines of progress."""
 
-SCORE_SLACK = 0.02
-"""A point is decoded if its score lacks at most this: `score_batch` and `decode_batch` of one artifact round
-differently, and the decoder's score decides."""
-
 POINTS_PER_BATCH = 64
 """Prompts K of one call where the backend leaves the choice, as in the official code."""
 
 __all__ = [
     "POINTS_PER_BATCH",
-    "SCORE_SLACK",
     "EverythingConfig",
     "EverythingGenerator",
     "EverythingResult",

@@ -23,12 +23,6 @@ export class History {
     return this.steps[this.steps.length - 2] ?? null;
   }
 
-  /** Slots that the prompt takes, as the model counts them. */
-  get slots() {
-    const { points, box } = this.current ?? { points: [], box: null };
-    return points.length + (box ? 2 : Math.min(points.length, 1));
-  }
-
   /** @param {PromptPoint} point */
   addPoint(point) {
     this.push([...(this.current?.points ?? []), point], this.current?.box ?? null);

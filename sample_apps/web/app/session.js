@@ -78,7 +78,6 @@ export class Session {
       ),
       imageSize: manifest.sizes.imageSize,
       masksPerPrompt: manifest.masksPerPrompt,
-      slots: manifest.sizes.slots,
     };
   }
 

@@ -24,7 +24,7 @@ export class ImageError extends TinySamError {}
 
 /**
  * @typedef {'too_many_slots' | 'point_outside' | 'box_outside' | 'box_order' | 'bad_label' | 'label_count' |
- *   'not_finite' | 'empty' | 'mask_input'} PromptFault
+ *   'not_finite' | 'empty' | 'mask_input' | 'negative_point'} PromptFault
  */
 export class PromptError extends TinySamError {
   /** @param {PromptFault} fault @param {string} message */

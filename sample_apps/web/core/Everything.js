@@ -13,10 +13,12 @@ import { removeSmallRegions } from './SmallRegions.js';
 
 /**
  * Why a search ended; how far it is: `decoded` of the `total` points of this `round`; and what it found, objects by
- * falling score, with what it cost: `visited` are the points that were decoded, in order.
+ * falling score, with what it cost: `visited` are the points that were scored or decoded, in order, `decoderCalls` the
+ * calls that make masks and `scoreCalls` those that do not.
  * @typedef {'complete' | 'budget' | 'cancelled'} SearchEnd
  * @typedef {{round: number, decoded: number, total: number, found: number}} SearchProgress
- * @typedef {{objects: SegmentedObject[], visited: PhotoPoint[], decoderCalls: number, end: SearchEnd}} EverythingResult
+ * @typedef {{objects: SegmentedObject[], visited: PhotoPoint[], decoderCalls: number, scoreCalls: number,
+ *   end: SearchEnd}} EverythingResult
  * @typedef {ExactJudge | FastJudge} AnyJudge
  */
 
@@ -24,7 +26,7 @@ import { removeSmallRegions } from './SmallRegions.js';
  * Finds every object of a photo: flat (Segment Anything, section 3) or hierarchical (TinySAM, section 3.4).
  *
  * With `mode: 'exact'` the official generator's points, order and survivors.  `progress` is awaited after each
- * decoder call, so it can let other work run, and `isCancelled` asked before it; a search that is cancelled or out
+ * call of the model, so it can let other work run, and `isCancelled` asked before it; a search that is cancelled or out
  * of budget returns what it found so far.
  */
 export class EverythingGenerator {
@@ -52,6 +54,7 @@ export class EverythingGenerator {
       objects: byFallingScore(cleaned.map(({ score }) => score)).map((i) => cleaned[i]),
       visited: search.visited,
       decoderCalls: search.decoderCalls,
+      scoreCalls: search.scoreCalls,
       end: search.end,
     };
   }
@@ -69,6 +72,8 @@ class Search {
     /** @type {PhotoPoint[]} */
     this.visited = [];
     this.decoderCalls = 0;
+    this.scoreCalls = 0;
+    this.scoresFirst = this.settings.mode === 'fast' && this.predictor.canScore;
     this.found = 0;
     /** @type {SearchEnd} */
     this.end = 'complete';
@@ -132,30 +137,51 @@ class Search {
    * @param {AnyJudge} judge @param {PhotoPoint[]} points @param {number} round @returns {Promise<Found>}
    */
   async decode(judge, points, round) {
+    const bestScores = this.scoresFirst ? await this.scores(points, round) : points.map(() => 0);
+    const floor = Math.fround(this.settings.predIouThresh - this.manifest.search.fast.scoreSlack);
+    const promising = [...points.keys()].filter((i) => !this.scoresFirst || bestScores[i] > floor);
     /** @type {any[]} */
     let candidates = [];
-    const bestScores = points.map(() => 0);
     const { batch } = this.manifest.sizes;
-    for (let start = 0; start < points.length && !this.mustStop(); start += batch) {
-      const clicks = points.slice(start, start + batch).map(({ x, y }) => ({ x, y }));
+    for (let start = 0; start < promising.length && !this.mustStop(); start += batch) {
+      const chosen = promising.slice(start, start + batch);
+      const clicks = chosen.map((i) => ({ x: points[i].x, y: points[i].y }));
       const answer = await this.predictor.decodeClicks(this.photo, clicks);
       this.decoderCalls++;
-      this.visited.push(...clicks);
+      if (!this.scoresFirst) this.visited.push(...clicks);
       clicks.forEach((point, row) => {
         candidates.push(...judge.survivors(answer, row, point));
-        bestScores[start + row] = Math.max(...answer.scores(row));
+        bestScores[chosen[row]] = Math.max(...answer.scores(row));
       });
       candidates = judge.thin(candidates);
-      const decoded = Math.min(start + batch, points.length);
-      await this.generator.progress({
-        round,
-        decoded,
-        total: points.length,
-        found: this.found + candidates.length,
-      });
+      const waiting = Math.max(promising.length - start - batch, 0);
+      await this.tell(round, points.length - waiting, points.length, candidates.length);
     }
     this.found += candidates.length;
     return { candidates, bestScores };
+  }
+
+  /**
+   * Of each point's masks the best predicted IoU; 0 where the search ended before.
+   * @param {PhotoPoint[]} points @param {number} round
+   */
+  async scores(points, round) {
+    const best = points.map(() => 0);
+    const { scoreBatch } = this.manifest.sizes;
+    for (let start = 0; start < points.length && !this.mustStop(); start += scoreBatch) {
+      const clicks = points.slice(start, start + scoreBatch).map(({ x, y }) => ({ x, y }));
+      const found = await this.predictor.scoreClicks(this.photo, clicks);
+      this.scoreCalls++;
+      this.visited.push(...clicks);
+      found.forEach((scores, row) => (best[start + row] = Math.max(...scores)));
+      await this.tell(round, 0, points.length, 0);
+    }
+    return best;
+  }
+
+  /** @param {number} round @param {number} decoded @param {number} total @param {number} found of this round */
+  async tell(round, decoded, total, found) {
+    await this.generator.progress({ round, decoded, total, found: this.found + found });
   }
 
   mustStop() {

@@ -1,12 +1,11 @@
 import { byFallingScore, flatBoxes, intersectionOverUnion, suppressOverlaps } from './Box.js';
-import { PIXEL_CENTRE } from './Geometry.js';
 import { Coverage, emptyRuns, promising } from './Candidates.js';
 import { countAbove, markAbove } from './MaskUpscaler.js';
 import { RunLengthBuilder } from './RunLengths.js';
 import { ratio, stabilityCuts } from './Stability.js';
 import { LogitWindow } from './LogitWindow.js';
+import { LowResolutionExtent } from './LowResolutionExtent.js';
 
-/** @import { Box } from './Box.js' */
 /** @import { Judge, SegmentedObject } from './Candidates.js' */
 /** @import { EverythingSettings } from './EverythingSettings.js' */
 /** @import { FastSearch } from './Manifest.js' */
@@ -43,12 +42,7 @@ export class FastJudge {
     this.threshold = f(maskThreshold);
     this.cuts = stabilityCuts(maskThreshold, settings.stabilityScoreOffset);
     this.coverage = new Coverage(upscaler, settings.highScoreThresh, watched);
-    const { validHeight, validWidth, imageSize } = upscaler.geometry;
-    const side = upscaler.maskSize;
-    /** Height and width of the photo in cells of a low-resolution mask. */
-    this.cells = { height: (validHeight * side) / imageSize, width: (validWidth * side) / imageSize };
-    this.rows = Math.max(1, roundHalfEven(this.cells.height));
-    this.columns = Math.max(1, roundHalfEven(this.cells.width));
+    this.extent = new LowResolutionExtent(upscaler.geometry, upscaler.maskSize);
   }
 
   uncovered() {
@@ -73,7 +67,7 @@ export class FastJudge {
         this.rules.windowMarginCells,
       );
       found.push({
-        box: this.roughBox(logits),
+        box: this.extent.roughBox(logits, this.threshold),
         score,
         stability,
         point,
@@ -119,14 +113,8 @@ export class FastJudge {
 
   /** Of low-resolution logits, and at full size where that may decide. @param {Float32Array} logits */
   stability(logits) {
-    const side = this.upscaler.maskSize;
-    let inner = 0;
-    let outer = 0;
-    for (let y = 0; y < this.rows; y++) {
-      const row = logits.subarray(y * side, y * side + this.columns);
-      inner += countAbove(row, this.cuts.inner);
-      outer += countAbove(row, this.cuts.outer);
-    }
+    const outer = this.extent.countAbove(logits, this.cuts.outer);
+    const inner = this.extent.countAbove(logits, this.cuts.inner);
     const rough = ratio(inner, outer);
     const margin = this.rules.stabilityMarginCells / Math.sqrt(Math.max(outer, 1));
     const distance = Math.abs(f(rough - f(this.settings.stabilityScoreThresh)));
@@ -174,68 +162,9 @@ export class FastJudge {
     });
     return builder.build(window.rows.end);
   }
-
-  /** Inclusive box in photo pixels, from where the largest logit of a row or column passes the threshold.
-   * @param {Float32Array} logits @returns {Box}
-   */
-  roughBox(logits) {
-    const side = this.upscaler.maskSize;
-    const across = new Float32Array(this.columns).fill(-Infinity);
-    const down = new Float32Array(this.rows).fill(-Infinity);
-    for (let y = 0; y < this.rows; y++) {
-      for (let x = 0; x < this.columns; x++) {
-        const logit = logits[y * side + x];
-        if (logit > across[x]) across[x] = logit;
-        if (logit > down[y]) down[y] = logit;
-      }
-    }
-    const { width, height } = this.upscaler.geometry;
-    const [x0, x1] = this.pixels(across, width, this.cells.width);
-    const [y0, y1] = this.pixels(down, height, this.cells.height);
-    return { x0, y0, x1, y1 };
-  }
-
-  /** First and last pixel of a side that a profile is above the threshold in.
-   * @param {Float32Array} profile @param {number} pixels @param {number} cells
-   */
-  pixels(profile, pixels, cells) {
-    const [low, high] = extent(profile, this.threshold);
-    const scale = pixels / cells;
-    return [Math.ceil(low * scale - PIXEL_CENTRE), Math.ceil(high * scale - PIXEL_CENTRE) - 1].map((place) =>
-      Math.min(Math.max(place, 0), pixels - 1),
-    );
-  }
 }
 
 /** @param {FastCandidate} first @param {FastCandidate} second */
 function boxIou({ box: a }, { box: b }) {
   return intersectionOverUnion(Float32Array.of(a.x0, a.y0, a.x1, a.y1, b.x0, b.y0, b.x1, b.y1), 0, 1);
-}
-
-/**
- * Where the first and the last run of a profile above `cut` begin and end, in cells; float32, as the profile.
- * @param {Float32Array} profile @param {number} cut
- */
-function extent(profile, cut) {
-  const first = profile.findIndex((value) => value > cut);
-  if (first < 0) return [0, 0];
-  const last = profile.findLastIndex((value) => value > cut);
-  let low = 0;
-  let high = profile.length;
-  if (first > 0) {
-    low = f(f(first + PIXEL_CENTRE) - f(profile[first] / f(profile[first] - profile[first - 1])));
-  }
-  if (last < profile.length - 1) {
-    high = f(f(last + PIXEL_CENTRE) + f(profile[last] / f(profile[last] - profile[last + 1])));
-  }
-  return [low, high];
-}
-
-/** As Python's `round`. @param {number} value not negative */
-function roundHalfEven(value) {
-  const whole = Math.floor(value);
-  const rest = value - whole;
-  const half = 1 / 2;
-  if (rest === half) return whole % 2 === 0 ? whole : whole + 1;
-  return rest > half ? whole + 1 : whole;
 }

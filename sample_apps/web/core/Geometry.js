@@ -1,4 +1,7 @@
 import { ImageError } from './Errors.js';
+import { SAM_RULES } from './Rules.js';
+
+/** @import { Rules } from './Rules.js' */
 
 /**
  * Where the centre of a pixel lies, from its left or upper edge, in pixels.
@@ -7,47 +10,64 @@ import { ImageError } from './Errors.js';
  */
 export const PIXEL_CENTRE = 0.5;
 
+/** @typedef {{height: number, width: number}} Size */
+
 /**
- * Where a photo lies in the S frame: the square of side `imageSize` S in which it was resized so that its long
- * side is S, and put at the top left.
+ * Where a photo lies in the input square of side `imageSize` S, at whose top left it was put after it was resized as
+ * `rules` say, and in the *frame* of side F in which points and full masks live: the same square in most families.
  *
- * `height`, `width` are pixels of the photo, `validHeight`, `validWidth` of the resized one.
+ * `height`, `width` are pixels of the photo, `validHeight`, `validWidth` of its part of the square, and `frameValid` is
+ * its part of the frame.
  */
 export class Geometry {
   /**
-   * @param {number} height @param {number} width @param {number} validHeight @param {number} validWidth
-   * @param {number} imageSize
+   * `photo` is the size whose part of a square this is: another than `height` x `width` where a screen shows it.
+   * @param {number} height @param {number} width @param {number} imageSize @param {Readonly<Rules>} rules
+   * @param {Size} photo
    */
-  constructor(height, width, validHeight, validWidth, imageSize) {
+  constructor(height, width, imageSize, rules, photo) {
     this.height = height;
     this.width = width;
-    this.validHeight = validHeight;
-    this.validWidth = validWidth;
     this.imageSize = imageSize;
-    // Each axis has its own scale, that of the rounded size, as in the official code.
-    this.scaleX = validWidth / width;
-    this.scaleY = validHeight / height;
+    this.rules = rules;
+    this.photo = photo;
+    const valid = resizedSize(photo, imageSize, rules);
+    this.validHeight = valid.height;
+    this.validWidth = valid.width;
+    this.frameSize = imageSize * rules.frameScale;
+    this.frameValid = resizedSize(photo, this.frameSize, rules);
+    const uniform = this.frameSize / Math.max(height, width);
+    this.scaleX = rules.pointScale === 'uniform' ? uniform : this.frameValid.width / width;
+    this.scaleY = rules.pointScale === 'uniform' ? uniform : this.frameValid.height / height;
   }
 
   /**
    * The geometry of a photo with sides of at least 1 pixel; throws `ImageError` for others.
-   * @param {number} height @param {number} width @param {number} imageSize
+   * @param {number} height @param {number} width @param {number} imageSize @param {Readonly<Rules>} [rules]
    */
-  static of(height, width, imageSize) {
+  static of(height, width, imageSize, rules = SAM_RULES) {
     if (!(height >= 1 && width >= 1)) throw new ImageError(`the photo has no pixels: ${height} x ${width}`);
-    const scale = imageSize / Math.max(height, width);
-    return new Geometry(height, width, resizedSide(height, scale), resizedSide(width, scale), imageSize);
+    return new Geometry(height, width, imageSize, rules, { height, width });
   }
 
   /**
-   * The same part of the S frame seen at another size, as a screen shows it.
+   * The same part of the frame seen at another size, as a screen shows it.
    * @param {number} height @param {number} width
    */
   shownAt(height, width) {
-    return new Geometry(height, width, this.validHeight, this.validWidth, this.imageSize);
+    return new Geometry(height, width, this.imageSize, this.rules, this.photo);
   }
 
-  /** x of the photo → x of the S frame. @param {number} x */
+  /** The photo's part of a low-resolution mask of side `size`, rounded down and never 0. @param {number} size */
+  lowResValid(size) {
+    if (this.rules.resize === 'stretch') return { height: size, width: size };
+    const { height, width } = this.photo;
+    const longest = Math.max(height, width);
+    const part = (/** @type {number} */ side) => Math.max(Math.trunc((size * side) / longest), 1);
+    return { height: part(height), width: part(width) };
+  }
+
+  /** x of the photo → x of the frame. @param {number} x */
   toModelX(x) {
     return x * this.scaleX;
   }
@@ -57,7 +77,7 @@ export class Geometry {
     return y * this.scaleY;
   }
 
-  /** x of the S frame → x of the photo; the inverse of `toModelX`. @param {number} x */
+  /** x of the frame → x of the photo; the inverse of `toModelX`. @param {number} x */
   toPhotoX(x) {
     return x / this.scaleX;
   }
@@ -69,9 +89,19 @@ export class Geometry {
 }
 
 /**
- * Rounded half up, and never 0 for a very long photo.
- * @param {number} side @param {number} scale
+ * Size of a photo in a square of `side`, and never 0 for a very long one.
+ * @param {Size} photo @param {number} side @param {Readonly<Rules>} rules
  */
-function resizedSide(side, scale) {
-  return Math.max(Math.trunc(side * scale + PIXEL_CENTRE), 1);
+function resizedSize({ height, width }, side, { resize, rounding }) {
+  if (resize === 'stretch') return { height: side, width: side };
+  if (rounding === 'down') {
+    // In the order of NanoSAM's operations, since a rounding error may cost a pixel.
+    const aspect = width / height;
+    return aspect >= 1
+      ? { height: Math.max(Math.trunc(side / aspect), 1), width: side }
+      : { height: side, width: Math.max(Math.trunc(side * aspect), 1) };
+  }
+  const scale = side / Math.max(height, width);
+  const resized = (/** @type {number} */ length) => Math.max(Math.trunc(length * scale + PIXEL_CENTRE), 1);
+  return { height: resized(height), width: resized(width) };
 }

@@ -1,3 +1,5 @@
+import { HALF_BYTES, roundToHalf } from './HalfFloat.js';
+
 /**
  * What decides where a low-resolution mask is: its logits from the cell (`top`, `left`) on, rounded to float16 as
  * the host keeps them.
@@ -58,21 +60,4 @@ function span(above, margin) {
   const first = above.indexOf(1);
   if (first < 0) return [0, 0];
   return [Math.max(first - margin, 0), Math.min(above.lastIndexOf(1) + 1 + margin, above.length)];
-}
-
-const HALF_BYTES = 2;
-const LARGEST_HALF = 65504;
-const SMALLEST_NORMAL_HALF = 2 ** -14;
-const HALF_FRACTION_BITS = 10;
-
-/** The nearest float16, ties to even. @param {number} value */
-export function roundToHalf(value) {
-  const size = Math.abs(value);
-  if (!Number.isFinite(value) || size === 0) return value;
-  const exponent = Math.floor(Math.log2(Math.max(size, SMALLEST_NORMAL_HALF)));
-  const step = 2 ** (exponent - HALF_FRACTION_BITS);
-  // Adding and taking away 1.5 · 2^52 steps leaves a whole number of them, rounded by the processor.
-  const magic = step * 1.5 * 2 ** 52;
-  const rounded = size + magic - magic;
-  return Math.sign(value) * (rounded > LARGEST_HALF ? Infinity : rounded);
 }

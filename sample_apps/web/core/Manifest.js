@@ -1,10 +1,14 @@
 import { ManifestError } from './Errors.js';
 
+/** @import { Rules } from './Rules.js' */
+
 /** Names of the entry points and tensors, the same in every format; their sizes are in the manifest. */
 export const Contract = Object.freeze({
   ENCODE: 'encode',
   DECODE: 'decode',
   DECODE_BATCH: 'decode_batch',
+  /** Scores without masks, which some artifacts cannot give. */
+  SCORE_BATCH: 'score_batch',
   IMAGE: 'image',
   VALID_SIZE: 'valid_size',
   IMAGE_EMBEDDINGS: 'image_embeddings',
@@ -20,9 +24,9 @@ export const Contract = Object.freeze({
  * The sizes of one converted model.
  *
  * `imageSize` S and `maskSize` m in pixels, `gridSize` in embedding cells, `channels` C of the embedding, `slots`
- * N per prompt, `batch` K prompts of one `decode_batch` call.
+ * N per prompt, `batch` K prompts of one `decode_batch` call, `scoreBatch` those of one `score_batch` call.
  * @typedef {{imageSize: number, gridSize: number, maskSize: number, channels: number, slots: number,
- *   batch: number}} ModelSizes
+ *   batch: number, scoreBatch: number}} ModelSizes
  */
 
 /**
@@ -46,11 +50,12 @@ export const Contract = Object.freeze({
 /**
  * Rules of the fast mode (docs/app_fixtures.md, `everything_fast.json`).
  *
- * A score came near to its threshold if it lacks at most `nearIouSlack`.  Waiting logits reach `windowMarginCells`
+ * A score came near to its threshold if it lacks at most `nearIouSlack`.  Where scores come first, a point is decoded
+ * if its best one lacks at most `scoreSlack`, and the decoder's decides.  Waiting logits reach `windowMarginCells`
  * beyond the mask; beyond `maxWaitingBytes` of them duplicates go whose box IoU is above one of `duplicateIous`.
  * Rough boxes decide if they are `boxMargin` from the threshold, rough stabilities if they are
  * `stabilityMarginCells` over the square root of the mask's cells from theirs.
- * @typedef {{nearIouSlack: number, windowMarginCells: number, maxWaitingBytes: number, duplicateIous: number[],
+ * @typedef {{nearIouSlack: number, scoreSlack: number, windowMarginCells: number, maxWaitingBytes: number, duplicateIous: number[],
  *   boxMargin: number, stabilityMarginCells: number}} FastSearch
  */
 
@@ -75,7 +80,7 @@ export const Contract = Object.freeze({
  */
 export class Manifest {
   /**
-   * @param {{name: string, sizes: ModelSizes, masksPerPrompt: number, padValue: number, maskThreshold: number,
+   * @param {{name: string, sizes: ModelSizes, rules: Rules, masksPerPrompt: number, padValue: number, maskThreshold: number,
    *   labels: PromptLabels, everything: EverythingThresholds, search: EverythingSearch,
    *   checkpointSha256: string | null, isStandIn: boolean, entryPoints: Record<string, EntryPoint>,
    *   artifacts: Artifact[]}} fields
@@ -83,6 +88,7 @@ export class Manifest {
   constructor(fields) {
     this.name = fields.name;
     this.sizes = fields.sizes;
+    this.rules = fields.rules;
     this.masksPerPrompt = fields.masksPerPrompt;
     this.padValue = fields.padValue;
     this.maskThreshold = fields.maskThreshold;
@@ -93,6 +99,17 @@ export class Manifest {
     this.isStandIn = fields.isStandIn;
     this.entryPoints = fields.entryPoints;
     this.artifacts = fields.artifacts;
+  }
+
+  /** Slots of a prompt of `score_batch`, fewer than N; null where the model has none. */
+  get scoreSlots() {
+    const scoring = this.entryPoints[Contract.SCORE_BATCH];
+    return scoring?.inputs.find(({ name }) => name === Contract.POINT_COORDS)?.shape[1] ?? null;
+  }
+
+  /** What `encode` returns, in order: all that decoding needs of the image. */
+  get encoderOutputs() {
+    return this.entryPoints[Contract.ENCODE].outputs;
   }
 
   /**

@@ -2,6 +2,9 @@ import { ManifestError } from './Errors.js';
 import { JsonFields } from './JsonFields.js';
 import { Contract, Manifest } from './Manifest.js';
 import { BRIGHTEST, RGB_CHANNELS } from './RgbImage.js';
+import { readRules } from './Rules.js';
+
+/** @import { Rules } from './Rules.js' */
 
 /** @import { Artifact, EntryPoint, EverythingSearch, EverythingThresholds, FastSearch, ModelSizes, PromptLabels, TensorSpec } from './Manifest.js' */
 
@@ -10,6 +13,10 @@ const SCHEMA_VERSION = 1;
 
 const SHA256 = /^[0-9a-f]{64}$/;
 const MAX_SIDE = 1 << 14;
+/** Slots that a box takes, or a point with its pad point. */
+const BOX_SLOTS = 2;
+/** Numbers in one tensor. */
+const MAX_COUNT = 2 ** 31 - 1;
 
 /**
  * Reads `manifest.json`; throws `ManifestError` that names the field at fault.
@@ -28,17 +35,18 @@ export function parseManifest(text) {
     );
   }
   const sizes = readSizes(root.fields('sizes'));
-  const entryPoints = readEntryPoints(root.fields('entry_points'), sizes);
+  const rules = readRules(root.fields('rules'));
+  if (rules.fixedPoints > sizes.slots) root.fields('sizes').wrong('slots', `${rules.fixedPoints} or more`);
+  const entryPoints = readEntryPoints(root.fields('entry_points'), sizes, rules);
   checkPreprocess(root.fields('preprocess'), sizes);
   checkPrompts(root.fields('prompts'), sizes);
-  checkRules(root.fields('rules'));
   const postprocess = root.fields('postprocess');
   require(postprocess, 'low_res_size', sizes.maskSize);
-  require(postprocess, 'selection', 'highest iou_predictions');
   return new Manifest({
     name: root.fields('checkpoint').text('name'),
     sizes,
-    masksPerPrompt: entryPoints[Contract.DECODE].outputs[0].shape[1],
+    rules,
+    masksPerPrompt: rules.numMasks,
     padValue: root.fields('preprocess').fields('pad').number('value'),
     maskThreshold: postprocess.number('mask_threshold'),
     labels: readLabels(root.fields('prompts').fields('label_codes')),
@@ -59,35 +67,47 @@ export function readSizes(fields) {
     channels: fields.positiveInteger('channels'),
     slots: fields.positiveInteger('slots'),
     batch: fields.positiveInteger('batch'),
+    scoreBatch: fields.positiveInteger('score_batch'),
   };
   if (sizes.imageSize > MAX_SIDE) fields.wrong('image_size', `at most ${MAX_SIDE}`);
   if (sizes.maskSize > sizes.imageSize) fields.wrong('mask_size', 'at most image_size');
   return sizes;
 }
 
-/** @param {JsonFields} fields @param {ModelSizes} sizes */
-function readEntryPoints(fields, sizes) {
+/** @param {JsonFields} fields @param {ModelSizes} sizes @param {Rules} rules */
+function readEntryPoints(fields, sizes, rules) {
   /** @type {Record<string, EntryPoint>} */
   const found = {};
   const features = fields.fields(Contract.ENCODE).objects('outputs').map(readTensor);
   checkFeatures(fields.fields(Contract.ENCODE), features, sizes);
-  for (const [name, expected] of Object.entries(expectedInputs(sizes, features))) {
-    const entry = fields.fields(name);
-    const inputs = entry.objects('inputs').map(readTensor);
-    if (!isSame(inputs, expected)) entry.wrong('inputs', `what 'sizes' says: ${JSON.stringify(expected)}`);
-    found[name] = { inputs, outputs: entry.objects('outputs').map(readTensor) };
+  for (const [name, expected] of Object.entries(expectedInputs(sizes, features, rules))) {
+    found[name] = readEntryPoint(fields.fields(name), expected);
   }
   for (const [name, prompts] of /** @type {const} */ ([
     [Contract.DECODE, 1],
     [Contract.DECODE_BATCH, sizes.batch],
   ])) {
-    const { outputs } = found[name];
-    const masks = outputs[0]?.shape[1] ?? 0;
-    if (masks < 1 || !isSame(outputs, answers(prompts, masks, sizes.maskSize))) {
+    if (!isSame(found[name].outputs, answers(prompts, rules.numMasks, sizes.maskSize))) {
       fields.fields(name).wrong('outputs', `low_res_masks and iou_predictions of ${prompts} prompts`);
     }
   }
-  return found;
+  if (!fields.keys.includes(Contract.SCORE_BATCH)) return found;
+  const scoring = fields.fields(Contract.SCORE_BATCH);
+  // Feature maps beside the embedding are for masks alone.
+  const slots = Math.max(BOX_SLOTS, rules.fixedPoints);
+  const prompts = promptsOf(sizes.scoreBatch, slots);
+  const scored = readEntryPoint(scoring, [features[0], ...prompts]);
+  if (!isSame(scored.outputs, answers(sizes.scoreBatch, rules.numMasks, sizes.maskSize).slice(1))) {
+    scoring.wrong('outputs', `iou_predictions of ${sizes.scoreBatch} prompts`);
+  }
+  return { ...found, [Contract.SCORE_BATCH]: scored };
+}
+
+/** @param {JsonFields} entry @param {TensorSpec[]} expected @returns {EntryPoint} */
+function readEntryPoint(entry, expected) {
+  const inputs = entry.objects('inputs').map(readTensor);
+  if (!isSame(inputs, expected)) entry.wrong('inputs', `what 'sizes' says: ${JSON.stringify(expected)}`);
+  return { inputs, outputs: entry.objects('outputs').map(readTensor) };
 }
 
 /**
@@ -96,31 +116,37 @@ function readEntryPoints(fields, sizes) {
  */
 function checkFeatures(fields, [embeddings, ...skips], { channels, gridSize }) {
   const expected = float(Contract.IMAGE_EMBEDDINGS, 1, channels, gridSize, gridSize);
-  if (!embeddings || !isSame([embeddings], [expected]) || skips.some(({ dtype }) => dtype !== 'float32')) {
-    fields.wrong('outputs', `${JSON.stringify(expected)} first, and float32 feature maps`);
+  const names = new Set([embeddings, ...skips].map((spec) => spec?.name));
+  const areFloats = skips.every(({ dtype, shape }) => dtype === 'float32' && isPossible(shape));
+  if (!embeddings || !isSame([embeddings], [expected]) || !areFloats || names.size !== skips.length + 1) {
+    fields.wrong('outputs', `${JSON.stringify(expected)} first, and float32 feature maps of other names`);
   }
 }
 
-/** @param {ModelSizes} sizes @param {TensorSpec[]} features @returns {Record<string, TensorSpec[]>} */
-function expectedInputs({ imageSize, maskSize, slots, batch }, features) {
+/** Whether a tensor of such a shape can be held. @param {number[]} shape */
+function isPossible(shape) {
+  return shape.every((side) => side > 0) && shape.reduce((product, side) => product * side, 1) <= MAX_COUNT;
+}
+
+/**
+ * @param {ModelSizes} sizes @param {TensorSpec[]} features @param {Rules} rules
+ * @returns {Record<string, TensorSpec[]>}
+ */
+function expectedInputs({ imageSize, maskSize, slots, batch }, features, { maskPrompts }) {
+  const masks = [float(Contract.MASK_INPUT, 1, 1, maskSize, maskSize), float(Contract.HAS_MASK_INPUT, 1)];
   return {
     [Contract.ENCODE]: [
       float(Contract.IMAGE, 1, RGB_CHANNELS, imageSize, imageSize),
       int(Contract.VALID_SIZE, 2),
     ],
-    [Contract.DECODE]: [
-      ...features,
-      float(Contract.POINT_COORDS, 1, slots, 2),
-      int(Contract.POINT_LABELS, 1, slots),
-      float(Contract.MASK_INPUT, 1, 1, maskSize, maskSize),
-      float(Contract.HAS_MASK_INPUT, 1),
-    ],
-    [Contract.DECODE_BATCH]: [
-      ...features,
-      float(Contract.POINT_COORDS, batch, slots, 2),
-      int(Contract.POINT_LABELS, batch, slots),
-    ],
+    [Contract.DECODE]: [...features, ...promptsOf(1, slots), ...(maskPrompts ? masks : [])],
+    [Contract.DECODE_BATCH]: [...features, ...promptsOf(batch, slots)],
   };
+}
+
+/** @param {number} count @param {number} slots */
+function promptsOf(count, slots) {
+  return [float(Contract.POINT_COORDS, count, slots, 2), int(Contract.POINT_LABELS, count, slots)];
 }
 
 /** @param {number} prompts @param {number} masks @param {number} side */
@@ -149,36 +175,6 @@ function isSame(found, expected) {
 /** @param {JsonFields} fields @returns {TensorSpec} */
 function readTensor(fields) {
   return { name: fields.text('name'), shape: fields.integers('shape'), dtype: fields.text('dtype') };
-}
-
-/** What this library does around the network; another family's rules would be another library's. */
-const RULES = Object.freeze({
-  resize: 'longest_side',
-  rounding: 'half_up',
-  filter: 'bilinear',
-  antialias: true,
-  whole_values: true,
-  point_scale: 'per_axis',
-  frame_scale: 1,
-  pad_point: 'without_box',
-  fixed_points: 0,
-  negative_points: true,
-  mask_prompts: true,
-  selection: 'predicted_iou',
-  upscale: 'over_frame',
-  upscale_filter: 'bilinear',
-});
-
-/** @param {JsonFields} fields */
-function checkRules(fields) {
-  for (const [key, known] of Object.entries(RULES)) {
-    if (fields.isNull(key)) continue;
-    const value = fields.value(key);
-    // Before it had names, the pad point's rule was whether there is one.
-    if (value !== known && !(key === 'pad_point' && value === true)) {
-      fields.wrong(key, `${JSON.stringify(known)}, the only one that this library knows`);
-    }
-  }
 }
 
 /** @param {JsonFields} fields @param {ModelSizes} sizes */
@@ -249,6 +245,7 @@ function readSearch(fields) {
 export function readFastSearch(fields) {
   return {
     nearIouSlack: fields.number('near_iou_slack'),
+    scoreSlack: fields.number('score_slack'),
     windowMarginCells: fields.integer('window_margin_cells'),
     maxWaitingBytes: fields.integer('max_waiting_bytes'),
     duplicateIous: fields.numbers('duplicate_ious'),

@@ -1,6 +1,6 @@
 import { Geometry } from './Geometry.js';
 import { Mask } from './Mask.js';
-import { MaskAxis, TAPS } from './MaskAxis.js';
+import { MaskAxis } from './MaskAxis.js';
 
 /**
  * Rows and columns of a photo, each `start` until `end`.
@@ -9,11 +9,11 @@ import { MaskAxis, TAPS } from './MaskAxis.js';
  */
 
 /**
- * Brings low-resolution logits over the S frame back to the photo.
+ * Brings low-resolution logits back to the photo, as the rules of its geometry say.
  *
- * The host's rule is two bilinear resizes (m → S, then the photo's part of it → the photo).  Both are separable
- * and linear, so each axis is one matrix with three weights per row, and rows are made one at a time: nothing of
- * full size is held but the mask.  `maskSize` is m; logits are float32 (m, m), flat.
+ * Over the frame that is two bilinear resizes (m → F, then the photo's part of it → the photo), at once it is one of the
+ * photo's part.  All are separable and linear, so each axis is one matrix with a few weights per row, and rows are made
+ * one at a time: nothing of full size is held but the mask.  `maskSize` is m; logits are float32 (m, m), flat.
  */
 export class MaskUpscaler {
   /** @param {Geometry} geometry @param {number} maskSize @param {number} threshold */
@@ -21,9 +21,9 @@ export class MaskUpscaler {
     this.geometry = geometry;
     this.maskSize = maskSize;
     this.threshold = Math.fround(threshold);
-    const { imageSize, validHeight, validWidth, height, width } = geometry;
-    this.rowAxis = MaskAxis.of(maskSize, imageSize, validHeight, height);
-    this.columnAxis = MaskAxis.of(maskSize, imageSize, validWidth, width);
+    const { rows, columns } = MaskAxis.both(geometry, maskSize);
+    this.rowAxis = rows;
+    this.columnAxis = columns;
   }
 
   /**
@@ -43,11 +43,15 @@ export class MaskUpscaler {
   }
 
   /**
-   * Where a logit above `cut` may be; null if nowhere.  Upscaling only averages, so what lies outside it is
-   * known without computing it.
+   * Where a logit above `cut` may be; null if nowhere.  Bilinear upscaling only averages, so what lies outside it is
+   * known without computing it; a cubic overshoots.
    * @param {Float32Array} lowRes @param {number} cut @returns {PixelWindow | null}
    */
   windowAbove(lowRes, cut) {
+    const { height, width, rules } = this.geometry;
+    if (rules.upscaleFilter !== 'bilinear') {
+      return { rows: { start: 0, end: height }, columns: { start: 0, end: width } };
+    }
     const found = extentAbove(lowRes, this.maskSize, cut);
     if (!found) return null;
     const rows = this.rowAxis.readersOf(found.top, found.bottom);
@@ -65,8 +69,7 @@ export class MaskUpscaler {
     const wide = this.widen(lowRes, window, firstRead);
     const row = new Float32Array(window.columns.end - window.columns.start);
     for (let y = window.rows.start; y < window.rows.end; y++) {
-      const starts = [0, 1, 2].map((t) => (this.rowAxis.input(y, t) - firstRead) * row.length);
-      weighRows(wide, starts, this.rowAxis.weights, y * TAPS, row);
+      this.weighRows(wide, y, firstRead, row);
       action(y, row);
     }
   }
@@ -76,12 +79,27 @@ export class MaskUpscaler {
    * @param {Float32Array} lowRes @param {number} x @param {number} y
    */
   logitAt(lowRes, x, y) {
+    const { taps, weights } = this.rowAxis;
     let sum = 0;
-    for (let t = 0; t < TAPS; t++) {
+    for (let t = 0; t < taps; t++) {
       const wide = Math.fround(this.widened(lowRes, this.rowAxis.input(y, t) * this.maskSize, x));
-      sum += this.rowAxis.weights[y * TAPS + t] * wide;
+      sum += weights[y * taps + t] * wide;
     }
     return Math.fround(sum);
+  }
+
+  /**
+   * Row `y` of the photo from the rows `wide`, which begin at input `firstRead`.
+   * @param {Float32Array} wide @param {number} y @param {number} firstRead @param {Float32Array} row
+   */
+  weighRows(wide, y, firstRead, row) {
+    const { taps, weights } = this.rowAxis;
+    const start = (/** @type {number} */ t) => (this.rowAxis.input(y, t) - firstRead) * row.length;
+    const weight = (/** @type {number} */ t) => (t < taps ? weights[y * taps + t] : 0);
+    // Taps that there are not have weight 0, and read what is there.
+    const starts = [0, 1, 2, 3].map((t) => start(Math.min(t, taps - 1)));
+    const shares = [0, 1, 2, 3].map(weight);
+    (taps > 3 ? weighFour : weighThree)(wide, starts, shares, row);
   }
 
   /**
@@ -90,7 +108,7 @@ export class MaskUpscaler {
    */
   widen(lowRes, window, firstRead) {
     const { start, end } = window.columns;
-    const lastRead = this.rowAxis.input(window.rows.end - 1, TAPS - 1);
+    const lastRead = this.rowAxis.input(window.rows.end - 1, this.rowAxis.taps - 1);
     const wide = new Float32Array((lastRead - firstRead + 1) * (end - start));
     let target = 0;
     for (let row = firstRead; row <= lastRead; row++) {
@@ -101,14 +119,30 @@ export class MaskUpscaler {
 
   /** @param {Float32Array} lowRes @param {number} rowStart @param {number} x */
   widened(lowRes, rowStart, x) {
-    const { first, weights, inputs } = this.columnAxis;
-    const i = x * TAPS;
+    const { first, weights, taps, inputs } = this.columnAxis;
     const last = inputs - 1;
-    return (
-      weights[i] * lowRes[rowStart + Math.min(first[x], last)] +
-      weights[i + 1] * lowRes[rowStart + Math.min(first[x] + 1, last)] +
-      weights[i + 2] * lowRes[rowStart + Math.min(first[x] + 2, last)]
-    );
+    let sum = 0;
+    for (let t = 0; t < taps; t++) {
+      sum += weights[x * taps + t] * lowRes[rowStart + Math.min(first[x] + t, last)];
+    }
+    return sum;
+  }
+}
+
+/** @param {Float32Array} wide @param {number[]} starts @param {number[]} weights @param {Float32Array} row */
+function weighThree(wide, [start0, start1, start2], [weight0, weight1, weight2], row) {
+  for (let x = 0; x < row.length; x++) {
+    row[x] = weight0 * wide[start0 + x] + weight1 * wide[start1 + x] + weight2 * wide[start2 + x];
+  }
+}
+
+/** Rounded once, as the other. @param {Float32Array} wide @param {number[]} starts @param {number[]} weights
+ * @param {Float32Array} row
+ */
+function weighFour(wide, [start0, start1, start2, start3], [weight0, weight1, weight2, weight3], row) {
+  for (let x = 0; x < row.length; x++) {
+    const sum = weight0 * wide[start0 + x] + weight1 * wide[start1 + x] + weight2 * wide[start2 + x];
+    row[x] = sum + weight3 * wide[start3 + x];
   }
 }
 
@@ -128,20 +162,6 @@ function extentAbove(values, side, cut) {
     }
   }
   return found.bottom < 0 ? null : found;
-}
-
-/**
- * @param {Float32Array} wide @param {number[]} starts @param {Float32Array} weights @param {number} first
- * @param {Float32Array} row
- */
-function weighRows(wide, starts, weights, first, row) {
-  const [start0, start1, start2] = starts;
-  const weight0 = weights[first];
-  const weight1 = weights[first + 1];
-  const weight2 = weights[first + 2];
-  for (let x = 0; x < row.length; x++) {
-    row[x] = weight0 * wide[start0 + x] + weight1 * wide[start1 + x] + weight2 * wide[start2 + x];
-  }
 }
 
 /**

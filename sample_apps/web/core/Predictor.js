@@ -1,13 +1,16 @@
-import { PromptError } from './Errors.js';
+import { EngineError, PromptError } from './Errors.js';
 import { Geometry } from './Geometry.js';
 import { MaskUpscaler } from './MaskUpscaler.js';
 import { preprocess } from './Preprocess.js';
 import { Prompt, packPrompts } from './Prompts.js';
+import { stabilityScore } from './Stability.js';
 
 /** @import { Manifest } from './Manifest.js' */
 /** @import { Preprocessed } from './Preprocess.js' */
 /** @import { RgbImage } from './RgbImage.js' */
-/** @import { ImageFeatures, SegmentationEngine } from './SegmentationEngine.js' */
+/** @import { ImageFeatures } from './Features.js' */
+/** @import { Rules } from './Rules.js' */
+/** @import { SegmentationEngine } from './SegmentationEngine.js' */
 
 /**
  * A photo as the decoder sees it, and where it lies in the S frame; keep it to prompt the photo again.
@@ -25,7 +28,7 @@ export class Prediction {
     this.logits = logits;
     this.scores = scores;
     /** Index of the mask to show. */
-    this.best = bestOf(scores);
+    this.best = bestOf(selectionScores(logits, scores, upscaler.geometry.rules));
     this.upscaler = upscaler;
   }
 
@@ -36,7 +39,16 @@ export class Prediction {
 }
 
 /**
- * The manifest's selection rule: the highest predicted IoU, the first of equal ones.
+ * What decides which mask of a prompt is shown: `scores` are the predicted IoUs of the masks `logits` (m, m).
+ * @param {Float32Array[]} logits @param {Float32Array} scores @param {Readonly<Rules>} rules
+ */
+export function selectionScores(logits, scores, { selection }) {
+  if (selection === 'predicted_iou') return scores;
+  return Float32Array.from(logits, (mask) => stabilityScore(mask, 0, 1));
+}
+
+/**
+ * Index of the highest score, the first of equal ones.
  *
  * A score that is not a number wins, as it does on the host, so that a broken model is seen and not hidden.
  * @param {Float32Array} scores
@@ -97,15 +109,48 @@ export class Predictor {
    * @param {EncodedPhoto} photo @param {{x: number, y: number}[]} clicks
    */
   decodeClicks(photo, clicks) {
-    const { labels, sizes } = this.manifest;
     const prompts = clicks.map(({ x, y }) => new Prompt([{ x, y, isOnObject: true }]));
+    return this.decodePrompts(photo, prompts);
+  }
+
+  /**
+   * The decoder's answers to at most the manifest's `batch` prompts, none of them empty.
+   * @param {EncodedPhoto} photo @param {Prompt[]} prompts
+   */
+  decodePrompts(photo, prompts) {
+    prompts.forEach((prompt) => prompt.requireContent(false));
+    const { labels, sizes } = this.manifest;
     const packed = packPrompts(prompts, photo.geometry, labels, sizes.slots, sizes.batch);
     return this.engine.decodeBatch(photo.features, packed);
+  }
+
+  /** Whether `scoreClicks` works with this model. */
+  get canScore() {
+    return this.manifest.scoreSlots !== null && this.engine.canScore === true;
+  }
+
+  /**
+   * The predicted IoUs (M,) of at most the manifest's `scoreBatch` clicks, without masks: a fraction of the cost.
+   * @param {EncodedPhoto} photo @param {{x: number, y: number}[]} clicks @returns {Promise<Float32Array[]>}
+   */
+  async scoreClicks(photo, clicks) {
+    const { labels, masksPerPrompt: masks, scoreSlots, sizes } = this.manifest;
+    if (scoreSlots === null || !this.engine.scoreBatch) throw new EngineError('the model has no score_batch');
+    const prompts = clicks.map(({ x, y }) => new Prompt([{ x, y, isOnObject: true }]));
+    const packed = packPrompts(prompts, photo.geometry, labels, scoreSlots, sizes.scoreBatch);
+    const scores = await this.engine.scoreBatch(photo.features, packed);
+    return clicks.map((_, i) => scores.subarray(i * masks, (i + 1) * masks));
   }
 
   /** @param {Float32Array} logits */
   requireMaskInput(logits) {
     const side = this.manifest.sizes.maskSize;
+    if (!this.manifest.rules.maskPrompts) {
+      throw new PromptError(
+        'mask_input',
+        'this model was never trained with mask prompts: give points or a box',
+      );
+    }
     if (logits.length !== side * side || !logits.every(Number.isFinite)) {
       throw new PromptError(
         'mask_input',

@@ -1,5 +1,5 @@
-import { resizeBilinear } from './BilinearResize.js';
 import { Geometry } from './Geometry.js';
+import { resizePhoto } from './Resampling.js';
 import { RGB_CHANNELS, RgbImage } from './RgbImage.js';
 
 /** @import { Manifest } from './Manifest.js' */
@@ -13,18 +13,19 @@ import { RGB_CHANNELS, RgbImage } from './RgbImage.js';
  */
 
 /**
- * Resizes a photo to the S frame and pads it at the right and bottom.
+ * Resizes a photo to the input square as the manifest's rules say, and pads it at the right and bottom.
  * @param {RgbImage} photo @param {Manifest} manifest @returns {Preprocessed}
  */
 export function preprocess(photo, manifest) {
-  const geometry = Geometry.of(photo.height, photo.width, manifest.sizes.imageSize);
-  const resized = resizeBilinear(photo, geometry.validHeight, geometry.validWidth);
+  const geometry = Geometry.of(photo.height, photo.width, manifest.sizes.imageSize, manifest.rules);
+  const resized = resizePhoto(photo, geometry.validHeight, geometry.validWidth, manifest.rules);
   return { image: square(resized, geometry.imageSize, manifest.padValue), geometry };
 }
 
 /**
  * The planes R, G, B of side `side`, with `photo` at the top left.
- * @param {RgbImage} photo @param {number} side @param {number} padValue
+ * @param {{height: number, width: number, samples: Uint8Array | Float32Array}} photo @param {number} side
+ * @param {number} padValue
  */
 function square(photo, side, padValue) {
   const planes = new Float32Array(RGB_CHANNELS * side * side).fill(padValue);

@@ -1,7 +1,12 @@
 import { PromptError } from './Errors.js';
 import { Geometry } from './Geometry.js';
+import { SAM_RULES } from './Rules.js';
 
 /** @import { PromptLabels } from './Manifest.js' */
+/** @import { Rules } from './Rules.js' */
+
+/** Coordinates, in the frame, of the slots that fill a prompt up to a fixed number of points. */
+const FILLING_XY = -1;
 
 /**
  * A click, in pixels of the photo: on the object, or off it.  A box around the object; (x0, y0) is its top left.
@@ -64,9 +69,15 @@ export class Prompt {
     return this.points.length === 0 && !this.box;
   }
 
-  /** Slots that the prompt takes, with the pad point that a prompt without a box gets. */
-  get slots() {
-    return this.points.length + (this.box ? 2 : Math.min(this.points.length, 1));
+  /** Slots that the prompt takes, with the pad point. @param {Readonly<Rules>} [rules] */
+  slots(rules = SAM_RULES) {
+    return this.points.length + (this.box ? 2 : 0) + (this.hasPadPoint(rules) ? 1 : 0);
+  }
+
+  /** Whether a slot of the pad label follows the points and corners. @param {Readonly<Rules>} rules */
+  hasPadPoint({ padPoint }) {
+    if (this.isEmpty || padPoint === 'never') return false;
+    return !this.box || padPoint === 'always';
   }
 
   /** Throws `PromptError` if there is nothing to answer. @param {boolean} hasMaskInput */
@@ -97,8 +108,8 @@ export class PackedPrompts {
 
 /**
  * Packs at most `batch` prompts into (`batch`, `slots`), as the official predictor does: the points, then the
- * two corners of the box; a prompt with points and no box gets one pad point.  What is left over, prompts
- * beyond the last included, is unused slots.
+ * two corners of the box, then a pad point where the rules say so.  What is left over, prompts beyond the last included,
+ * is unused slots.
  *
  * Throws `PromptError` if a prompt needs more slots or lies outside the photo.
  * @param {Prompt[]} prompts @param {Geometry} geometry @param {PromptLabels} codes @param {number} slots
@@ -130,9 +141,11 @@ function packOne(packed, first, prompt, geometry, codes) {
     const x = (/** @type {number} */ place) => geometry.toModelX(clipped(place, geometry.width));
     const y = (/** @type {number} */ place) => geometry.toModelY(clipped(place, geometry.height));
     packed.set(slot++, x(prompt.box.x0), y(prompt.box.y0), codes.boxTopLeft);
-    packed.set(slot, x(prompt.box.x1), y(prompt.box.y1), codes.boxBottomRight);
-  } else if (prompt.points.length > 0) {
-    packed.set(slot, 0, 0, codes.pad);
+    packed.set(slot++, x(prompt.box.x1), y(prompt.box.y1), codes.boxBottomRight);
+  }
+  if (prompt.hasPadPoint(geometry.rules)) packed.set(slot, 0, 0, codes.pad);
+  for (; slot < first + geometry.rules.fixedPoints; slot++) {
+    packed.set(slot, FILLING_XY, FILLING_XY, codes.pad);
   }
 }
 
@@ -142,12 +155,23 @@ function clipped(place, most) {
 }
 
 /** @param {Prompt} prompt @param {Geometry} geometry @param {number} slots */
-function requireFits(prompt, { width, height }, slots) {
-  if (prompt.slots > slots) {
+function requireFits(prompt, { width, height, rules }, slots) {
+  if (!rules.negativePoints && prompt.points.some(({ isOnObject }) => !isOnObject)) {
+    throw new PromptError('negative_point', 'this model was never trained with points off the object');
+  }
+  const needed = prompt.slots(rules);
+  if (rules.fixedPoints > 0 && needed > rules.fixedPoints) {
+    const most = rules.fixedPoints;
     throw new PromptError(
       'too_many_slots',
-      `the prompt takes ${prompt.slots} slots, this model has ${slots}: give fewer points or convert with ` +
-        `--slots ${prompt.slots}`,
+      `this model takes ${most} points, a box counts for two: not ${needed}`,
+    );
+  }
+  if (needed > slots) {
+    throw new PromptError(
+      'too_many_slots',
+      `the prompt takes ${needed} slots, this model has ${slots}: give fewer points or convert with ` +
+        `--slots ${needed}`,
     );
   }
   const frame = `the photo of width ${width} and height ${height}`;

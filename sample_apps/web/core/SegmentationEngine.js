@@ -1,3 +1,4 @@
+/** @import { ImageFeatures } from './Features.js' */
 /** @import { Preprocessed } from './Preprocess.js' */
 /** @import { PackedPrompts } from './Prompts.js' */
 
@@ -12,13 +13,11 @@
  *   logits of an earlier answer, or null for no mask prompt
  * @property {(features: ImageFeatures, prompts: PackedPrompts) => Promise<DecoderAnswer>}
  *   decodeBatch the manifest's `batch` prompts of one photo
+ * @property {boolean} [canScore] whether the model has `score_batch`; some artifacts have not
+ * @property {(features: ImageFeatures, prompts: PackedPrompts) => Promise<Float32Array>} [scoreBatch] the predicted
+ *   IoU float32 (K', M) of the manifest's `scoreBatch` prompts, whose masks are not made
  * @property {(features: ImageFeatures) => void} release frees what the engine keeps of a photo
  * @property {() => void} close
- */
-
-/**
- * What `encode` returned: everything that decoding needs of the image, float32, by the contract's names.
- * @typedef {{values: Record<string, Float32Array>}} ImageFeatures
  */
 
 /**

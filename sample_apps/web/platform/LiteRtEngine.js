@@ -5,7 +5,8 @@ import { DecoderAnswer } from '../core/SegmentationEngine.js';
 /** @import { Manifest, Artifact, TensorSpec } from '../core/Manifest.js' */
 /** @import { Preprocessed } from '../core/Preprocess.js' */
 /** @import { PackedPrompts } from '../core/Prompts.js' */
-/** @import { ImageFeatures, SegmentationEngine } from '../core/SegmentationEngine.js' */
+/** @import { ImageFeatures } from '../core/Features.js' */
+/** @import { SegmentationEngine } from '../core/SegmentationEngine.js' */
 /** @import { LiteRt } from './LiteRtLoader.js' */
 /** @typedef {import('@litertjs/core').CompiledModel} CompiledModel */
 /** @typedef {import('@litertjs/core').Tensor} Tensor */
@@ -87,6 +88,20 @@ export class LiteRtEngine {
     });
   }
 
+  get canScore() {
+    const name = Contract.SCORE_BATCH;
+    return name in this.manifest.entryPoints && name in this.artifacts.decoder.entryPoints;
+  }
+
+  /** @param {ImageFeatures} features @param {PackedPrompts} prompts */
+  async scoreBatch(features, prompts) {
+    const outputs = await this.runDecoder(Contract.SCORE_BATCH, features, {
+      [Contract.POINT_COORDS]: prompts.coords,
+      [Contract.POINT_LABELS]: prompts.labels,
+    });
+    return outputs[Contract.IOU_PREDICTIONS];
+  }
+
   /** @param {ImageFeatures} features */
   release(features) {
     for (const tensor of Object.values(this.kept.get(features) ?? {})) tensor.delete();
@@ -104,12 +119,20 @@ export class LiteRtEngine {
    * @param {Record<string, Float32Array | Int32Array>} prompts
    */
   async answer(name, features, prompts) {
-    const kept = this.kept.get(features);
-    if (!kept) throw new EngineError('this photo was released: encode it again');
-    const outputs = await this.run('decoder', name, prompts, kept);
+    const outputs = await this.runDecoder(name, features, prompts);
     const { masksPerPrompt, sizes } = this.manifest;
     const logits = outputs[Contract.LOW_RES_MASKS];
     return new DecoderAnswer(logits, outputs[Contract.IOU_PREDICTIONS], masksPerPrompt, sizes.maskSize);
+  }
+
+  /**
+   * @param {string} name @param {ImageFeatures} features
+   * @param {Record<string, Float32Array | Int32Array>} prompts
+   */
+  runDecoder(name, features, prompts) {
+    const kept = this.kept.get(features);
+    if (!kept) throw new EngineError('this photo was released: encode it again');
+    return this.run('decoder', name, prompts, kept);
   }
 
   /**
@@ -120,15 +143,18 @@ export class LiteRtEngine {
    */
   async run(component, name, values, kept) {
     const { inputs, outputs } = this.manifest.entryPoints[name];
-    const given = inputs
-      .filter((spec) => values[spec.name])
-      .map((spec) => this.tensor(values[spec.name], spec));
-    const named = Object.fromEntries(
-      inputs.filter((spec) => values[spec.name]).map((spec, i) => [spec.name, given[i]]),
-    );
+    /** @type {Tensor[]} */
+    const given = [];
+    /** @type {Record<string, Tensor>} */
+    const named = {};
+    for (const spec of inputs) {
+      // Of the kept ones those that this entry point takes.
+      if (kept[spec.name]) named[spec.name] = kept[spec.name];
+      if (values[spec.name]) given.push((named[spec.name] = this.tensor(values[spec.name], spec)));
+    }
     const signature = entryPointOf(this.artifacts[component], name);
     try {
-      const answers = await this.models[component].run(signature, { ...kept, ...named });
+      const answers = await this.models[component].run(signature, named);
       return await this.take(answers, outputs, name);
     } catch (error) {
       if (error instanceof EngineError) throw error;

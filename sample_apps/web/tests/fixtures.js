@@ -4,7 +4,9 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { test } from 'node:test';
 
+import { JsonFields } from '../core/JsonFields.js';
 import { parseManifest } from '../core/ManifestReader.js';
+import { SAM_RULES, readRules } from '../core/Rules.js';
 
 /** @typedef {{file: string, dtype: string, shape: number[]}} TensorFile */
 /** @typedef {Record<string, any> & {name: string}} Case */
@@ -32,6 +34,11 @@ export function casesOf(topic) {
   const { layout_version: version, cases } = JSON.parse(readFixture(`${topic}.json`).toString());
   if (version !== LAYOUT_VERSION || cases.length === 0) throw new Error(`${topic}.json: layout ${version}`);
   return cases;
+}
+
+/** The rules of a case, SAM's where it has none. @param {Case} item */
+export function rulesOf(item) {
+  return item.rules ? readRules(new JsonFields(item.rules, item.name, Error)) : SAM_RULES;
 }
 
 export function manifest() {

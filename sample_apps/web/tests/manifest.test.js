@@ -12,8 +12,7 @@ const raw = () => JSON.parse(readFixture('manifest.json').toString());
 test('every number comes from the file', () => {
   const found = manifest();
   const file = raw();
-  const { image_size, grid_size, mask_size, channels, slots, batch } = file.sizes;
-  assert.deepEqual(Object.values(found.sizes), [image_size, grid_size, mask_size, channels, slots, batch]);
+  assert.deepEqual(Object.values(found.sizes), Object.values(file.sizes));
   assert.deepEqual(Object.values(found.search.fast), Object.values(file.everything_search.fast));
   assert.deepEqual(Object.values(found.labels), Object.values(file.prompts.label_codes));
   assert.deepEqual(Object.values(found.everything), Object.values(file.everything));
@@ -48,19 +47,28 @@ const DAMAGES = [
   ['a resize that does not fit', (m) => (m.preprocess.resize.long_side = 64), /'long_side' must be 128/],
   ['another padding', (m) => (m.preprocess.pad.where = 'centred'), /'where'/],
   ['another shift', (m) => (m.prompts.point_shift_applied_by = 'app'), /'point_shift_applied_by'/],
-  ['a photo that is stretched', (m) => (m.rules.resize = 'stretch'), /'resize' must be "longest_side"/],
   [
-    'masks chosen by stability',
-    (m) => (m.rules.selection = 'stability'),
-    /'selection' must be "predicted_iou"/,
+    'a resize that no one knows',
+    (m) => (m.rules.resize = 'mirror'),
+    /'resize' must be one of longest_side, stretch/,
   ],
+  [
+    'a choice that no one knows',
+    (m) => (m.rules.selection = 'first'),
+    /'selection' must be one of predicted_iou/,
+  ],
+  ['no masks', (m) => (m.rules.num_masks = 0), /'num_masks' must be 1 to 4/],
+  ['another number of masks', (m) => (m.rules.num_masks = 4), /'outputs'/],
+  ['more points than slots', (m) => (m.rules.fixed_points = 9), /'slots' must be 9 or more/],
+  ['cubic masks over the frame', (m) => (m.rules.upscale_filter = 'bicubic'), /'upscale_filter' must be/],
+  ['whole values without antialiasing', (m) => (m.rules.antialias = false), /'antialias' must be true/],
+  ['mask prompts that no one takes', (m) => (m.rules.mask_prompts = false), /'decode'.*'inputs'/],
   ['no rules', (m) => delete m.rules, /'rules' must be there/],
   [
     'an embedding of another shape',
     (m) => (m.entry_points.encode.outputs[0].shape[1] = 3),
     /'encode'.*'outputs'/,
   ],
-  ['another selection', (m) => (m.postprocess.selection = 'largest'), /'selection'/],
   ['inputs in another order', (m) => m.entry_points.decode.inputs.reverse(), /'decode'.*'inputs'/],
   ['outputs of another shape', (m) => (m.entry_points.decode_batch.outputs[0].shape[0] = 4), /'outputs'/],
   ['a missing entry point', (m) => delete m.entry_points.encode, /'encode' must be there/],

@@ -9,28 +9,35 @@ import { LabelMap } from '../core/LabelMap.js';
 import { Mask } from '../core/Mask.js';
 import { MaskUpscaler } from '../core/MaskUpscaler.js';
 import { objectColour, paintOverlay } from '../core/Overlay.js';
-import { bestOf } from '../core/Predictor.js';
+import { bestOf, selectionScores } from '../core/Predictor.js';
 import { RunLengths } from '../core/RunLengths.js';
 import { removeSmallRegions } from '../core/SmallRegions.js';
 import { stabilityScore } from '../core/Stability.js';
-import { float32, manifest, testCases, uint8 } from './fixtures.js';
+import { float32, manifest, rulesOf, testCases, uint8 } from './fixtures.js';
 
 const DECLARED_TIE = 2;
 
-testCases('postprocess', (item) => {
+testCases('postprocess', sameMasks);
+testCases('rules_postprocess', sameMasks);
+
+/** @param {import('./fixtures.js').Case} item */
+function sameMasks(item) {
   const { maskThreshold } = manifest();
   const [masks, side] = item.low_res.shape;
   const logits = float32(item.low_res);
   const expected = uint8(item.masks);
   const upscaler = new MaskUpscaler(
-    Geometry.of(item.height, item.width, item.image_size),
+    Geometry.of(item.height, item.width, item.image_size, rulesOf(item)),
     side,
     maskThreshold,
   );
-  assert.equal(bestOf(Float32Array.from(item.scores)), item.best);
+  const all = Array.from({ length: masks }, (_, i) =>
+    logits.subarray(i * side * side, (i + 1) * side * side),
+  );
+  assert.equal(bestOf(selectionScores(all, Float32Array.from(item.scores), rulesOf(item))), item.best);
   const area = item.height * item.width;
   for (let i = 0; i < masks; i++) {
-    const lowRes = logits.subarray(i * side * side, (i + 1) * side * side);
+    const lowRes = all[i];
     const { pixels } = upscaler.mask(lowRes);
     for (let place = 0; place < area; place++) {
       const wanted = expected[i * area + place];
@@ -39,7 +46,7 @@ testCases('postprocess', (item) => {
     }
     sameLogitsOneByOne(upscaler, lowRes, item);
   }
-});
+}
 
 /**
  * `logitAt` is the row's value to the bit.

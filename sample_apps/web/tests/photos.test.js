@@ -2,13 +2,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { resizeBilinear } from '../core/BilinearResize.js';
 import { ImageError } from '../core/Errors.js';
 import { Geometry } from '../core/Geometry.js';
 import { upright } from '../core/Orientation.js';
 import { preprocess } from '../core/Preprocess.js';
+import { resizePhoto } from '../core/Resampling.js';
 import { RgbImage } from '../core/RgbImage.js';
-import { manifest, testCases, uint8 } from './fixtures.js';
+import { SAM_RULES } from '../core/Rules.js';
+import { float32, manifest, rulesOf, testCases, uint8 } from './fixtures.js';
 
 testCases('geometry', (item) => {
   const geometry = Geometry.of(item.height, item.width, item.image_size);
@@ -31,7 +32,7 @@ function photoOf(tensor) {
 testCases('resize', (item) => {
   const photo = photoOf(item.pixels);
   const { validHeight, validWidth } = Geometry.of(photo.height, photo.width, item.image_size);
-  const resized = resizeBilinear(photo, validHeight, validWidth);
+  const resized = resizePhoto(photo, validHeight, validWidth, SAM_RULES);
   assert.deepEqual([resized.height, resized.width], item.resized.shape.slice(0, 2));
   assert.deepEqual(resized.samples, uint8(item.resized));
   if (!item.square) return;
@@ -39,6 +40,30 @@ testCases('resize', (item) => {
   rules.sizes.imageSize = item.image_size;
   const { image } = preprocess(photo, rules);
   assert.deepEqual(Uint8Array.from(image), uint8(item.square));
+});
+
+testCases('rules_geometry', (item) => {
+  const geometry = Geometry.of(item.height, item.width, item.image_size, rulesOf(item));
+  assert.deepEqual([geometry.validHeight, geometry.validWidth], [item.valid_height, item.valid_width]);
+  item.points.forEach((/** @type {number} */ value, /** @type {number} */ i) => {
+    const model = i % 2 === 0 ? geometry.toModelX(value) : geometry.toModelY(value);
+    const back = i % 2 === 0 ? geometry.toPhotoX(model) : geometry.toPhotoY(model);
+    assert.equal(model, item.model_points[i]);
+    assert.ok(Math.abs(back - value) < 1e-9);
+  });
+});
+
+/** Of values to 255: float32 sums in another order (docs/app_fixtures.md). */
+const FLOAT_STEPS = 1e-3;
+
+testCases('rules_resize', (item) => {
+  const photo = photoOf(item.pixels);
+  const rules = rulesOf(item);
+  const { validHeight, validWidth } = Geometry.of(item.height, item.width, item.image_size, rules);
+  const { height, width, samples } = resizePhoto(photo, validHeight, validWidth, rules);
+  assert.deepEqual([height, width], item.resized.shape.slice(0, 2));
+  if (rules.wholeValues) return assert.deepEqual(samples, uint8(item.resized));
+  float32(item.resized).forEach((wanted, i) => assert.ok(Math.abs(samples[i] - wanted) <= FLOAT_STEPS));
 });
 
 testCases('orientation', (item) => {

@@ -53,6 +53,17 @@ async function world() {
   return { engine, predictor, photo };
 }
 
+test('a model that was never trained with mask prompts refuses them', async () => {
+  const { engine } = await world();
+  const other = new Predictor(
+    engine,
+    Object.assign(manifest(), { rules: { ...rules.rules, maskPrompts: false } }),
+  );
+  const photo = await other.encode(new RgbImage(2, 2, new Uint8Array(12)));
+  const mask = new Float32Array(maskSize ** 2);
+  await assert.rejects(other.predict(photo, new Prompt([]), mask), /never trained with mask prompts/);
+});
+
 test('a photo reaches the engine as planes, with where it lies', async () => {
   const { engine, photo } = await world();
   const [{ image }] = engine.asked;

@@ -5,13 +5,17 @@ import { test } from 'node:test';
 import { PromptError } from '../core/Errors.js';
 import { Geometry } from '../core/Geometry.js';
 import { Prompt, packPrompts } from '../core/Prompts.js';
-import { manifest, testCases } from './fixtures.js';
+import { manifest, rulesOf, testCases } from './fixtures.js';
 
 const { labels } = manifest();
 
-testCases('slots', (item) => {
+testCases('slots', samePacking);
+testCases('rules_slots', samePacking);
+
+/** @param {import('./fixtures.js').Case} item */
+function samePacking(item) {
   const pack = () => {
-    const geometry = Geometry.of(item.height, item.width, item.image_size);
+    const geometry = Geometry.of(item.height, item.width, item.image_size, rulesOf(item));
     const prompts = item.prompts.map((/** @type {any} */ raw) => {
       const prompt = Prompt.of(raw.points, raw.labels, raw.box, labels);
       prompt.requireContent(raw.has_mask_input);
@@ -26,7 +30,7 @@ testCases('slots', (item) => {
   const packed = pack();
   assert.deepEqual([...packed.coords], item.point_coords);
   assert.deepEqual([...packed.labels], item.point_labels);
-});
+}
 
 test('coordinates that are no numbers are refused before anything is packed', () => {
   for (const x of [Number.NaN, Infinity]) {

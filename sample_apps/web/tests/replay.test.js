@@ -15,11 +15,19 @@ import { Contract } from '../core/Manifest.js';
 import { manifest } from './fixtures.js';
 
 const rules = manifest();
-const { imageSize, maskSize, channels, gridSize, slots, batch } = rules.sizes;
+const { imageSize, maskSize, channels, gridSize, slots, batch, scoreBatch } = rules.sizes;
 
 /** Sizes as an index names them. */
 const SIZES = {
-  ...{ image_size: imageSize, grid_size: gridSize, mask_size: maskSize, channels, slots, batch },
+  ...{
+    image_size: imageSize,
+    grid_size: gridSize,
+    mask_size: maskSize,
+    channels,
+    slots,
+    batch,
+    score_batch: scoreBatch,
+  },
 };
 const PROMPTS = [
   { points: [3, 4], labels: [1], box: null, has_mask_input: false, spare_xy: 7 },
@@ -128,7 +136,7 @@ test('a recording knows a photo by its pixels and a prompt by its slots and its 
   await assert.rejects(engine.decode(features, packed, null), /no recorded prompt/);
   const mask = await set.maskInput(set.photos[0].prompts[1]);
   assert.equal((await engine.decode(features, packed, mask)).scores(0)[1], Math.fround(0.4));
-  await assert.rejects(engine.decode({ values: {} }, packed, mask), /no such embedding/);
+  await assert.rejects(engine.decode({ values: {} }, packed, mask), /no such features/);
 });
 
 test('CRC-32 is the one of zip files', () => {

@@ -7,22 +7,23 @@ import android.net.Uri
 import android.util.Size
 import java.io.InputStream
 import java.nio.Buffer
+import mobile.tinysam.stubs.absent
 
 // Signatures only: what the apps' platform layers use of Android, for a compiler without Android's SDK.
 
 class Rect
 
 class Matrix {
-    fun postRotate(degrees: Float): Boolean = TODO()
+    fun postRotate(degrees: Float): Boolean = absent()
 
-    fun postScale(sx: Float, sy: Float): Boolean = TODO()
+    fun postScale(sx: Float, sy: Float): Boolean = absent()
 }
 
 class ColorSpace {
     enum class Named { SRGB }
 
     companion object {
-        fun get(name: Named): ColorSpace = TODO()
+        fun get(name: Named): ColorSpace = absent()
     }
 }
 
@@ -30,7 +31,7 @@ class ImageDecoder private constructor() {
     abstract class Source
 
     class ImageInfo {
-        val size: Size get() = TODO()
+        val size: Size get() = absent()
     }
 
     fun interface OnHeaderDecodedListener {
@@ -38,19 +39,19 @@ class ImageDecoder private constructor() {
     }
 
     var allocator: Int
-        get() = TODO()
-        set(_) = TODO()
+        get() = absent()
+        set(_) = absent()
 
-    fun setTargetSampleSize(sampleSize: Int): Unit = TODO()
+    fun setTargetSampleSize(sampleSize: Int): Unit = absent()
 
-    fun setTargetColorSpace(colorSpace: ColorSpace?): Unit = TODO()
+    fun setTargetColorSpace(colorSpace: ColorSpace?): Unit = absent()
 
     companion object {
         const val ALLOCATOR_SOFTWARE: Int = 1
 
-        fun createSource(cr: ContentResolver, uri: Uri): Source = TODO()
+        fun createSource(cr: ContentResolver, uri: Uri): Source = absent()
 
-        fun decodeBitmap(src: Source, listener: OnHeaderDecodedListener): Bitmap = TODO()
+        fun decodeBitmap(src: Source, listener: OnHeaderDecodedListener): Bitmap = absent()
     }
 }
 
@@ -61,12 +62,12 @@ class Bitmap(val width: Int, val height: Int) {
     fun setPixels(pixels: IntArray, offset: Int, stride: Int, x: Int, y: Int, width: Int, height: Int) = Unit
 
     fun getPixels(pixels: IntArray, offset: Int, stride: Int, x: Int, y: Int, width: Int, height: Int): Unit =
-        TODO()
+        absent()
 
     enum class Config { ALPHA_8, ARGB_8888 }
 
     companion object {
-        fun createBitmap(colors: IntArray, width: Int, height: Int, config: Config): Bitmap = TODO()
+        fun createBitmap(colors: IntArray, width: Int, height: Int, config: Config): Bitmap = absent()
 
         fun createBitmap(width: Int, height: Int, config: Config): Bitmap = Bitmap(width, height)
 
@@ -78,9 +79,9 @@ class Bitmap(val width: Int, val height: Int) {
             height: Int,
             m: Matrix?,
             filter: Boolean,
-        ): Bitmap = TODO()
+        ): Bitmap = absent()
 
-        fun createScaledBitmap(src: Bitmap, dstWidth: Int, dstHeight: Int, filter: Boolean): Bitmap = TODO()
+        fun createScaledBitmap(src: Bitmap, dstWidth: Int, dstHeight: Int, filter: Boolean): Bitmap = absent()
     }
 }
 
@@ -93,19 +94,19 @@ object BitmapFactory {
         var outHeight: Int = 0
     }
 
-    fun decodeStream(stream: InputStream?, outPadding: Rect?, opts: Options?): Bitmap? = TODO()
+    fun decodeStream(stream: InputStream?, outPadding: Rect?, opts: Options?): Bitmap? = absent()
 }
 
 object Color {
     const val TRANSPARENT: Int = 0
 
-    fun red(color: Int): Int = TODO()
+    fun red(color: Int): Int = absent()
 
-    fun green(color: Int): Int = TODO()
+    fun green(color: Int): Int = absent()
 
-    fun blue(color: Int): Int = TODO()
+    fun blue(color: Int): Int = absent()
 
-    fun rgb(red: Int, green: Int, blue: Int): Int = TODO()
+    fun rgb(red: Int, green: Int, blue: Int): Int = absent()
 
     fun argb(alpha: Int, red: Int, green: Int, blue: Int): Int = alpha + red + green + blue
 }

@@ -2,14 +2,16 @@
 
 package android.os
 
+import mobile.tinysam.stubs.absent
+
 class Bundle
 
 object Build {
-    val MODEL: String get() = TODO()
+    val MODEL: String get() = absent()
 
     object VERSION {
-        val RELEASE: String get() = TODO()
-        val SDK_INT: Int get() = TODO()
+        val RELEASE: String get() = absent()
+        val SDK_INT: Int get() = absent()
     }
 
     object VERSION_CODES {
@@ -19,5 +21,5 @@ object Build {
 }
 
 class PowerManager {
-    val currentThermalStatus: Int get() = TODO()
+    val currentThermalStatus: Int get() = absent()
 }

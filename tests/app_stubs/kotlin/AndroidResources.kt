@@ -5,20 +5,21 @@ package android.content.res
 import java.io.Closeable
 import java.io.FileInputStream
 import java.io.InputStream
+import mobile.tinysam.stubs.absent
 
 class AssetManager {
-    fun open(fileName: String): InputStream = TODO()
+    fun open(fileName: String): InputStream = absent()
 
-    fun openFd(fileName: String): AssetFileDescriptor = TODO()
+    fun openFd(fileName: String): AssetFileDescriptor = absent()
 
-    fun list(path: String): Array<String>? = TODO()
+    fun list(path: String): Array<String>? = absent()
 }
 
 class AssetFileDescriptor : Closeable {
-    val startOffset: Long get() = TODO()
-    val declaredLength: Long get() = TODO()
+    val startOffset: Long get() = absent()
+    val declaredLength: Long get() = absent()
 
-    fun createInputStream(): FileInputStream = TODO()
+    fun createInputStream(): FileInputStream = absent()
 
-    override fun close(): Unit = TODO()
+    override fun close(): Unit = absent()
 }

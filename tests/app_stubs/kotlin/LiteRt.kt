@@ -4,6 +4,7 @@ package com.google.ai.edge.litert
 
 import android.content.Context
 import android.content.res.AssetManager
+import mobile.tinysam.stubs.absent
 
 // LiteRT 2.x as google-ai-edge/LiteRT declares it in litert/kotlin; sample_apps/API.md has the sources.
 
@@ -12,7 +13,7 @@ enum class Accelerator { NONE, CPU, GPU, NPU }
 class LiteRtException(message: String) : Exception(message)
 
 abstract class JniHandle : AutoCloseable {
-    final override fun close(): Unit = TODO()
+    final override fun close(): Unit = absent()
 }
 
 class Environment private constructor() : JniHandle() {
@@ -23,16 +24,16 @@ class Environment private constructor() : JniHandle() {
             context: Context,
             options: Map<Option, String> = mapOf(),
             enableCompilerCache: Boolean = true,
-        ): Environment = TODO()
+        ): Environment = absent()
     }
 }
 
 class TensorBuffer internal constructor() : JniHandle() {
-    fun writeInt(data: IntArray): Unit = TODO()
+    fun writeInt(data: IntArray): Unit = absent()
 
-    fun writeFloat(data: FloatArray): Unit = TODO()
+    fun writeFloat(data: FloatArray): Unit = absent()
 
-    fun readFloat(): FloatArray = TODO()
+    fun readFloat(): FloatArray = absent()
 }
 
 class CompiledModel private constructor() : JniHandle() {
@@ -63,22 +64,22 @@ class CompiledModel private constructor() : JniHandle() {
         var gpuOptions: GpuOptions? = null
     }
 
-    fun createInputBuffer(inputName: String, signature: String? = null): TensorBuffer = TODO()
+    fun createInputBuffer(inputName: String, signature: String? = null): TensorBuffer = absent()
 
-    fun createOutputBuffer(outputName: String, signature: String? = null): TensorBuffer = TODO()
+    fun createOutputBuffer(outputName: String, signature: String? = null): TensorBuffer = absent()
 
     fun run(
         inputs: Map<String, TensorBuffer>,
         outputs: Map<String, TensorBuffer>,
         signature: String? = null,
-    ): Unit = TODO()
+    ): Unit = absent()
 
     companion object {
         fun create(
             assetManager: AssetManager,
             assetName: String,
-            options: Options = TODO(),
+            options: Options = absent(),
             optionalEnv: Environment? = null,
-        ): CompiledModel = TODO()
+        ): CompiledModel = absent()
     }
 }

@@ -83,7 +83,8 @@ struct BundledModel: Sendable {
         guard let folder = Bundle.main.url(forResource: "bundle", withExtension: nil, subdirectory: "Model")
         else {
             throw TinySAMError.file(
-                path: "Model/bundle", reason: "is not in the app; run `tinysam-mobile bundle-for-app ios BUNDLE`"
+                path: "Model/bundle",
+                reason: "is not in the app; run `tinysam-mobile bundle-for-app ios BUNDLE`"
             )
         }
         let manifest = try Manifest(contentsOf: folder.appendingPathComponent("manifest.json"))

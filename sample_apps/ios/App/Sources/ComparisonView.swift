@@ -27,7 +27,9 @@ struct ComparisonView: View {
         case let .success(times):
             Text("Load \(ms(times.load)) ms, encode \(ms(times.encode)) ms, decode \(ms(times.decode)) ms")
             Text("Everything \(ms(times.everything)) ms, \(times.objects) objects")
-            Text("The middle's mask agrees to \(times.agreement.formatted(.percent.precision(.fractionLength(2))))")
+            Text(
+                "The middle's mask agrees to \(times.agreement.formatted(.percent.precision(.fractionLength(2))))"
+            )
         case let .failure(error):
             Text(error.localizedDescription).foregroundStyle(.red)
         }

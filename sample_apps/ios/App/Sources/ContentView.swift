@@ -144,11 +144,19 @@ struct ContentView: View {
     }
 
     private var chosenEngine: Binding<EngineChoice> {
-        Binding { model.engine } set: { model.choose($0) }
+        Binding {
+            model.engine
+        } set: {
+            model.choose($0)
+        }
     }
 
     private var showsComparison: Binding<Bool> {
-        Binding { model.comparison != nil } set: { if !$0 { model.endComparison() } }
+        Binding {
+            model.comparison != nil
+        } set: {
+            if !$0 { model.endComparison() }
+        }
     }
 
     private var hasMessage: Binding<Bool> {

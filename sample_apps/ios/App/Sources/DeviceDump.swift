@@ -15,7 +15,7 @@ struct DeviceDump: Sendable {
         let url = URL.temporaryDirectory.appendingPathComponent("dump.zip")
         let device = await Self.device()
         let thermalBefore = ProcessInfo.processInfo.thermalState
-        _ = try await FixtureReplay(fixtures: fixtures, predictor: model.predictor)
+        _ = try await Replay(fixtures: fixtures, predictor: model.predictor)
             .run(into: url, progress: progress) {
                 DumpDescription(
                     device: device,

@@ -141,11 +141,13 @@ final class SegmentationModel {
     /// Takes the prompt if the model can, which is seen at once.
     private func ask(_ newPoints: [PromptPoint], _ newBox: Box?) {
         guard let model, case .prompting = state else { return }
-        let slots = model.predictor.manifest.sizes.slots
+        let manifest = model.predictor.manifest
+        let slots = manifest.rules.fixedPoints > 0 ? manifest.rules.fixedPoints : manifest.sizes.slots
         do {
-            guard try Prompt(points: newPoints, box: newBox).slotCount <= slots else {
+            guard try Prompt(points: newPoints, box: newBox).slotCount(manifest.rules) <= slots else {
                 message = String(
-                    localized: "This model takes no more taps: a prompt has \(slots) slots, of which a box takes two and the end one. Undo a tap, or clear."
+                    localized:
+                        "This model takes no more taps: a prompt has \(slots) slots, of which a box takes two and the end one. Undo a tap, or clear."
                 )
                 return
             }

@@ -6,10 +6,11 @@ import TinySAMKit
 /// The Core ML artifacts of a bundle behind the contract.
 ///
 /// Predictions block, so they run on a queue of their own and not on a thread of the cooperative pool.
-public actor CoreMLEngine: SegmentationEngine {
+public actor CoreMLEngine: EntryPointEngine {
     private let queue = DispatchSerialQueue(label: "tinysam.coreml")
     public nonisolated var unownedExecutor: UnownedSerialExecutor { queue.asUnownedSerialExecutor() }
 
+    public nonisolated let maskSize: Int
     private var functions: [EntryPoint: CoreMLFunction] = [:]
 
     /// Loads the `recipe` of the bundle in `folder`, whose manifest is `manifest`.
@@ -22,7 +23,7 @@ public actor CoreMLEngine: SegmentationEngine {
     ) async throws -> CoreMLEngine {
         let models = CompiledModels(cache: cache)
         models.removeAll(but: manifest.artifacts)
-        let engine = CoreMLEngine()
+        let engine = CoreMLEngine(maskSize: manifest.sizes.maskSize)
         for artifact in try manifest.artifacts(runtime: "coreml", recipe: recipe) {
             let url = try await models.url(of: artifact, in: folder)
             try await engine.load(artifact, url, manifest, computeUnits)
@@ -30,7 +31,9 @@ public actor CoreMLEngine: SegmentationEngine {
         return engine
     }
 
-    private init() {}
+    private init(maskSize: Int) {
+        self.maskSize = maskSize
+    }
 
     /// The functions of one compiled package.
     private func load(
@@ -46,35 +49,11 @@ public actor CoreMLEngine: SegmentationEngine {
         }
     }
 
-    public func encode(image: FloatTensor, validSize: PixelSize) throws -> FloatTensor {
-        let size = try MLMultiArray([validSize.height, validSize.width].map(Int32.init), shape: [2])
-        return try function(.encode).run([MLMultiArray(lending: image), size])[0]
-    }
+    public func has(_ entry: EntryPoint) -> Bool { functions[entry] != nil }
 
-    public func decode(
-        embedding: FloatTensor, prompt: PackedPrompts, maskInput: FloatTensor?
-    ) throws -> DecoderAnswer {
-        let function = try function(.decode)
-        let mask = maskInput ?? FloatTensor(shape: function.inputs[3].shape) { $0.update(repeating: 0) }
-        let hasMask = FloatTensor(shape: [1]) { $0[0] = maskInput == nil ? 0 : 1 }
-        return try answer(
-            function.run([
-                MLMultiArray(lending: embedding), MLMultiArray(lending: prompt.coords),
-                MLMultiArray(prompt.labels, shape: [prompt.count, prompt.slots]),
-                MLMultiArray(lending: mask), MLMultiArray(lending: hasMask),
-            ]))
-    }
-
-    public func decodeBatch(embedding: FloatTensor, prompts: PackedPrompts) throws -> DecoderAnswer {
-        try answer(
-            function(.decodeBatch).run([
-                MLMultiArray(lending: embedding), MLMultiArray(lending: prompts.coords),
-                MLMultiArray(prompts.labels, shape: [prompts.count, prompts.slots]),
-            ]))
-    }
-
-    private func answer(_ outputs: [FloatTensor]) -> DecoderAnswer {
-        DecoderAnswer(lowResMasks: outputs[0], iouPredictions: outputs[1])
+    public func run(_ entry: EntryPoint, _ inputs: [String: EntryPointInput]) throws -> [String: FloatTensor]
+    {
+        try function(entry).run(inputs)
     }
 
     private func function(_ entry: EntryPoint) throws -> CoreMLFunction {
@@ -91,7 +70,8 @@ extension TinySAM {
     /// `recipe` is one of the bundle's; by default its first for Core ML. Throws as `CoreMLEngine.load`.
     public init(bundle url: URL, recipe: String? = nil, computeUnits: MLComputeUnits = .all) async throws {
         let manifest = try Manifest(contentsOf: url.appendingPathComponent("manifest.json"))
-        guard let chosen = recipe ?? manifest.artifacts.first(where: { $0.runtime == "coreml" })?.recipe else {
+        guard let chosen = recipe ?? manifest.artifacts.first(where: { $0.runtime == "coreml" })?.recipe
+        else {
             throw TinySAMError.manifest(field: "artifacts", reason: "none is for Core ML")
         }
         let engine = try await CoreMLEngine.load(

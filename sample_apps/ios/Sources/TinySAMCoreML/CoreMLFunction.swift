@@ -3,13 +3,12 @@ import CoreML
 import Foundation
 import TinySAMKit
 
-/// One function of a compiled model, called with arrays in the order of its signature.
+/// One function of a compiled model, called with arrays by the names of its signature.
 ///
 /// Unchecked, because a model may be used on one queue at a time and on any: it is loaded once and then handed to its
 /// engine, on whose queue alone it runs.
 struct CoreMLFunction: @unchecked Sendable {
-    let inputs: [TensorSpec]
-    private let outputs: [TensorSpec]
+    private let signature: Signature
     private let model: MLModel
 
     /// A package made for iOS 17 holds one function of this name, which is not asked for.
@@ -25,18 +24,19 @@ struct CoreMLFunction: @unchecked Sendable {
         let model = try await MLModel.load(contentsOf: url, configuration: configuration)
         try check(model.modelDescription.inputDescriptionsByName, signature.inputs, function)
         try check(model.modelDescription.outputDescriptionsByName, signature.outputs, function)
-        return CoreMLFunction(inputs: signature.inputs, outputs: signature.outputs, model: model)
+        return CoreMLFunction(signature: signature, model: model)
     }
 
-    /// `arrays` in the order of `inputs`, lent to Core ML; copies of the outputs in their order.
-    func run(_ arrays: [MLMultiArray]) throws -> [FloatTensor] {
-        let named = Dictionary(uniqueKeysWithValues: zip(inputs.map(\.name), arrays))
+    /// Inputs by name, lent to Core ML; copies of the outputs by name.
+    func run(_ inputs: [String: EntryPointInput]) throws -> [String: FloatTensor] {
+        let arrays = try signature.ordered(inputs).map(MLMultiArray.init)
+        let named = Dictionary(uniqueKeysWithValues: zip(signature.inputs.map(\.name), arrays))
         let answer = try model.prediction(from: MLDictionaryFeatureProvider(dictionary: named))
-        return try outputs.map { output in
+        return try signature.outputs.reduce(into: [:]) { found, output in
             guard let array = answer.featureValue(for: output.name)?.multiArrayValue else {
                 throw TinySAMError.engine(reason: "Core ML gave no array '\(output.name)'")
             }
-            return try FloatTensor(copying: array)
+            found[output.name] = try FloatTensor(copying: array)
         }
     }
 
@@ -57,6 +57,13 @@ struct CoreMLFunction: @unchecked Sendable {
 }
 
 extension MLMultiArray {
+    convenience init(_ input: EntryPointInput) throws {
+        switch input {
+        case let .floats(tensor): try self.init(lending: tensor)
+        case let .integers(values, shape): try self.init(values, shape: shape)
+        }
+    }
+
     /// A view of a tensor's memory, which lives as long as the array.
     convenience init(lending tensor: FloatTensor) throws {
         let storage = tensor.storage

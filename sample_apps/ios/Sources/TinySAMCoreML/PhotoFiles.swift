@@ -79,7 +79,8 @@ extension Mask {
     /// memory. The mask's pixels become the layer's, so make it with `inside: Mask.opaque`.
     public var layer: CGImage? {
         let context = CGContext(
-            data: nil, width: size.width, height: size.height, bitsPerComponent: UInt8.bitWidth, bytesPerRow: 0,
+            data: nil, width: size.width, height: size.height, bitsPerComponent: UInt8.bitWidth,
+            bytesPerRow: 0,
             space: CGColorSpaceCreateDeviceGray(), bitmapInfo: CGImageAlphaInfo.alphaOnly.rawValue
         )
         guard let context, let data = context.data else { return nil }

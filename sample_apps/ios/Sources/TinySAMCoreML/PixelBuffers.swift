@@ -46,10 +46,12 @@ extension RGBImage {
 public struct VImagePreprocessor: Sendable {
     private let exact: Preprocessor
     private let imageSize: Int
+    private let rules: Rules
 
     public init(manifest: Manifest) {
         exact = Preprocessor(manifest: manifest)
         imageSize = manifest.sizes.imageSize
+        rules = manifest.rules
     }
 
     /// A 32-bit BGRA buffer → the inputs of `encode`. Throws `TinySAMError.image` if vImage cannot resize it.
@@ -64,7 +66,7 @@ public struct VImagePreprocessor: Sendable {
         let size = PixelSize(
             height: CVPixelBufferGetHeight(buffer), width: CVPixelBufferGetWidth(buffer)
         )
-        let geometry = Geometry(originalSize: size, imageSize: imageSize)
+        let geometry = Geometry(originalSize: size, imageSize: imageSize, rules: rules)
         var source = vImage_Buffer(
             data: start, height: vImagePixelCount(size.height), width: vImagePixelCount(size.width),
             rowBytes: CVPixelBufferGetBytesPerRow(buffer)

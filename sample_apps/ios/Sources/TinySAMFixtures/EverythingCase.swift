@@ -58,20 +58,28 @@ public struct EverythingCase: Decodable, Sendable {
 
     public let visited: [Double]
     public let decoderCalls: Int
+    /// Where the fast mode scores first, as on the host …
+    public let scoreCalls: Int?
+    /// … by a model whose scores are off by this.
+    let scoreError: Float?
+    /// Where it cannot; none if the answer is another then.
+    public let decoderCallsWithoutScores: Int?
     public let stoppedEarly: Bool
     public let objects: [Object]
 
     public var size: PixelSize { PixelSize(height: height, width: width) }
 
-    /// Everything mode of this library on the recording.
-    public func generate(_ fixtures: SharedFixtures) async throws -> EverythingResult {
+    /// Everything mode of this library on the recording, by a model with or without `score_batch`.
+    public func generate(
+        _ fixtures: SharedFixtures, scoring: Bool = true
+    ) async throws -> EverythingResult {
         let manifest = try fixtures.manifest()
         let search = manifest.everythingSearch.with(
             cropNmsThresh: settings.cropNmsThresh, fast: rules
         )
         let generator = EverythingGenerator(
-            predictor: Predictor(manifest: manifest, engine: try engine(fixtures, manifest)),
-            options: settings.options(rules == nil ? .exact : .fast), 
+            predictor: Predictor(manifest: manifest, engine: try engine(fixtures, manifest, scoring)),
+            options: settings.options(rules == nil ? .exact : .fast),
             thresholds: try settings.thresholds(), rules: search
         )
         return try await generator.generate(on: image(manifest))
@@ -85,15 +93,17 @@ public struct EverythingCase: Decodable, Sendable {
 
     private func image(_ manifest: Manifest) -> EncodedImage {
         EncodedImage(
-            embedding: Self.embedding,
-            geometry: Geometry(originalSize: size, imageSize: manifest.sizes.imageSize)
+            features: Self.features,
+            geometry: Geometry(originalSize: size, imageSize: manifest.sizes.imageSize, rules: manifest.rules)
         )
     }
 
-    /// Stands for the embedding, which a recording does not read.
-    private static let embedding = FloatTensor(shape: [1]) { $0[0] = 0 }
+    /// Stands for what `encode` returned, which a recording does not read.
+    private static let features = ImageFeatures(values: [:])
 
-    public func engine(_ fixtures: SharedFixtures, _ manifest: Manifest) throws -> RecordedEngine {
+    public func engine(
+        _ fixtures: SharedFixtures, _ manifest: Manifest, _ scoring: Bool = true
+    ) throws -> RecordedEngine {
         let pictures = try pictures(fixtures)
         let points = try fixtures.floats(recordedPoints)
         let scores = try fixtures.floats(recordedScores)
@@ -110,8 +120,8 @@ public struct EverythingCase: Decodable, Sendable {
                 logits: pictures[answer], scores: (0..<masks).map { scores[row * masks + $0] }
             )
         }
-        let photo = RecordedEngine.Photo(image: nil, embedding: Self.embedding, answers: recorded)
-        return RecordedEngine(manifest: manifest, photos: [photo])
+        let photo = RecordedEngine.Photo(image: nil, features: Self.features, answers: recorded)
+        return RecordedEngine(manifest: manifest, photos: [photo], scoreError: scoring ? scoreError : nil)
     }
 
     /// The recorded answers, f32 (masks, m, m) each.

@@ -1,58 +1,78 @@
 /// The tensors that this library gives to a model and takes from it, as the manifest declares them.
 struct ContractShapes {
     let sizes: Sizes
+    let rules: Rules
     let signatures: [EntryPoint: Signature]
 
-    /// Checks every name, dtype and shape; returns the number of masks per prompt.
-    func checkedMaskCount() throws -> Int {
-        let masks = try maskCount()
-        for (entry, inputs, outputs) in expected(masks: masks) {
+    /// Checks every name, dtype and shape.
+    func check() throws {
+        try checkFeatures()
+        for (entry, inputs, outputs) in expected() {
             try check(signatures[entry]?.inputs, inputs, "entry_points.\(entry.rawValue).inputs")
             try check(signatures[entry]?.outputs, outputs, "entry_points.\(entry.rawValue).outputs")
         }
-        return masks
     }
 
-    private func maskCount() throws -> Int {
-        guard let shape = signatures[.decode]?.outputs.first?.shape, shape.count == 4, shape[1] > 0 else {
+    private func expected() -> [(EntryPoint, [TensorSpec], [TensorSpec])] {
+        let image = [
+            float(TensorName.image, [1, RGBImage.channels, sizes.imageSize, sizes.imageSize]),
+            TensorSpec(name: TensorName.validSize, shape: [2], dtype: "int32"),
+        ]
+        let masks = rules.numMasks
+        let maskPrompt =
+            !rules.maskPrompts
+            ? []
+            : [
+                float(TensorName.maskInput, [1, 1, sizes.maskSize, sizes.maskSize]),
+                float(TensorName.hasMaskInput, [1]),
+            ]
+        let always: [(EntryPoint, [TensorSpec], [TensorSpec])] = [
+            (.encode, image, features),
+            (.decode, features + prompts(1, sizes.slots) + maskPrompt, answers(1, masks)),
+            (.decodeBatch, features + prompts(sizes.batch, sizes.slots), answers(sizes.batch, masks)),
+        ]
+        guard signatures[.scoreBatch] != nil else { return always }
+        // Feature maps beside the embedding are for masks alone.
+        let scored = features.prefix(1) + prompts(sizes.scoreBatch, scoreSlots)
+        return always + [(.scoreBatch, Array(scored), Array(answers(sizes.scoreBatch, masks).dropFirst()))]
+    }
+
+    /// What `encode` returns, and every decoder takes first.
+    private var features: [TensorSpec] { signatures[.encode]?.outputs ?? [] }
+
+    /// The embedding, and whatever feature maps a family has beside it.
+    private func checkFeatures() throws {
+        let embedding = float(
+            TensorName.imageEmbeddings, [1, sizes.channels, sizes.gridSize, sizes.gridSize])
+        let areFloats = features.allSatisfy { $0.dtype == embedding.dtype && isPossible($0.shape) }
+        guard features.first == embedding, areFloats, Set(features.map(\.name)).count == features.count else {
             throw TinySAMError.manifest(
-                field: "entry_points.decode.outputs",
-                reason: "the first must be low_res_masks (1, masks, m, m)"
+                field: "entry_points.encode.outputs",
+                reason: "must be \(embedding.name) \(embedding.shape) by sizes, then float32 feature maps of "
+                    + "other names; convert again"
             )
         }
-        return shape[1]
     }
 
-    private func expected(masks: Int) -> [(EntryPoint, [TensorSpec], [TensorSpec])] {
-        let image = [
-            float("image", [1, RGBImage.channels, sizes.imageSize, sizes.imageSize]),
-            TensorSpec(name: "valid_size", shape: [2], dtype: "int32"),
-        ]
-        let maskPrompt = [
-            float("mask_input", [1, 1, sizes.maskSize, sizes.maskSize]), float("has_mask_input", [1]),
-        ]
-        return [
-            (.encode, image, [embedding]),
-            (.decode, [embedding] + prompts(1) + maskPrompt, answers(1, masks)),
-            (.decodeBatch, [embedding] + prompts(sizes.batch), answers(sizes.batch, masks)),
-        ]
+    /// Whether a tensor of `shape` can be held; a product of any numbers may not even be a number.
+    private func isPossible(_ shape: [Int]) -> Bool {
+        shape.allSatisfy { $0 > 0 } && shape.reduce(1.0, { $0 * Double($1) }) <= Double(Int32.max)
     }
 
-    private var embedding: TensorSpec {
-        float("image_embeddings", [1, sizes.channels, sizes.gridSize, sizes.gridSize])
-    }
+    /// A point with its pad point, or a box, or what the model always takes.
+    private var scoreSlots: Int { max(Prompt.boxSlots, rules.fixedPoints) }
 
-    private func prompts(_ count: Int) -> [TensorSpec] {
+    private func prompts(_ count: Int, _ slots: Int) -> [TensorSpec] {
         [
-            float("point_coords", [count, sizes.slots, 2]),
-            TensorSpec(name: "point_labels", shape: [count, sizes.slots], dtype: "int32"),
+            float(TensorName.pointCoords, [count, slots, 2]),
+            TensorSpec(name: TensorName.pointLabels, shape: [count, slots], dtype: "int32"),
         ]
     }
 
     private func answers(_ count: Int, _ masks: Int) -> [TensorSpec] {
         [
-            float("low_res_masks", [count, masks, sizes.maskSize, sizes.maskSize]),
-            float("iou_predictions", [count, masks]),
+            float(TensorName.lowResMasks, [count, masks, sizes.maskSize, sizes.maskSize]),
+            float(TensorName.iouPredictions, [count, masks]),
         ]
     }
 

@@ -38,9 +38,12 @@ public struct SegmentedObject: Equatable, Sendable {
 /// Objects by falling score, and what they cost.
 public struct EverythingResult: Equatable, Sendable {
     public let objects: [SegmentedObject]
-    /// The prompts that were decoded, in order, in original-image pixels.
+    /// The prompts that were scored or decoded, in order, in original-image pixels.
     public let points: [Point]
+    /// Calls that make masks.
     public let decoderCalls: Int
+    /// Calls that only score.
+    public let scoreCalls: Int
     /// Whether a budget ended the search.
     public let stoppedEarly: Bool
 }
@@ -84,8 +87,11 @@ public struct EverythingGenerator: Sendable {
             rules: rules, pointsPerSide: thresholds.pointsPerSide, size: image.geometry.originalSize
         )
         let judge = judge(image.geometry, watched: options.isHierarchical ? lattice.secondRound : [])
+        let scoresFirst = options.mode == .fast ? await predictor.canScore : false
         var search = EverythingSearch(
-            predictor: predictor, image: image, options: options, judge: judge, isStopped: isStopped
+            predictor: predictor, image: image, options: options, judge: judge,
+            floor: scoresFirst ? thresholds.predictedIoU(less: rules.fast.scoreSlack) : nil,
+            isStopped: isStopped
         )
         let found: [Candidate]
         if options.isHierarchical {
@@ -97,7 +103,8 @@ public struct EverythingGenerator: Sendable {
         if options.minRegionArea > 0 { objects = cleaned(objects) }
         return EverythingResult(
             objects: stableOrder(falling: objects.map(\.score)).map { objects[$0] },
-            points: search.visited, decoderCalls: search.decoderCalls, stoppedEarly: search.stoppedEarly
+            points: search.visited, decoderCalls: search.decoderCalls,
+            scoreCalls: search.scoreCalls, stoppedEarly: search.stoppedEarly
         )
     }
 
@@ -152,7 +159,8 @@ public struct EverythingGenerator: Sendable {
         let near = Set(zip(decoded, scores).filter { $0.1 > enough }.map(\.0.cell))
         let black = open.filter { point in
             let around = point.cell.neighbours
-            return !point.isWhite && (around.contains(where: near.contains) || !around.contains(where: known.contains))
+            return !point.isWhite
+                && (around.contains(where: near.contains) || !around.contains(where: known.contains))
         }
         return second.candidates + (try await search.decode(black.map(\.point), progress).candidates)
     }

@@ -4,17 +4,21 @@ struct EverythingSearch {
     private let image: EncodedImage
     private let options: EverythingOptions
     private let judge: any CandidateJudge
+    /// Points with no score above it are not decoded; none where no scores come first.
+    private let floor: Float?
     private let isStopped: @Sendable () -> Bool
     private let start = ContinuousClock.now
 
     private(set) var visited: [Point] = []
     private(set) var decoderCalls = 0
+    private(set) var scoreCalls = 0
     private(set) var stoppedEarly = false
 
     init(
         predictor: Predictor, image: EncodedImage, options: EverythingOptions, judge: any CandidateJudge,
-        isStopped: @escaping @Sendable () -> Bool
+        floor: Float?, isStopped: @escaping @Sendable () -> Bool
     ) {
+        self.floor = floor
         self.isStopped = isStopped
         self.predictor = predictor
         self.image = image
@@ -22,7 +26,7 @@ struct EverythingSearch {
         self.judge = judge
     }
 
-    /// What decoding some points gave.
+    /// What asking some points gave.
     struct Found {
         /// The survivors, in order.
         var candidates: [Candidate] = []
@@ -32,40 +36,71 @@ struct EverythingSearch {
         var bestScores: [Float]
     }
 
-    /// Decodes `points` of the photo, K to a call.
+    /// Decodes `points` of the photo, K to a call; where scores come first, those of them that may pass.
     mutating func decode(
         _ points: [Point], _ progress: @Sendable (EverythingProgress) -> Void
     ) async throws -> Found {
         var found = Found(bestScores: Array(repeating: 0, count: points.count))
+        var promising = Array(points.indices)
+        if let floor {
+            found.bestScores = try await scores(of: points)
+            promising = points.indices.filter { found.bestScores[$0] > floor }
+            report(waiting: promising.count, found, progress)
+        }
         var done = 0
-        while done < points.count, !mustStop() {
+        while done < promising.count, !mustStop() {
             try Task.checkCancellation()
-            let batch = Array(points[done..<min(done + predictor.manifest.sizes.batch, points.count)])
-            decoderCalls += 1
-            visited += batch
-            let answers = try await answers(batch)
-            for (index, answer) in answers.enumerated() {
-                found.bestScores[done + index] = answer.scores.max() ?? 0
-            }
+            let batch = promising[done..<min(done + predictor.manifest.sizes.batch, promising.count)]
+            try await decode(batch.map { ($0, points[$0]) }, &found)
             done += batch.count
-            for verdict in await verdicts(answers, batch) {
-                found.candidates += verdict.candidates
-                found.covered.formUnion(verdict.covered)
-            }
-            found.candidates = judge.thinned(found.candidates)
-            progress(
-                EverythingProgress(
-                    decodedPoints: visited.count, waitingPoints: points.count - done,
-                    candidates: found.candidates.count
-                )
-            )
+            report(waiting: promising.count - done, found, progress)
         }
         return found
     }
 
-    private func answers(_ batch: [Point]) async throws -> [LowResolution] {
-        let prompts = try batch.map { try Prompt(points: [PromptPoint(x: $0.x, y: $0.y)]) }
-        return try await predictor.decodeBatch(prompts, on: image)
+    /// One call of the decoder.
+    private mutating func decode(_ batch: [(index: Int, point: Point)], _ found: inout Found) async throws {
+        decoderCalls += 1
+        if floor == nil { visited += batch.map(\.point) }
+        let answers = try await predictor.decodeBatch(prompts(batch.map(\.point)), on: image)
+        for (answer, (index, _)) in zip(answers, batch) { found.bestScores[index] = answer.scores.max() ?? 0 }
+        for verdict in await verdicts(answers, batch.map(\.point)) {
+            found.candidates += verdict.candidates
+            found.covered.formUnion(verdict.covered)
+        }
+        found.candidates = judge.thinned(found.candidates)
+    }
+
+    /// Of each point's masks the best predicted IoU; 0 where the search ended before.
+    private mutating func scores(of points: [Point]) async throws -> [Float] {
+        var best = [Float](repeating: 0, count: points.count)
+        let rows = predictor.manifest.sizes.scoreBatch
+        for start in stride(from: 0, to: points.count, by: rows) {
+            if mustStop() { break }
+            try Task.checkCancellation()
+            let batch = Array(points[start..<min(start + rows, points.count)])
+            scoreCalls += 1
+            visited += batch
+            for (index, scores) in try await predictor.scoreBatch(prompts(batch), on: image).enumerated() {
+                best[start + index] = scores.max() ?? 0
+            }
+        }
+        return best
+    }
+
+    private func prompts(_ points: [Point]) throws -> [Prompt] {
+        try points.map { try Prompt(points: [PromptPoint(x: $0.x, y: $0.y)]) }
+    }
+
+    private func report(
+        waiting: Int, _ found: Found, _ progress: @Sendable (EverythingProgress) -> Void
+    ) {
+        progress(
+            EverythingProgress(
+                decodedPoints: visited.count - (floor == nil ? 0 : waiting), waitingPoints: waiting,
+                candidates: found.candidates.count
+            )
+        )
     }
 
     /// Judges each point on a core of its own; the order is that of the points.

@@ -96,7 +96,8 @@ public struct FixtureSet: Sendable {
     }
 
     private func recording(_ photo: Int, _ manifest: Manifest) throws -> RecordedEngine.Photo {
-        let (side, grid) = (sizes.imageSize, sizes.gridSize)
+        let side = sizes.imageSize
+        let outputs = manifest.encoderOutputs
         var answers: [RecordedEngine.Question: LowResolution] = [:]
         for prompt in photos[photo].prompts.indices {
             let place = "photo_\(photo)/prompt_\(prompt)"
@@ -116,8 +117,10 @@ public struct FixtureSet: Sendable {
             image: try RawTensor.floats(
                 file("photo_\(photo)/preprocessed_image"), shape: [1, RGBImage.channels, side, side]
             ),
-            embedding: try RawTensor.floats(
-                file("photo_\(photo)/embedding"), shape: [1, sizes.channels, grid, grid]
+            features: try ImageFeatures(
+                joined: RawTensor.floats(
+                    file("photo_\(photo)/embedding"), shape: ImageFeatures.joinedShape(of: outputs)
+                ), as: outputs
             ),
             answers: answers
         )

@@ -9,58 +9,73 @@ public struct Point: Hashable, Sendable {
     }
 }
 
-/// A rectangle x0, y0, x1, y1 in pixels; the caller's documentation says in which frame.
-public struct Box: Hashable, Sendable {
-    public let x0: Double
-    public let y0: Double
-    public let x1: Double
-    public let y1: Double
-
-    public init(x0: Double, y0: Double, x1: Double, y1: Double) {
-        self.x0 = x0
-        self.y0 = y0
-        self.x1 = x1
-        self.y1 = y1
-    }
-
-    var topLeft: Point { Point(x: x0, y: y0) }
-    var bottomRight: Point { Point(x: x1, y: y1) }
-}
-
 /// Where the middle of a pixel lies from its corner, in pixels: what bilinear resampling and rounding share.
 let pixelCentre = 0.5
 
-/// Where a photo lies in the *S frame*, the S x S square that the network sees, at whose top left it was put
-/// after its long side was resized to S.
+/// Where a photo lies in the input square of side S, at whose top left it was put after it was resized as `rules` say,
+/// and in the *frame* of side F in which points and full masks live: the same square in most families.
 public struct Geometry: Hashable, Sendable {
     /// Of the photo.
     public let originalSize: PixelSize
-    /// Of the resized photo inside the square.
+    /// Of the photo's part of the square.
     public let validSize: PixelSize
     /// S.
     public let imageSize: Int
+    public let rules: Rules
+    /// F.
+    public let frameSize: Int
+    /// Of the photo's part of the frame.
+    public let frameValidSize: PixelSize
 
-    /// The official rule: side = ⌊side · S / longest + ½⌋, and never 0 for a very long photo.
-    public init(originalSize: PixelSize, imageSize: Int) {
-        let scale = Double(imageSize) / Double(max(originalSize.height, originalSize.width))
-        func resized(_ side: Int) -> Int { max(Int(Double(side) * scale + pixelCentre), 1) }
+    public init(originalSize: PixelSize, imageSize: Int, rules: Rules = .sam) {
         self.originalSize = originalSize
-        self.validSize = PixelSize(
-            height: resized(originalSize.height), width: resized(originalSize.width)
-        )
         self.imageSize = imageSize
+        self.rules = rules
+        frameSize = imageSize * rules.frameScale
+        validSize = Self.resized(originalSize, imageSize, rules)
+        frameValidSize = Self.resized(originalSize, frameSize, rules)
     }
 
-    /// Original pixels → the S frame. Each axis has its own scale, that of the rounded size.
+    /// Size of a photo in a square of `side`, and never 0 for a very long one.
+    private static func resized(_ size: PixelSize, _ side: Int, _ rules: Rules) -> PixelSize {
+        if rules.resize == .stretch { return PixelSize(height: side, width: side) }
+        if rules.rounding == .down {
+            // In the order of NanoSAM's operations, since a rounding error may cost a pixel.
+            let aspect = Double(size.width) / Double(size.height)
+            return aspect >= 1
+                ? PixelSize(height: max(Int(Double(side) / aspect), 1), width: side)
+                : PixelSize(height: side, width: max(Int(Double(side) * aspect), 1))
+        }
+        let scale = Double(side) / Double(max(size.height, size.width))
+        func resized(_ length: Int) -> Int { max(Int(Double(length) * scale + pixelCentre), 1) }
+        return PixelSize(height: resized(size.height), width: resized(size.width))
+    }
+
+    /// The photo's part of a low-resolution mask of side `side`, rounded down and never 0.
+    func lowResolutionValid(_ side: Int) -> PixelSize {
+        if rules.resize == .stretch { return PixelSize(height: side, width: side) }
+        let longest = max(originalSize.height, originalSize.width)
+        func part(_ length: Int) -> Int { max(side * length / longest, 1) }
+        return PixelSize(height: part(originalSize.height), width: part(originalSize.width))
+    }
+
+    /// Original pixels → the frame.
     public func toModel(_ point: Point) -> Point {
         Point(x: point.x * scaleX, y: point.y * scaleY)
     }
 
-    /// The S frame → original pixels.
+    /// The frame → original pixels.
     public func toOriginal(_ point: Point) -> Point {
         Point(x: point.x / scaleX, y: point.y / scaleY)
     }
 
-    private var scaleX: Double { Double(validSize.width) / Double(originalSize.width) }
-    private var scaleY: Double { Double(validSize.height) / Double(originalSize.height) }
+    // Each axis has its own scale, that of the rounded size, as in the official code.
+    private var scaleX: Double { scale(frameValidSize.width, originalSize.width) }
+    private var scaleY: Double { scale(frameValidSize.height, originalSize.height) }
+
+    private func scale(_ valid: Int, _ original: Int) -> Double {
+        rules.pointScale == .uniform
+            ? Double(frameSize) / Double(max(originalSize.height, originalSize.width))
+            : Double(valid) / Double(original)
+    }
 }

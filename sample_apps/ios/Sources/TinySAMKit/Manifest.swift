@@ -7,7 +7,9 @@ import Foundation
 public struct Manifest: Sendable, Equatable {
     public let checkpoint: Checkpoint
     public let sizes: Sizes
-    /// `encode`, `decode` and `decode_batch`.
+    /// Those of the model's family.
+    public let rules: Rules
+    /// Those of this model: `score_batch` may be missing.
     public let entryPoints: [EntryPoint: Signature]
     public let preprocess: PreprocessRules
     public let prompts: PromptRules
@@ -19,8 +21,16 @@ public struct Manifest: Sendable, Equatable {
     public let artifacts: [Artifact]
     /// Runtime → the release that judged its files on the host, where that matters to an app.
     public let runtimes: [String: String]
-    /// Masks of one prompt: whole, part and subpart, in no fixed order.
-    public let masksPerPrompt: Int
+    /// Masks of one prompt: in most families whole, part and subpart, in no fixed order.
+    public var masksPerPrompt: Int { rules.numMasks }
+
+    /// What `encode` returns, in order: all that decoding needs of the image.
+    public var encoderOutputs: [TensorSpec] { entryPoints[.encode]?.outputs ?? [] }
+
+    /// Slots of a prompt of `score_batch`, fewer than N since what a prompt costs there grows with their square.
+    public var scoreSlots: Int? {
+        entryPoints[.scoreBatch]?.inputs.first { $0.name == TensorName.pointCoords }?.shape[1]
+    }
 
     /// Throws `TinySAMError.manifest`, or `.file` if `url` cannot be read.
     public init(contentsOf url: URL) throws {
@@ -49,6 +59,7 @@ public struct Manifest: Sendable, Equatable {
     private init(file: ManifestFile) throws {
         checkpoint = file.checkpoint
         sizes = try Sizes(file.sizes)
+        rules = file.rules
         entryPoints = try EntryPoint.signatures(file.entryPoints)
         preprocess = file.preprocess
         prompts = file.prompts
@@ -57,12 +68,15 @@ public struct Manifest: Sendable, Equatable {
         everythingSearch = file.everythingSearch
         artifacts = file.artifacts
         runtimes = file.runtimes
-        try file.rules.check()
+        guard rules.fixedPoints <= sizes.slots else {
+            throw TinySAMError.manifest(
+                field: "sizes.slots", reason: "must be rules.fixed_points, \(rules.fixedPoints), or more")
+        }
         try preprocess.check(sizes)
         try prompts.check(sizes)
         try postprocess.check(sizes)
         try everythingSearch.check(everything)
-        masksPerPrompt = try ContractShapes(sizes: sizes, signatures: entryPoints).checkedMaskCount()
+        try ContractShapes(sizes: sizes, rules: rules, signatures: entryPoints).check()
         try artifacts.forEach { try $0.check() }
     }
 
@@ -71,7 +85,7 @@ public struct Manifest: Sendable, Equatable {
     public func artifacts(runtime: String, recipe: String) throws -> [Artifact] {
         let chosen = artifacts.filter { $0.runtime == runtime && $0.recipe == recipe }
         let present = Set(chosen.flatMap(\.entryPoints.keys))
-        if let missing = EntryPoint.allCases.first(where: { !present.contains($0.rawValue) }) {
+        if let missing = EntryPoint.needed.first(where: { !present.contains($0.rawValue) }) {
             let known = Set(artifacts.map { "\($0.runtime) \($0.recipe)" }).sorted().joined(separator: ", ")
             throw TinySAMError.manifest(
                 field: "artifacts",
@@ -87,17 +101,18 @@ public enum EntryPoint: String, CaseIterable, Sendable {
     case encode
     case decode
     case decodeBatch = "decode_batch"
+    /// Scores without masks, which some artifacts cannot give.
+    case scoreBatch = "score_batch"
+
+    static let needed: [EntryPoint] = [.encode, .decode, .decodeBatch]
 
     fileprivate static func signatures(_ named: [String: Signature]) throws -> [EntryPoint: Signature] {
-        try Dictionary(
-            uniqueKeysWithValues: allCases.map { entry in
-                guard let signature = named[entry.rawValue] else {
-                    throw TinySAMError.manifest(
-                        field: "entry_points", reason: "'\(entry.rawValue)' is missing; convert again"
-                    )
-                }
-                return (entry, signature)
-            })
+        if let missing = needed.first(where: { named[$0.rawValue] == nil }) {
+            throw TinySAMError.manifest(
+                field: "entry_points", reason: "'\(missing.rawValue)' is missing; convert again"
+            )
+        }
+        return allCases.reduce(into: [:]) { $0[$1] = named[$1.rawValue] }
     }
 }
 
@@ -111,7 +126,7 @@ private struct ManifestFile: Decodable {
 
     let checkpoint: Checkpoint
     let sizes: [String: Int]
-    let rules: ModelRules
+    let rules: Rules
     let entryPoints: [String: Signature]
     let preprocess: PreprocessRules
     let prompts: PromptRules

@@ -1,20 +1,18 @@
-/// From low-resolution logits f32 (m, m) over the S frame to the mask of a photo.
+/// From low-resolution logits f32 (m, m) to the mask of a photo, as the rules of its geometry say.
 ///
 /// Logits of full size exist one row at a time only: a mask of 12 megapixels needs no 48 MB of them.
 public struct MaskUpscaler: Sendable {
     public let originalSize: PixelSize
     private let maskSize: Int
+    private let filter: Rules.Filter
     private let rows: MaskAxis
     private let columns: MaskAxis
 
     public init(geometry: Geometry, maskSize: Int) {
-        func axis(_ valid: Int, _ original: Int) -> MaskAxis {
-            MaskAxis(inputCount: maskSize, imageSize: geometry.imageSize, valid: valid, original: original)
-        }
         self.originalSize = geometry.originalSize
         self.maskSize = maskSize
-        rows = axis(geometry.validSize.height, geometry.originalSize.height)
-        columns = axis(geometry.validSize.width, geometry.originalSize.width)
+        filter = geometry.rules.upscaleFilter
+        (rows, columns) = MaskAxis.both(geometry, maskSize: maskSize)
     }
 
     /// The pixels of the photo whose full-size logit is above `threshold`, `inside` there and 0 elsewhere.
@@ -60,7 +58,7 @@ public struct MaskUpscaler: Sendable {
             !window.columns.isEmpty
         else { return }
         let width = window.columns.count
-        let read = rows.input(first, 0)...rows.input(last, MaskAxis.taps - 1)
+        let read = rows.input(first, 0)...rows.input(last, rows.taps - 1)
         let wide = widened(low, rows: read, columns: window.columns)
         let buffer = [Float](repeating: 0, count: width)
         wide.withUnsafeBufferPointer { wide in
@@ -75,6 +73,10 @@ public struct MaskUpscaler: Sendable {
                     for x in 0..<width {
                         row[x] = weights.x * top[x] + weights.y * middle[x] + weights.z * bottom[x]
                     }
+                    if rows.taps == MaskAxis.cubicTaps {
+                        let fourth = wide + (rows.input(y, 3) - read.lowerBound) * width
+                        for x in 0..<width { row[x] += weights.w * fourth[x] }
+                    }
                     body(y, row)
                 }
             }
@@ -85,12 +87,12 @@ public struct MaskUpscaler: Sendable {
     func logit(of logits: UnsafeBufferPointer<Float>, row: Int, column: Int) -> Float {
         let (rowWeights, columnWeights) = (rows.weights(of: row), columns.weights(of: column))
         var total: Float = 0
-        for tap in 0..<MaskAxis.taps {
+        for tap in 0..<rows.taps {
             let start = rows.input(row, tap) * maskSize
-            let wide =
-                columnWeights.x * logits[start + columns.input(column, 0)]
-                + columnWeights.y * logits[start + columns.input(column, 1)]
-                + columnWeights.z * logits[start + columns.input(column, 2)]
+            var wide: Float = 0
+            for columnTap in 0..<columns.taps {
+                wide += columnWeights[columnTap] * logits[start + columns.input(column, columnTap)]
+            }
             total += rowWeights[tap] * wide
         }
         return total
@@ -118,8 +120,8 @@ public struct MaskUpscaler: Sendable {
     ) -> [Float] {
         let width = window.count
         return [Float](unsafeUninitializedCapacity: read.count * width) { wide, count in
-            // Two cells beyond the last, of weight 0, spare a test per pixel.
-            var padded = [Float](repeating: 0, count: maskSize + MaskAxis.taps - 1)
+            // Cells beyond the last, of weight 0, spare a test per pixel.
+            var padded = [Float](repeating: 0, count: maskSize + MaskAxis.cubicTaps - 1)
             for y in read {
                 for x in 0..<maskSize { padded[x] = logits[y * maskSize + x] }
                 let start = (y - read.lowerBound) * width - window.lowerBound
@@ -130,6 +132,10 @@ public struct MaskUpscaler: Sendable {
                             weights.x * cells[first] + weights.y * cells[first + 1]
                             + weights.z * cells[first + 2]
                     }
+                    guard columns.taps == MaskAxis.cubicTaps else { return }
+                    for x in window {
+                        wide[start + x] += columns.weights(of: x).w * cells[columns.first[x] + 3]
+                    }
                 }
             }
             count = read.count * width
@@ -137,8 +143,12 @@ public struct MaskUpscaler: Sendable {
     }
 
     /// The part of the photo outside which no full-size logit of a mask f32 (m, m) is above `cut`; empty if
-    /// there is none. Upscaling only averages, so cells below `cut` cannot give a pixel above it.
+    /// there is none. Bilinear upscaling only averages, so cells below `cut` cannot give a pixel above it; a cubic
+    /// overshoots.
     func window(of logits: UnsafeBufferPointer<Float>, above cut: Float) -> PixelWindow {
+        guard filter == .bilinear else {
+            return PixelWindow(rows: 0..<originalSize.height, columns: 0..<originalSize.width)
+        }
         // An average of equal numbers may come out a few roundings above them.
         let safe = cut - abs(cut) * Self.averagingError
         var (top, bottom, left, right) = (maskSize, -1, maskSize, -1)

@@ -11,7 +11,8 @@ public struct EverythingSearchRules: Decodable, Equatable, Sendable {
     /// The same search with another threshold, or other rules of the fast mode.
     public func with(cropNmsThresh: Float, fast: FastSearchRules? = nil) -> EverythingSearchRules {
         EverythingSearchRules(
-            coarseFactor: coarseFactor, offsets: offsets, cropNmsThresh: cropNmsThresh, fast: fast ?? self.fast
+            coarseFactor: coarseFactor, offsets: offsets, cropNmsThresh: cropNmsThresh,
+            fast: fast ?? self.fast
         )
     }
 
@@ -34,6 +35,8 @@ public struct EverythingSearchRules: Decodable, Equatable, Sendable {
 public struct FastSearchRules: Decodable, Equatable, Sendable {
     /// A point of the second round's chessboard is decoded if a neighbour's best predicted IoU lacks at most this.
     public let nearIouSlack: Double
+    /// Where scores come first, a point is decoded if its best one lacks at most this: the decoder's decide.
+    public let scoreSlack: Double
     /// Cells kept around a mask that waits for its full size.
     public let windowMarginCells: Int
     /// Of masks that wait; beyond that near-duplicates go early …

@@ -1,12 +1,11 @@
 /// A photo as the decoder sees it. Keep it to come back to the photo without encoding it again.
 public struct EncodedImage: Sendable {
-    /// f32 (1, C, S/16, S/16).
-    public let embedding: FloatTensor
+    public let features: ImageFeatures
     /// Where the photo lies in the S frame.
     public let geometry: Geometry
 
-    public init(embedding: FloatTensor, geometry: Geometry) {
-        self.embedding = embedding
+    public init(features: ImageFeatures, geometry: Geometry) {
+        self.features = features
         self.geometry = geometry
     }
 }
@@ -17,14 +16,24 @@ public struct LowResolution: Sendable, Equatable {
     public let logits: FloatTensor
     /// The IoU that the model predicts for each mask.
     public let scores: [Float]
+    private let selection: Rules.Selection
 
-    public init(logits: FloatTensor, scores: [Float]) {
+    public init(logits: FloatTensor, scores: [Float], selection: Rules.Selection = .predictedIoU) {
         self.logits = logits
         self.scores = scores
+        self.selection = selection
     }
 
-    /// Index of the mask to show: the highest predicted IoU, the first of equal ones.
-    public var best: Int { stableOrder(falling: scores).first ?? 0 }
+    /// Index of the mask to show: the highest of what the rules select by, the first of equal ones.
+    public var best: Int { stableOrder(falling: selectionScores).first ?? 0 }
+
+    private var selectionScores: [Float] {
+        switch selection {
+        case .predictedIoU: scores
+        case .stability:
+            scores.indices.map { stabilityScore(logits.item($0).values, threshold: 0, offset: 1) }
+        }
+    }
 
     /// Mask `index` as a mask prompt, f32 (1, 1, m, m), for `Predictor.predict(refining:)`.
     public func maskPrompt(_ index: Int) -> FloatTensor {
@@ -63,12 +72,15 @@ public struct Predictor: Sendable {
     private let engine: any SegmentationEngine
     private let preprocess: Preprocessor
     private let packer: PromptPacker
+    /// None where the manifest has no `score_batch`.
+    private let scorePacker: PromptPacker?
 
     public init(manifest: Manifest, engine: any SegmentationEngine) {
         self.manifest = manifest
         self.engine = engine
         preprocess = Preprocessor(manifest: manifest)
         packer = PromptPacker(manifest: manifest)
+        scorePacker = manifest.scoreSlots.map(PromptPacker.init(slots:))
     }
 
     /// Throws what the engine throws, and `TinySAMError.engine` for an answer of another shape.
@@ -78,11 +90,11 @@ public struct Predictor: Sendable {
 
     /// The same after a preprocessing of one's own.
     public func encode(_ prepared: PreparedImage) async throws -> EncodedImage {
-        let embedding = try await engine.encode(
+        let features = try await engine.encode(
             image: prepared.image, validSize: prepared.geometry.validSize
         )
-        try check(embedding, .encode, 0)
-        return EncodedImage(embedding: embedding, geometry: prepared.geometry)
+        for spec in manifest.encoderOutputs { try check(features.values[spec.name], .encode, spec) }
+        return EncodedImage(features: features, geometry: prepared.geometry)
     }
 
     /// The masks of one prompt; `maskPrompt` f32 (1, 1, m, m) refines an earlier answer.
@@ -106,7 +118,7 @@ public struct Predictor: Sendable {
     ) async throws -> LowResolution {
         if let maskPrompt { try check(maskPrompt: maskPrompt) }
         let answer = try await engine.decode(
-            embedding: image.embedding, prompt: prompt, maskInput: maskPrompt
+            features: image.features, prompt: prompt, maskInput: maskPrompt
         )
         return try rows(of: answer, .decode, count: 1)[0]
     }
@@ -117,26 +129,48 @@ public struct Predictor: Sendable {
         return try await decodeBatch(packed, count: prompts.count, on: image)
     }
 
+    /// Whether `scoreBatch` works with this model.
+    public var canScore: Bool { get async { scorePacker == nil ? false : await engine.canScore } }
+
+    /// The predicted IoU of each mask of at most K' prompts, without the masks: a fraction of the cost.
+    ///
+    /// Throws as `predict`, and for a prompt of more than one point or box.
+    public func scoreBatch(_ prompts: [Prompt], on image: EncodedImage) async throws -> [[Float]] {
+        guard let scorePacker, let spec = manifest.entryPoints[.scoreBatch]?.outputs.first else {
+            throw TinySAMError.engine(reason: "the model has no '\(EntryPoint.scoreBatch.rawValue)'")
+        }
+        let rows = manifest.sizes.scoreBatch
+        let packed = try pack(prompts, on: image, rows: rows, hasMaskPrompt: false, by: scorePacker)
+        let scores = try await engine.scoreBatch(features: image.features, prompts: packed)
+        try check(scores, .scoreBatch, spec)
+        return prompts.indices.map { scores.item($0).values }
+    }
+
     /// The answers to the first `count` of K packed prompts.
     func decodeBatch(
         _ prompts: PackedPrompts, count: Int, on image: EncodedImage
     ) async throws -> [LowResolution] {
-        let answer = try await engine.decodeBatch(embedding: image.embedding, prompts: prompts)
+        let answer = try await engine.decodeBatch(features: image.features, prompts: prompts)
         return try rows(of: answer, .decodeBatch, count: count)
     }
 
     private func pack(
-        _ prompts: [Prompt], on image: EncodedImage, rows: Int, hasMaskPrompt: Bool
+        _ prompts: [Prompt], on image: EncodedImage, rows: Int, hasMaskPrompt: Bool,
+        by packer: PromptPacker? = nil
     ) throws -> PackedPrompts {
         guard prompts.count <= rows else {
             throw TinySAMError.prompt(reason: "one call takes \(rows) prompts, not \(prompts.count)")
         }
         try prompts.forEach { try $0.check(hasMaskPrompt: hasMaskPrompt) }
-        return try packer.pack(prompts, geometry: image.geometry, rows: rows)
+        return try (packer ?? self.packer).pack(prompts, geometry: image.geometry, rows: rows)
     }
 
     private func check(maskPrompt: FloatTensor) throws {
         let side = manifest.sizes.maskSize
+        guard manifest.rules.maskPrompts else {
+            throw TinySAMError.prompt(
+                reason: "this model was never trained with mask prompts; give points or a box")
+        }
         guard maskPrompt.shape == [1, 1, side, side] else {
             throw TinySAMError.prompt(
                 reason:
@@ -149,20 +183,24 @@ public struct Predictor: Sendable {
     }
 
     private func rows(of answer: DecoderAnswer, _ entry: EntryPoint, count: Int) throws -> [LowResolution] {
-        try check(answer.lowResMasks, entry, 0)
-        try check(answer.iouPredictions, entry, 1)
+        let tensors = [answer.lowResMasks, answer.iouPredictions]
+        for (tensor, spec) in zip(tensors, manifest.entryPoints[entry]?.outputs ?? []) {
+            try check(tensor, entry, spec)
+        }
         return (0..<count).map { row in
             LowResolution(
-                logits: answer.lowResMasks.item(row), scores: answer.iouPredictions.item(row).values
+                logits: answer.lowResMasks.item(row), scores: answer.iouPredictions.item(row).values,
+                selection: manifest.rules.selection
             )
         }
     }
 
     /// An engine is not trusted: what it answers must be what the manifest says.
-    private func check(_ tensor: FloatTensor, _ entry: EntryPoint, _ output: Int) throws {
-        guard let wanted = manifest.entryPoints[entry]?.outputs[output], wanted.shape != tensor.shape else {
-            return
+    private func check(_ tensor: FloatTensor?, _ entry: EntryPoint, _ wanted: TensorSpec) throws {
+        guard let tensor else {
+            throw TinySAMError.engine(reason: "'\(entry.rawValue)' gave no \(wanted.name)")
         }
+        guard wanted.shape != tensor.shape else { return }
         throw TinySAMError.engine(
             reason: "'\(entry.rawValue)' gave \(wanted.name) of shape \(tensor.shape) instead of "
                 + "\(wanted.shape); take the model that belongs to this manifest"

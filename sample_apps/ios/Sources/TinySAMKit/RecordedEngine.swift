@@ -5,13 +5,12 @@ public struct RecordedEngine: SegmentationEngine {
     public struct Photo: Sendable {
         /// f32 (1, 3, S, S) as `encode` took it; none if the photo is not encoded again.
         public let image: FloatTensor?
-        /// f32 (1, C, S/16, S/16).
-        public let embedding: FloatTensor
+        public let features: ImageFeatures
         public let answers: [Question: LowResolution]
 
-        public init(image: FloatTensor?, embedding: FloatTensor, answers: [Question: LowResolution]) {
+        public init(image: FloatTensor?, features: ImageFeatures, answers: [Question: LowResolution]) {
             self.image = image
-            self.embedding = embedding
+            self.features = features
             self.answers = answers
         }
     }
@@ -36,39 +35,55 @@ public struct RecordedEngine: SegmentationEngine {
     private let photos: [Photo]
     private let masksPerPrompt: Int
     private let maskSize: Int
+    private let scoreError: Float?
 
-    public init(manifest: Manifest, photos: [Photo]) {
+    /// Scores that come first are the recorded ones plus `scoreError`; without it the engine gives none.
+    public init(manifest: Manifest, photos: [Photo], scoreError: Float? = nil) {
         self.photos = photos
+        self.scoreError = scoreError
         masksPerPrompt = manifest.masksPerPrompt
         maskSize = manifest.sizes.maskSize
     }
 
-    public func encode(image: FloatTensor, validSize: PixelSize) async throws -> FloatTensor {
+    public func encode(image: FloatTensor, validSize: PixelSize) async throws -> ImageFeatures {
         guard let photo = photos.first(where: { $0.image == image }) else {
             throw TinySAMError.engine(reason: "this image was not recorded: preprocessing gave other values")
         }
-        return photo.embedding
+        return photo.features
     }
 
     public func decode(
-        embedding: FloatTensor, prompt: PackedPrompts, maskInput: FloatTensor?
+        features: ImageFeatures, prompt: PackedPrompts, maskInput: FloatTensor?
     ) async throws -> DecoderAnswer {
         let question = Question(rows: prompt.rows(of: 0), mask: maskInput)
-        return batched([try answer(question, to: embedding) ?? empty])
+        return batched([try answer(question, to: features) ?? empty])
     }
 
-    public func decodeBatch(embedding: FloatTensor, prompts: PackedPrompts) async throws -> DecoderAnswer {
+    public func decodeBatch(features: ImageFeatures, prompts: PackedPrompts) async throws -> DecoderAnswer {
         batched(
             try (0..<prompts.count).map { row in
-                try answer(Question(rows: prompts.rows(of: row)), to: embedding) ?? empty
+                try answer(Question(rows: prompts.rows(of: row)), to: features) ?? empty
             })
     }
 
+    public var canScore: Bool { scoreError != nil }
+
+    public func scoreBatch(features: ImageFeatures, prompts: PackedPrompts) async throws -> FloatTensor {
+        let rows = try (0..<prompts.count).map { row in
+            try answer(Question(rows: prompts.rows(of: row)), to: features)?.scores
+        }
+        return FloatTensor(shape: [rows.count, masksPerPrompt]) { target in
+            for i in target.indices {
+                target[i] = (rows[i / masksPerPrompt]?[i % masksPerPrompt] ?? 0) + (scoreError ?? 0)
+            }
+        }
+    }
+
     /// Nil for a row of unused slots.
-    private func answer(_ question: Question, to embedding: FloatTensor) throws -> LowResolution? {
+    private func answer(_ question: Question, to features: ImageFeatures) throws -> LowResolution? {
         if question.slots.isEmpty, question.mask == nil { return nil }
-        guard let photo = photos.first(where: { $0.embedding == embedding }) else {
-            throw TinySAMError.engine(reason: "this embedding was not recorded")
+        guard let photo = photos.first(where: { $0.features == features }) else {
+            throw TinySAMError.engine(reason: "these features were not recorded")
         }
         guard let answer = photo.answers[question] else {
             throw TinySAMError.engine(reason: "a prompt with the slots \(question.slots) was not recorded")

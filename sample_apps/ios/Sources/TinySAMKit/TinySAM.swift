@@ -46,8 +46,14 @@ public actor TinySAM {
     /// The masks of one prompt; `maskPrompt` is `lowResolution.maskPrompt` of an earlier answer, to refine it.
     ///
     /// Throws `TinySAMError.prompt` before the first photo and for a prompt that the model cannot take.
-    public func predict(_ prompt: Prompt, refining maskPrompt: FloatTensor? = nil) async throws -> Prediction {
+    public func predict(_ prompt: Prompt, refining maskPrompt: FloatTensor? = nil) async throws -> Prediction
+    {
         try await predictor.predict(prompt, on: current(), refining: maskPrompt)
+    }
+
+    /// One object for each of a detector's boxes, in pixels of the photo and in their order. Throws as `predict`.
+    public func objects(from boxes: [Box]) async throws -> [SegmentedObject] {
+        try await predictor.objects(from: boxes, on: current())
     }
 
     /// Every object of the photo, searched while the sequence is read.

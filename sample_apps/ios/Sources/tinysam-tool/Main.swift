@@ -11,7 +11,8 @@ struct Main {
                tinysam-tool memory MANIFEST
                    megabytes that a tap on 12 megapixels and every step on 48 take
                tinysam-tool overlay FOLDER OUT.ppm
-                   replays the case of FOLDER/everything.json and draws its objects over its photo
+                   replays the case of FOLDER/everything.json, or of FOLDER/from_boxes.json, and draws its objects over
+                   its photo
                tinysam-tool replay FIXTURES MANIFEST DUMP.zip [RUNTIME RECIPE]
                    replays a fixtures folder on a recorded engine and writes a dump for compare-dump
         """
@@ -30,7 +31,7 @@ struct Main {
         switch (arguments.first, paths.count) {
         case ("bench", 1):
             let manifest = try Manifest(contentsOf: paths[0])
-            write(try await Benchmark(manifest: manifest).run())
+            write(try await Bench(manifest: manifest).run())
         case ("memory", 1):
             let manifest = try Manifest(contentsOf: paths[0])
             write(try await MemoryMeasurement(manifest: manifest).run())
@@ -38,7 +39,7 @@ struct Main {
             write(try await drawObjects(SharedFixtures(folder: paths[0]), into: paths[1]))
         case ("replay", 3), ("replay", 5):
             let names = Array(arguments.dropFirst(4))
-            let replay = try Replay(fixtures: paths[0], manifest: paths[1], names: names)
+            let replay = try ReplayFixtures(fixtures: paths[0], manifest: paths[1], names: names)
             write(try await replay.run(into: paths[2]))
         default:
             FileHandle.standardError.write(Data("\(usage)\n".utf8))
@@ -47,14 +48,23 @@ struct Main {
     }
 
     private static func drawObjects(_ fixtures: SharedFixtures, into url: URL) async throws -> String {
+        let (objects, photo) = try await replayed(fixtures)
+        let picture = try Overlay.draw(LabelMap(objects, size: photo.size), over: photo)
+        try picture.ppm.write(to: url, options: .atomic)
+        return "\(url.path): \(objects.count) objects"
+    }
+
+    private static func replayed(_ fixtures: SharedFixtures) async throws -> ([SegmentedObject], RGBImage) {
+        let boxes = fixtures.folder.appendingPathComponent("from_boxes.json")
+        if FileManager.default.fileExists(atPath: boxes.path),
+            let found = try fixtures.cases("from_boxes", of: FromBoxesCase.self).first
+        {
+            return try await (found.found(fixtures), found.photo(fixtures))
+        }
         guard let found = try fixtures.cases("everything", of: EverythingCase.self).first else {
             throw TinySAMError.fixtures(reason: "everything.json has no case")
         }
-        let objects = try await found.generate(fixtures).objects
-        let map = try LabelMap(objects, size: found.size)
-        let picture = try Overlay.draw(map, over: found.photo(fixtures))
-        try picture.ppm.write(to: url, options: .atomic)
-        return "\(url.path): \(objects.count) objects"
+        return try await (found.generate(fixtures).objects, found.photo(fixtures))
     }
 
     private static func write(_ text: String) {

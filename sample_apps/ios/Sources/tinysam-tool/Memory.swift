@@ -10,7 +10,7 @@ struct MemoryMeasurement {
 
     /// The new memory of a tap on 12 megapixels, then the peak of the process with all steps on 48.
     func run() async throws -> String {
-        let benchmark = Benchmark(manifest: manifest)
+        let benchmark = Bench(manifest: manifest)
         let tap = try await megabytesOfTap(benchmark)
         try await everyStep(Self.large, benchmark)
         let peak = try Self.kilobytes("VmHWM")
@@ -21,9 +21,9 @@ struct MemoryMeasurement {
     }
 
     /// The mask as the app asks for it: a layer's bytes.
-    private func megabytesOfTap(_ benchmark: Benchmark) async throws -> Double {
+    private func megabytesOfTap(_ benchmark: Bench) async throws -> Double {
         let sam = TinySAM(manifest: manifest, engine: benchmark.engine(for: Self.usual))
-        try await sam.setPhoto(Benchmark.photo(Self.usual))
+        try await sam.setPhoto(Bench.photo(Self.usual))
         let prompt = try Prompt(points: [PromptPoint(x: 2000, y: 1500)])
         // Once for what is made at the first call only.
         _ = try await sam.predict(prompt).mask(0, inside: Mask.opaque).area
@@ -34,9 +34,9 @@ struct MemoryMeasurement {
         return try max(Self.kilobytes("VmHWM") - before, 0)
     }
 
-    private func everyStep(_ size: PixelSize, _ benchmark: Benchmark) async throws {
+    private func everyStep(_ size: PixelSize, _ benchmark: Bench) async throws {
         let sam = TinySAM(manifest: manifest, engine: benchmark.engine(for: size))
-        try await sam.setPhoto(Benchmark.photo(size))
+        try await sam.setPhoto(Bench.photo(size))
         _ = try await sam.mask(at: Point(x: 4000, y: 3000)).area
         var options = EverythingOptions()
         options.maxDecoderCalls = 2

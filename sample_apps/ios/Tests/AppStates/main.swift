@@ -44,18 +44,17 @@ final class HeldEngine: SegmentationEngine {
         if gate.withLock({ $0.fails }) { throw TinySAMError.engine(reason: "the engine is gone") }
     }
 
-    func encode(image: FloatTensor, validSize: PixelSize) async throws -> FloatTensor {
-        let (channels, grid) = (manifest.sizes.channels, manifest.sizes.gridSize)
-        return FloatTensor(shape: [1, channels, grid, grid]) { $0.update(repeating: 0) }
+    func encode(image: FloatTensor, validSize: PixelSize) async throws -> ImageFeatures {
+        .zeros(manifest.encoderOutputs)
     }
 
     func decode(
-        embedding: FloatTensor, prompt: PackedPrompts, maskInput: FloatTensor?
+        features: ImageFeatures, prompt: PackedPrompts, maskInput: FloatTensor?
     ) async throws -> DecoderAnswer {
-        try await decodeBatch(embedding: embedding, prompts: prompt)
+        try await decodeBatch(features: features, prompts: prompt)
     }
 
-    func decodeBatch(embedding: FloatTensor, prompts: PackedPrompts) async throws -> DecoderAnswer {
+    func decodeBatch(features: ImageFeatures, prompts: PackedPrompts) async throws -> DecoderAnswer {
         try await pass()
         let (side, masks) = (manifest.sizes.maskSize, manifest.masksPerPrompt)
         let logits = FloatTensor(shape: [prompts.count, masks, side, side]) { values in
@@ -86,7 +85,8 @@ struct World {
         model = SegmentationModel { choice in
             if choice == failing { throw TinySAMError.engine(reason: "this phone has none") }
             return BundledModel(
-                predictor: Predictor(manifest: manifest, engine: engine), folder: URL(fileURLWithPath: "/nowhere"),
+                predictor: Predictor(manifest: manifest, engine: engine),
+                folder: URL(fileURLWithPath: "/nowhere"),
                 runtime: "coreml", recipe: "fp16", computeUnit: "all", loadMilliseconds: 1
             )
         }
@@ -126,90 +126,126 @@ func check(_ condition: Bool, _ what: String) throws {
 }
 
 let tests: [(String, (World) async throws -> Void)] = [
-    ("a cancelled search ends and shows what it found", { world in
-        try await world.openPhoto()
-        world.engine.hold()
-        world.model.findEverything()
-        try check(world.answer?.isSearching == true, "it searches at once")
-        world.model.cancel()
-        world.engine.release()
-        try await world.until("the search ends") { world.answer?.isSearching == false }
-        try await world.settle()
-        guard case let .objects(_, stoppedEarly, _)? = world.answer else { throw Failure(what: "no objects") }
-        try check(stoppedEarly, "it says that it was stopped")
-    }),
-    ("late progress does not bring a search back", { world in
-        try await world.openPhoto()
-        world.model.findEverything()
-        world.model.clearPrompt()
-        try await world.settle()
-        guard case .nothing? = world.answer else { throw Failure(what: "a search that was ended is shown") }
-    }),
-    ("a whole search says so", { world in
-        try await world.openPhoto()
-        world.model.findEverything()
-        try await world.until("the search ends") { world.answer?.isSearching == false }
-        guard case let .objects(count, stoppedEarly, _)? = world.answer else { throw Failure(what: "no objects") }
-        try check(count > 0 && !stoppedEarly, "it found all")
-    }),
-    ("taps are not lost while a decode runs", { world in
-        try await world.openPhoto()
-        world.engine.hold()
-        for x in [5.0, 6, 7] { world.tap(x) }
-        try check(world.model.points.count == 3, "all taps are seen at once")
-        world.engine.release()
-        try await world.until("the mask comes") { world.hasMask }
-        try await world.settle()
-        try check(world.model.points.map(\.location.x) == [5, 6, 7], "all taps are there")
-    }),
-    ("the eighth tap is refused in words, and taps can be taken back", { world in
-        try await world.openPhoto()
-        for x in 0..<7 {
-            world.tap(Double(x))
-            try await world.until("mask \(x)") { world.hasMask }
+    (
+        "a cancelled search ends and shows what it found",
+        { world in
+            try await world.openPhoto()
+            world.engine.hold()
+            world.model.findEverything()
+            try check(world.answer?.isSearching == true, "it searches at once")
+            world.model.cancel()
+            world.engine.release()
+            try await world.until("the search ends") { world.answer?.isSearching == false }
+            try await world.settle()
+            guard case let .objects(_, stoppedEarly, _)? = world.answer else {
+                throw Failure(what: "no objects")
+            }
+            try check(stoppedEarly, "it says that it was stopped")
         }
-        world.tap(8)
-        try check(world.model.message?.contains("no more taps") == true, "it says why")
-        try check(world.model.points.count == 7, "the prompt stays as it was")
-        world.model.message = nil
-        world.model.undo()
-        try check(world.model.points.count == 6, "undo takes the last back")
-        world.tap(9)
-        try await world.settle()
-        try check(world.model.message == nil && world.model.points.count == 7, "there is room again")
-    }),
-    ("undo of the first tap leaves the photo", { world in
-        try await world.openPhoto()
-        world.tap()
-        try await world.until("the mask comes") { world.hasMask }
-        world.model.undo()
-        guard case .nothing? = world.answer else { throw Failure(what: "the mask is still there") }
-        try check(world.model.points.isEmpty && !world.model.canUndo, "nothing is left to undo")
-    }),
-    ("another engine keeps the photo", { world in
-        try await world.openPhoto()
-        world.model.choose(.cpu)
-        try await world.until("the photo is encoded again") { world.answer != nil }
-        try check(world.model.engine == .cpu, "the engine is the chosen one")
-    }),
-    ("a failing decoder keeps the photo", { world in
-        try await world.openPhoto()
-        world.engine.fail()
-        world.tap()
-        try await world.until("it says so") { world.model.message != nil }
-        try check(world.answer != nil, "the photo is still there")
-    }),
-    ("a search that fails does not search for ever", { world in
-        try await world.openPhoto()
-        world.engine.fail()
-        world.model.findEverything()
-        try await world.until("it says so") { world.model.message != nil }
-        guard case .nothing? = world.answer else { throw Failure(what: "it still searches") }
-    }),
-    ("without fixtures there is nothing to replay", { world in
-        try await world.openPhoto()
-        try check(!world.model.canReplay, "the button is hidden")
-    }),
+    ),
+    (
+        "late progress does not bring a search back",
+        { world in
+            try await world.openPhoto()
+            world.model.findEverything()
+            world.model.clearPrompt()
+            try await world.settle()
+            guard case .nothing? = world.answer else {
+                throw Failure(what: "a search that was ended is shown")
+            }
+        }
+    ),
+    (
+        "a whole search says so",
+        { world in
+            try await world.openPhoto()
+            world.model.findEverything()
+            try await world.until("the search ends") { world.answer?.isSearching == false }
+            guard case let .objects(count, stoppedEarly, _)? = world.answer else {
+                throw Failure(what: "no objects")
+            }
+            try check(count > 0 && !stoppedEarly, "it found all")
+        }
+    ),
+    (
+        "taps are not lost while a decode runs",
+        { world in
+            try await world.openPhoto()
+            world.engine.hold()
+            for x in [5.0, 6, 7] { world.tap(x) }
+            try check(world.model.points.count == 3, "all taps are seen at once")
+            world.engine.release()
+            try await world.until("the mask comes") { world.hasMask }
+            try await world.settle()
+            try check(world.model.points.map(\.location.x) == [5, 6, 7], "all taps are there")
+        }
+    ),
+    (
+        "the eighth tap is refused in words, and taps can be taken back",
+        { world in
+            try await world.openPhoto()
+            for x in 0..<7 {
+                world.tap(Double(x))
+                try await world.until("mask \(x)") { world.hasMask }
+            }
+            world.tap(8)
+            try check(world.model.message?.contains("no more taps") == true, "it says why")
+            try check(world.model.points.count == 7, "the prompt stays as it was")
+            world.model.message = nil
+            world.model.undo()
+            try check(world.model.points.count == 6, "undo takes the last back")
+            world.tap(9)
+            try await world.settle()
+            try check(world.model.message == nil && world.model.points.count == 7, "there is room again")
+        }
+    ),
+    (
+        "undo of the first tap leaves the photo",
+        { world in
+            try await world.openPhoto()
+            world.tap()
+            try await world.until("the mask comes") { world.hasMask }
+            world.model.undo()
+            guard case .nothing? = world.answer else { throw Failure(what: "the mask is still there") }
+            try check(world.model.points.isEmpty && !world.model.canUndo, "nothing is left to undo")
+        }
+    ),
+    (
+        "another engine keeps the photo",
+        { world in
+            try await world.openPhoto()
+            world.model.choose(.cpu)
+            try await world.until("the photo is encoded again") { world.answer != nil }
+            try check(world.model.engine == .cpu, "the engine is the chosen one")
+        }
+    ),
+    (
+        "a failing decoder keeps the photo",
+        { world in
+            try await world.openPhoto()
+            world.engine.fail()
+            world.tap()
+            try await world.until("it says so") { world.model.message != nil }
+            try check(world.answer != nil, "the photo is still there")
+        }
+    ),
+    (
+        "a search that fails does not search for ever",
+        { world in
+            try await world.openPhoto()
+            world.engine.fail()
+            world.model.findEverything()
+            try await world.until("it says so") { world.model.message != nil }
+            guard case .nothing? = world.answer else { throw Failure(what: "it still searches") }
+        }
+    ),
+    (
+        "without fixtures there is nothing to replay",
+        { world in
+            try await world.openPhoto()
+            try check(!world.model.canReplay, "the button is hidden")
+        }
+    ),
 ]
 
 @MainActor
@@ -232,7 +268,9 @@ func compareEngines() async throws {
 func unavailable() async throws {
     let world = try World(failing: .all)
     await world.model.loadModel()
-    guard case .unavailable = world.model.state else { throw Failure(what: "a model that is not there is shown") }
+    guard case .unavailable = world.model.state else {
+        throw Failure(what: "a model that is not there is shown")
+    }
 }
 
 @MainActor

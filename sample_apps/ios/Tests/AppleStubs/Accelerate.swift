@@ -8,6 +8,8 @@ public let kvImageHighQualityResampling = 32
 public let kvImageNoError = 0
 
 public struct vImage_Buffer {
+    // As Apple declares it.
+    // swift-format-ignore: NeverUseImplicitlyUnwrappedOptionals
     public var data: UnsafeMutableRawPointer!
     public var height: vImagePixelCount
     public var width: vImagePixelCount

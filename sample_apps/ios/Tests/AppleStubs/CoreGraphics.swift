@@ -35,8 +35,10 @@ public final class CGImage: Sendable {
     public let height: Int
 
     public init?(
-        width: Int, height: Int, bitsPerComponent: Int, bitsPerPixel: Int, bytesPerRow: Int, space: CGColorSpace,
-        bitmapInfo: CGBitmapInfo, provider: CGDataProvider, decode: UnsafePointer<CGFloat>?, shouldInterpolate: Bool,
+        width: Int, height: Int, bitsPerComponent: Int, bitsPerPixel: Int, bytesPerRow: Int,
+        space: CGColorSpace,
+        bitmapInfo: CGBitmapInfo, provider: CGDataProvider, decode: UnsafePointer<CGFloat>?,
+        shouldInterpolate: Bool,
         intent: CGColorRenderingIntent
     ) {
         self.width = width
@@ -64,7 +66,8 @@ public final class CGContext {
     public func makeImage() -> CGImage? {
         CGDataProvider(data: Data()).flatMap {
             CGImage(
-                width: size.width, height: size.height, bitsPerComponent: 8, bitsPerPixel: 8, bytesPerRow: bytesPerRow,
+                width: size.width, height: size.height, bitsPerComponent: 8, bitsPerPixel: 8,
+                bytesPerRow: bytesPerRow,
                 space: CGColorSpace(), bitmapInfo: CGBitmapInfo(rawValue: 7), provider: $0, decode: nil,
                 shouldInterpolate: true, intent: .defaultIntent
             )

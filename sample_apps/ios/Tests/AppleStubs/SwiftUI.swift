@@ -44,8 +44,12 @@ extension Optional: View where Wrapped: View {
         _ content: repeat each Content
     ) -> TupleView<(repeat each Content)> { TupleView() }
     public static func buildIf<Content: View>(_ content: Content?) -> Content? { content }
-    public static func buildEither<First: View, Second: View>(first: First) -> Either<First, Second> { Either() }
-    public static func buildEither<First: View, Second: View>(second: Second) -> Either<First, Second> { Either() }
+    public static func buildEither<First: View, Second: View>(first: First) -> Either<First, Second> {
+        Either()
+    }
+    public static func buildEither<First: View, Second: View>(second: Second) -> Either<First, Second> {
+        Either()
+    }
 }
 
 public struct Either<First: View, Second: View>: View {
@@ -90,7 +94,13 @@ extension App {
         get { box.value }
         nonmutating set { box.value = newValue }
     }
-    public var projectedValue: Binding<Value> { Binding { box.value } set: { box.value = $0 } }
+    public var projectedValue: Binding<Value> {
+        Binding {
+            box.value
+        } set: {
+            box.value = $0
+        }
+    }
 }
 
 extension State where Value: ExpressibleByNilLiteral {
@@ -110,7 +120,10 @@ extension State where Value: ExpressibleByNilLiteral {
     }
     public var projectedValue: Binding<Value> { self }
     public subscript<Part>(dynamicMember path: WritableKeyPath<Value, Part>) -> Binding<Part> {
-        Binding<Part> { wrappedValue[keyPath: path] } set: { _ in }
+        Binding<Part> {
+            wrappedValue[keyPath: path]
+        } set: { _ in
+        }
     }
 }
 
@@ -119,7 +132,11 @@ extension State where Value: ExpressibleByNilLiteral {
     public init(wrappedValue: Value) { self.wrappedValue = wrappedValue }
     public var projectedValue: Bindable<Value> { self }
     public subscript<Part>(dynamicMember path: ReferenceWritableKeyPath<Value, Part>) -> Binding<Part> {
-        Binding { wrappedValue[keyPath: path] } set: { wrappedValue[keyPath: path] = $0 }
+        Binding {
+            wrappedValue[keyPath: path]
+        } set: {
+            wrappedValue[keyPath: path] = $0
+        }
     }
 }
 
@@ -151,7 +168,8 @@ public struct Font: Sendable {
 public struct Text: View {
     nonisolated public init(_ key: LocalizedStringKey) {}
     @_disfavoredOverload nonisolated public init<S: StringProtocol>(_ content: S) {}
-    nonisolated public init<F: FormatStyle>(_ input: F.FormatInput, format: F) where F.FormatOutput == String {}
+    nonisolated public init<F: FormatStyle>(_ input: F.FormatInput, format: F)
+    where F.FormatOutput == String {}
     public func font(_ font: Font?) -> Text { self }
     public var body: Never { fatalError() }
 }
@@ -182,7 +200,8 @@ public struct Button<Label: View>: View {
 
 extension Button where Label == Text {
     public init(_ key: LocalizedStringKey, action: @escaping @MainActor () -> Void) {}
-    @_disfavoredOverload public init<S: StringProtocol>(_ title: S, action: @escaping @MainActor () -> Void) {}
+    @_disfavoredOverload public init<S: StringProtocol>(_ title: S, action: @escaping @MainActor () -> Void) {
+    }
 }
 
 extension Button where Label == SwiftUI.Label<Text, Image> {
@@ -305,7 +324,9 @@ public struct ForEach<Data: RandomAccessCollection, ID: Hashable, Content>: View
 }
 
 extension ForEach where Content: View {
-    public init(_ data: Data, id: KeyPath<Data.Element, ID>, @ViewBuilder content: @escaping (Data.Element) -> Content) {}
+    public init(
+        _ data: Data, id: KeyPath<Data.Element, ID>, @ViewBuilder content: @escaping (Data.Element) -> Content
+    ) {}
 }
 
 extension ForEach where Content: View, Data.Element: Identifiable, ID == Data.Element.ID {
@@ -358,120 +379,4 @@ public struct Circle: Shape {
 
 public struct RoundedRectangle: Shape {
     public init(cornerRadius: CGFloat) {}
-}
-
-// MARK: gestures
-
-@MainActor @preconcurrency public protocol Gesture {
-    associatedtype Value
-}
-
-extension Optional: Gesture where Wrapped: Gesture {
-    public typealias Value = Wrapped.Value
-}
-
-public struct ChangedGesture<Value>: Gesture {
-    public func onChanged(_ action: @escaping (Value) -> Void) -> ChangedGesture<Value> { self }
-    public func onEnded(_ action: @escaping (Value) -> Void) -> ChangedGesture<Value> { self }
-}
-
-public struct DragGesture: Gesture {
-    public struct Value: Sendable {
-        public var startLocation: CGPoint { .zero }
-        public var location: CGPoint { .zero }
-    }
-    public init(minimumDistance: CGFloat = 10) {}
-    public func onChanged(_ action: @escaping (Value) -> Void) -> ChangedGesture<Value> { ChangedGesture() }
-    public func onEnded(_ action: @escaping (Value) -> Void) -> ChangedGesture<Value> { ChangedGesture() }
-}
-
-// MARK: modifiers
-
-public struct Edges: Sendable {
-    public static let all = Edges()
-}
-
-public struct PickerStyle: Sendable {
-    public static let segmented = PickerStyle()
-}
-
-public struct ButtonStyle: Sendable {
-    public static let bordered = ButtonStyle()
-}
-
-extension View {
-    public func frame(width: CGFloat? = nil, height: CGFloat? = nil, alignment: Alignment = .center) -> Modified { Modified() }
-    public func frame(maxWidth: CGFloat? = nil, maxHeight: CGFloat? = nil) -> Modified { Modified() }
-    public func padding() -> Modified { Modified() }
-    public func offset(x: CGFloat = 0, y: CGFloat = 0) -> Modified { Modified() }
-    public func overlay<V: View>(alignment: Alignment = .center, @ViewBuilder content: () -> V) -> Modified { Modified() }
-    public func background<S: ShapeStyle, T: Shape>(_ style: S, in shape: T) -> Modified { Modified() }
-    public func foregroundStyle<S: ShapeStyle>(_ style: S) -> Modified { Modified() }
-    public func font(_ font: Font?) -> Modified { Modified() }
-    public func contentShape<S: Shape>(_ shape: S) -> Modified { Modified() }
-    public func gesture<T: Gesture>(_ gesture: T?) -> Modified { Modified() }
-    public func onTapGesture(perform action: @escaping (CGPoint) -> Void) -> Modified { Modified() }
-    public func tag<V: Hashable>(_ tag: V) -> Modified { Modified() }
-    public func disabled(_ isDisabled: Bool) -> Modified { Modified() }
-    public func pickerStyle(_ style: PickerStyle) -> Modified { Modified() }
-    public func buttonStyle(_ style: ButtonStyle) -> Modified { Modified() }
-    public func navigationTitle(_ key: LocalizedStringKey) -> Modified { Modified() }
-    public func toolbar<T: ToolbarContent>(@ToolbarContentBuilder content: () -> T) -> Modified { Modified() }
-    public func task(_ action: @escaping @MainActor @Sendable () async -> Void) -> Modified { Modified() }
-    public func ignoresSafeArea() -> Modified { Modified() }
-    public func accessibilityLabel(_ label: Text) -> Modified { Modified() }
-    public func accessibilityElement() -> Modified { Modified() }
-    public func accessibilityActions<V: View>(@ViewBuilder _ content: () -> V) -> Modified { Modified() }
-    public func onChange<V: Equatable>(of value: V, _ action: @escaping (V, V) -> Void) -> Modified { Modified() }
-    public func fullScreenCover<V: View>(isPresented: Binding<Bool>, @ViewBuilder content: () -> V) -> Modified { Modified() }
-    public func sheet<V: View>(isPresented: Binding<Bool>, @ViewBuilder content: () -> V) -> Modified { Modified() }
-    public func alert<A: View, M: View>(
-        _ key: LocalizedStringKey, isPresented: Binding<Bool>, @ViewBuilder actions: () -> A,
-        @ViewBuilder message: () -> M
-    ) -> Modified { Modified() }
-}
-
-// MARK: toolbars
-
-@MainActor public protocol ToolbarContent {}
-
-public struct ToolbarItemPlacement: Sendable {
-    public static let topBarLeading = ToolbarItemPlacement()
-    public static let topBarTrailing = ToolbarItemPlacement()
-}
-
-public struct ToolbarItem<Content: View>: ToolbarContent {
-    public init(placement: ToolbarItemPlacement, @ViewBuilder content: () -> Content) {}
-}
-
-public struct ToolbarItemGroup<Content: View>: ToolbarContent {
-    public init(placement: ToolbarItemPlacement, @ViewBuilder content: () -> Content) {}
-}
-
-public struct TupleToolbarContent: ToolbarContent {}
-
-@MainActor @resultBuilder public enum ToolbarContentBuilder {
-    public static func buildBlock<Content: ToolbarContent>(_ content: Content) -> Content { content }
-    public static func buildBlock<each Content: ToolbarContent>(
-        _ content: repeat each Content
-    ) -> TupleToolbarContent { TupleToolbarContent() }
-}
-
-// MARK: UIKit in SwiftUI
-
-@MainActor @preconcurrency public protocol UIViewControllerRepresentable: View where Body == Never {
-    associatedtype UIViewControllerType: UIViewController
-    associatedtype Coordinator = Void
-    typealias Context = UIViewControllerRepresentableContext<Self>
-    func makeUIViewController(context: Context) -> UIViewControllerType
-    func updateUIViewController(_ controller: UIViewControllerType, context: Context)
-    func makeCoordinator() -> Coordinator
-}
-
-extension UIViewControllerRepresentable {
-    public var body: Never { fatalError() }
-}
-
-@MainActor public struct UIViewControllerRepresentableContext<Representable: UIViewControllerRepresentable> {
-    public var coordinator: Representable.Coordinator { fatalError() }
 }

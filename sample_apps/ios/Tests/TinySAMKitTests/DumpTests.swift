@@ -60,7 +60,7 @@ final class DumpTests: XCTestCase {
         let (folder, manifest) = try fixturesFolder()
         let set = try FixtureSet(folder: folder, manifest: manifest)
         let engine = ZeroEngine(manifest: manifest)
-        let replay = FixtureReplay(fixtures: set, predictor: Predictor(manifest: manifest, engine: engine))
+        let replay = Replay(fixtures: set, predictor: Predictor(manifest: manifest, engine: engine))
         let url = folder.appendingPathComponent("dump.zip")
         let latencies = try await replay.run(into: url) { Self.description }
         XCTAssertEqual(latencies.preprocess.count, 1)
@@ -158,15 +158,15 @@ final class DumpTests: XCTestCase {
 private struct ZeroEngine: SegmentationEngine {
     let manifest: Manifest
 
-    func encode(image: FloatTensor, validSize: PixelSize) async throws -> FloatTensor {
-        zeros(manifest.entryPoints[.encode]?.outputs[0].shape)
+    func encode(image: FloatTensor, validSize: PixelSize) async throws -> ImageFeatures {
+        .zeros(manifest.encoderOutputs)
     }
 
     func decode(
-        embedding: FloatTensor, prompt: PackedPrompts, maskInput: FloatTensor?
+        features: ImageFeatures, prompt: PackedPrompts, maskInput: FloatTensor?
     ) async throws -> DecoderAnswer { answer(.decode) }
 
-    func decodeBatch(embedding: FloatTensor, prompts: PackedPrompts) async throws -> DecoderAnswer {
+    func decodeBatch(features: ImageFeatures, prompts: PackedPrompts) async throws -> DecoderAnswer {
         answer(.decodeBatch)
     }
 

@@ -16,10 +16,14 @@ final class EverythingFastTests: XCTestCase {
     func testHierarchicalSoftOutlines() async throws { try await check("hierarchical_soft_outlines") }
     func testHierarchicalWideOffset() async throws { try await check("hierarchical_wide_offset") }
     func testHierarchicalTenPerSide() async throws { try await check("hierarchical_ten_per_side") }
+    func testHierarchicalBudget() async throws { try await check("hierarchical_budget") }
+    func testHierarchicalBudgetRound1() async throws { try await check("hierarchical_budget_round_1") }
+    func testNoBudgetAtAll() async throws { try await check("no_budget_at_all") }
     func testHierarchicalSmallRegions() async throws { try await check("hierarchical_small_regions") }
     func testFlatLandscape() async throws { try await check("flat_landscape") }
     func testFlatPortrait() async throws { try await check("flat_portrait") }
     func testFlatTiedScores() async throws { try await check("flat_tied_scores") }
+    func testFlatBudget() async throws { try await check("flat_budget") }
     func testFlatSmallRegions() async throws { try await check("flat_small_regions") }
     func testFlatOnePoint() async throws { try await check("flat_one_point") }
     func testFullyCovered() async throws { try await check("fully_covered") }
@@ -30,13 +34,18 @@ final class EverythingFastTests: XCTestCase {
     func testOnePixelWithoutObject() async throws { try await check("one_pixel_without_object") }
     func testOneRow() async throws { try await check("one_row") }
     func testOneColumnFlat() async throws { try await check("one_column_flat") }
-    func testOverlapsThatRoughBoxesCannotJudge() async throws { try await check("overlaps_that_rough_boxes_cannot_judge") }
+    func testOverlapsThatRoughBoxesCannotJudge() async throws {
+        try await check("overlaps_that_rough_boxes_cannot_judge")
+    }
     func testRoughStabilityMeasuredAgain() async throws { try await check("rough_stability_measured_again") }
     func testLogitsThatHalvesRound() async throws { try await check("logits_that_halves_round") }
     func testLittleMemory() async throws { try await check("little_memory") }
     func testNoSlack() async throws { try await check("no_slack") }
     func testAllSlack() async throws { try await check("all_slack") }
     func testRoughBoxesNeverTrusted() async throws { try await check("rough_boxes_never_trusted") }
+    func testScoresALittleLow() async throws { try await check("scores_a_little_low") }
+    func testScoresALittleHigh() async throws { try await check("scores_a_little_high") }
+    func testEveryPointDecoded() async throws { try await check("every_point_decoded") }
     func testFlatOverlaps() async throws { try await check("flat_overlaps") }
     func testLargePhoto() async throws { try await check("large_photo") }
 
@@ -44,7 +53,7 @@ final class EverythingFastTests: XCTestCase {
 
     func testEveryCaseHasATest() throws {
         let cases: [EverythingCase] = try cases("everything_fast")
-        XCTAssertEqual(cases.count, 34, "a case was added: give it a test here")
+        XCTAssertEqual(cases.count, 41, "a case was added: give it a test here")
     }
 }
 

@@ -49,8 +49,17 @@ extension XCTestCase {
         let all: [EverythingCase] = try cases(topic)
         let expected = try XCTUnwrap(all.first { $0.name == name })
         let found = try await expected.generate(fixtures)
-        XCTAssertEqual(flat(found.points), expected.visited)
         XCTAssertEqual(found.decoderCalls, expected.decoderCalls)
+        XCTAssertEqual(found.scoreCalls, expected.scoreCalls ?? 0)
+        assertSame(found, expected)
+        guard let calls = expected.decoderCallsWithoutScores else { return }
+        let decoded = try await expected.generate(fixtures, scoring: false)
+        XCTAssertEqual([decoded.decoderCalls, decoded.scoreCalls], [calls, 0], "without score_batch")
+        assertSame(decoded, expected)
+    }
+
+    private func assertSame(_ found: EverythingResult, _ expected: EverythingCase) {
+        XCTAssertEqual(flat(found.points), expected.visited)
         XCTAssertEqual(found.stoppedEarly, expected.stoppedEarly)
         XCTAssertEqual(found.objects.count, expected.objects.count)
         for (index, (object, wanted)) in zip(found.objects, expected.objects).enumerated() {

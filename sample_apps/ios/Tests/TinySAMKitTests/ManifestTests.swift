@@ -52,17 +52,17 @@ final class ManifestTests: XCTestCase {
         XCTAssertEqual(manifest.masksPerPrompt, 3)
     }
 
-    func testRulesOfAnotherFamilyAreRefusedByName() throws {
-        for (name, value) in [
-            ("resize", "stretch"), ("rounding", "down"), ("filter", "bicubic"), ("point_scale", "uniform"),
-            ("selection", "stability"), ("upscale", "at_once"), ("upscale_filter", "bicubic"), ("pad_point", "never"),
-        ] {
-            try assertRefused(["rules", name], value, field: "rules.\(name)")
+    func testRulesThatNoOneKnowsAreRefusedByName() throws {
+        for name in ["resize", "rounding", "filter", "point_scale", "selection", "upscale", "pad_point"] {
+            try assertRefused(["rules", name], "unheard of", field: "rules.\(name)")
         }
-        for name in ["antialias", "whole_values", "negative_points", "mask_prompts"] {
-            try assertRefused(["rules", name], false, field: "rules.\(name)")
-        }
-        try assertRefused(["rules", "frame_scale"], 2, field: "rules.frame_scale")
+        try assertRefused(["rules", "frame_scale"], 9, field: "rules.frame_scale")
+        try assertRefused(["rules", "num_masks"], 0, field: "rules.num_masks")
+        try assertRefused(["rules", "upscale_filter"], "bicubic", field: "rules.upscale_filter")
+        try assertRefused(["rules", "antialias"], false, field: "rules.antialias")
+        try assertRefused(["rules", "num_masks"], 4, field: "entry_points.decode.outputs")
+        try assertRefused(["rules", "mask_prompts"], false, field: "entry_points.decode.inputs")
+        try assertRefused(["rules", "fixed_points"], 9, field: "sizes.slots")
     }
 
     func testRuntimesAndRulesOfTheFastMode() throws {
@@ -126,7 +126,6 @@ final class ManifestTests: XCTestCase {
         try assertRefused(["preprocess", "normalised_by"], "app", field: "preprocess.normalised_by")
         try assertRefused(
             ["prompts", "point_shift_applied_by"], "app", field: "prompts.point_shift_applied_by")
-        try assertRefused(["postprocess", "selection"], "first", field: "postprocess.selection")
         try assertRefused(["prompts", "labels"], ["1": "point"], field: "prompts.labels")
     }
 

@@ -10,18 +10,20 @@ private struct RampEngine: SegmentationEngine {
     var scores: [Float] = [0.1, 0.9, 0.5]
     var answersNaN = false
 
-    func encode(image: FloatTensor, validSize: PixelSize) async throws -> FloatTensor {
+    func encode(image: FloatTensor, validSize: PixelSize) async throws -> ImageFeatures {
         let grid = gridSize ?? manifest.sizes.gridSize
-        return FloatTensor(shape: [1, manifest.sizes.channels, grid, grid]) { $0.update(repeating: 1) }
+        let shape = [1, manifest.sizes.channels, grid, grid]
+        let embedding = FloatTensor(shape: shape) { $0.update(repeating: 1) }
+        return ImageFeatures(values: [TensorName.imageEmbeddings: embedding])
     }
 
     func decode(
-        embedding: FloatTensor, prompt: PackedPrompts, maskInput: FloatTensor?
+        features: ImageFeatures, prompt: PackedPrompts, maskInput: FloatTensor?
     ) async throws -> DecoderAnswer {
         answer(rows: 1, plus: maskInput?[0] ?? 0)
     }
 
-    func decodeBatch(embedding: FloatTensor, prompts: PackedPrompts) async throws -> DecoderAnswer {
+    func decodeBatch(features: ImageFeatures, prompts: PackedPrompts) async throws -> DecoderAnswer {
         answer(rows: prompts.count, plus: 0)
     }
 

@@ -18,11 +18,13 @@ final class PromptTests: XCTestCase {
         let pointCoords: [Float]?
         let pointLabels: [Int32]?
         let error: String?
+        let rules: Rules?
 
         /// As an app gets from what the user did to the decoder's inputs.
         func pack() throws -> PackedPrompts {
             let geometry = Geometry(
-                originalSize: PixelSize(height: height, width: width), imageSize: imageSize)
+                originalSize: PixelSize(height: height, width: width), imageSize: imageSize,
+                rules: rules ?? .sam)
             let made = try prompts.map {
                 let prompt = try Prompt(coordinates: $0.points, labels: $0.labels, box: $0.box)
                 try prompt.check(hasMaskPrompt: $0.hasMaskInput)
@@ -32,8 +34,11 @@ final class PromptTests: XCTestCase {
         }
     }
 
-    func testPacking() throws {
-        let valid = try cases("slots").filter { (item: Case) in item.error == nil }
+    func testPacking() throws { try checkPacking("slots") }
+    func testPackingByOtherRules() throws { try checkPacking("rules_slots") }
+
+    private func checkPacking(_ topic: String) throws {
+        let valid = try cases(topic).filter { (item: Case) in item.error == nil }
         XCTAssertFalse(valid.isEmpty)
         for item in valid {
             let packed = try item.pack()
@@ -51,8 +56,13 @@ final class PromptTests: XCTestCase {
     func testAsManyLabelsAsPoints() throws { try checkRefused("label_count", "a label per point") }
     func testNothingToPredictFrom() throws { try checkRefused("empty", "nothing to predict") }
 
-    private func checkRefused(_ kind: String, _ words: String) throws {
-        let bad = try cases("slots").filter { (item: Case) in item.error == kind }
+    func testPointsOffTheObject() throws {
+        try checkRefused("negative_point", "off the object", "rules_slots")
+    }
+    func testMoreThanTheFixedPoints() throws { try checkRefused("too_many_slots", "slots", "rules_slots") }
+
+    private func checkRefused(_ kind: String, _ words: String, _ topic: String = "slots") throws {
+        let bad = try cases(topic).filter { (item: Case) in item.error == kind }
         XCTAssertFalse(bad.isEmpty)
         for item in bad {
             XCTAssertThrowsError(try item.pack(), item.name) { error in

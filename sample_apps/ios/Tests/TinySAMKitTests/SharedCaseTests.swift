@@ -8,10 +8,26 @@ final class SharedCaseTests: XCTestCase {
     private struct GeometryCase: Decodable {
         let name: String
         let imageSize, height, width, validHeight, validWidth: Int
-        let points, modelPoints, roundTrip: [Double]
+        let points, modelPoints: [Double]
+        let roundTrip: [Double]?
+        let rules: Rules?
 
         var geometry: Geometry {
-            Geometry(originalSize: PixelSize(height: height, width: width), imageSize: imageSize)
+            Geometry(
+                originalSize: PixelSize(height: height, width: width), imageSize: imageSize,
+                rules: rules ?? .sam)
+        }
+    }
+
+    func testGeometryByOtherRules() throws {
+        for item: GeometryCase in try cases("rules_geometry") {
+            let wanted = PixelSize(height: item.validHeight, width: item.validWidth)
+            XCTAssertEqual(item.geometry.validSize, wanted, item.name)
+            let found = points(item.points).map(item.geometry.toModel)
+            XCTAssertEqual(flat(found), item.modelPoints, item.name)
+            for (back, point) in zip(flat(found.map(item.geometry.toOriginal)), item.points) {
+                XCTAssertEqual(back, point, accuracy: 1e-9, item.name)
+            }
         }
     }
 
@@ -41,13 +57,33 @@ final class SharedCaseTests: XCTestCase {
         let imageSize: Int
         let pixels, resized: SharedFixtures.Tensor
         let square: SharedFixtures.Tensor?
+        let rules: Rules?
+    }
+
+    /// Of values to 255: f32 sums in another order (docs/app_fixtures.md).
+    private static let floatSteps: Float = 1e-3
+
+    func testResizeByOtherRules() throws {
+        for item: ResizeCase in try cases("rules_resize") {
+            let (photo, rules) = (try fixtures.image(item.pixels), try XCTUnwrap(item.rules))
+            let target = Geometry(originalSize: photo.size, imageSize: item.imageSize, rules: rules).validSize
+            XCTAssertEqual([target.height, target.width, 3], item.resized.shape, item.name)
+            switch PhotoResize(from: photo.size, to: target, rules: rules)(photo.pixels) {
+            case let .whole(pixels): XCTAssertEqual(pixels, try fixtures.bytes(item.resized), item.name)
+            case let .floats(pixels):
+                let wanted = try fixtures.floats(item.resized).values
+                XCTAssertEqual(pixels.count, wanted.count, item.name)
+                let error = zip(pixels, wanted).reduce(0) { max($0, abs($1.0 - $1.1)) }
+                XCTAssertLessThanOrEqual(error, Self.floatSteps, item.name)
+            }
+        }
     }
 
     func testResizeIsPillows() throws {
         for item: ResizeCase in try cases("resize") {
             let photo = try fixtures.image(item.pixels)
             let target = Geometry(originalSize: photo.size, imageSize: item.imageSize).validSize
-            let found = BilinearResize(from: photo.size, to: target)(photo.pixels)
+            let found = WholeResize(from: photo.size, to: target)(photo.pixels)
             XCTAssertEqual([target.height, target.width, 3], item.resized.shape, item.name)
             XCTAssertEqual(found, try fixtures.bytes(item.resized), item.name)
         }
@@ -83,18 +119,26 @@ final class SharedCaseTests: XCTestCase {
         let imageSize, height, width, best: Int
         let lowRes, masks: SharedFixtures.Tensor
         let scores: [Float]
+        let rules: Rules?
+
+        var geometry: Geometry {
+            Geometry(
+                originalSize: PixelSize(height: height, width: width), imageSize: imageSize,
+                rules: rules ?? .sam)
+        }
     }
 
     private static let tie: UInt8 = 2
 
-    func testFullSizeMasks() throws {
+    func testFullSizeMasks() throws { try checkMasks("postprocess") }
+    func testFullSizeMasksByOtherRules() throws { try checkMasks("rules_postprocess") }
+
+    private func checkMasks(_ topic: String) throws {
         let threshold = try fixtures.manifest().postprocess.maskThreshold
-        for item: PostprocessCase in try cases("postprocess") {
+        for item: PostprocessCase in try cases(topic) {
             let size = PixelSize(height: item.height, width: item.width)
             let logits = try fixtures.floats(item.lowRes)
-            let upscaler = MaskUpscaler(
-                geometry: Geometry(originalSize: size, imageSize: item.imageSize), maskSize: logits.shape[1]
-            )
+            let upscaler = MaskUpscaler(geometry: item.geometry, maskSize: logits.shape[1])
             let wanted = try fixtures.bytes(item.masks)
             for index in 0..<logits.shape[0] {
                 let found = upscaler.mask(logits, at: index, above: threshold).pixels
@@ -108,8 +152,11 @@ final class SharedCaseTests: XCTestCase {
     }
 
     func testBestMask() throws {
-        for item: PostprocessCase in try cases("postprocess") {
-            let low = LowResolution(logits: try fixtures.floats(item.lowRes), scores: item.scores)
+        let both: [PostprocessCase] = try cases("postprocess") + cases("rules_postprocess")
+        for item in both {
+            let low = LowResolution(
+                logits: try fixtures.floats(item.lowRes), scores: item.scores,
+                selection: item.rules?.selection ?? .predictedIoU)
             XCTAssertEqual(low.best, item.best, item.name)
         }
     }

@@ -13,7 +13,7 @@ final class TinySAMTests: XCTestCase {
         let manifest = try fixtures.manifest()
         let engine = try found.engine(fixtures, manifest)
         let geometry = Geometry(originalSize: found.size, imageSize: manifest.sizes.imageSize)
-        let image = EncodedImage(embedding: FloatTensor(shape: [1]) { $0[0] = 0 }, geometry: geometry)
+        let image = EncodedImage(features: ImageFeatures(values: [:]), geometry: geometry)
         return (TinySAM(manifest: manifest, engine: engine), image)
     }
 
@@ -124,18 +124,17 @@ private struct DiscEngine: SegmentationEngine {
     let manifest: Manifest
     let calls = Calls()
 
-    func encode(image: FloatTensor, validSize: PixelSize) async throws -> FloatTensor {
-        let (channels, grid) = (manifest.sizes.channels, manifest.sizes.gridSize)
-        return FloatTensor(shape: [1, channels, grid, grid]) { $0.update(repeating: 0) }
+    func encode(image: FloatTensor, validSize: PixelSize) async throws -> ImageFeatures {
+        .zeros(manifest.encoderOutputs)
     }
 
     func decode(
-        embedding: FloatTensor, prompt: PackedPrompts, maskInput: FloatTensor?
+        features: ImageFeatures, prompt: PackedPrompts, maskInput: FloatTensor?
     ) async throws -> DecoderAnswer {
-        try await decodeBatch(embedding: embedding, prompts: prompt)
+        try await decodeBatch(features: features, prompts: prompt)
     }
 
-    func decodeBatch(embedding: FloatTensor, prompts: PackedPrompts) async throws -> DecoderAnswer {
+    func decodeBatch(features: ImageFeatures, prompts: PackedPrompts) async throws -> DecoderAnswer {
         calls.add()
         let (side, masks) = (manifest.sizes.maskSize, manifest.masksPerPrompt)
         let logits = FloatTensor(shape: [prompts.count, masks, side, side]) { values in

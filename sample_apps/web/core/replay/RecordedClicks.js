@@ -3,22 +3,25 @@ import { DecoderAnswer } from '../SegmentationEngine.js';
 
 /** @import { Manifest } from '../Manifest.js' */
 /** @import { PackedPrompts } from '../Prompts.js' */
-/** @import { ImageFeatures, SegmentationEngine } from '../SegmentationEngine.js' */
+/** @import { ImageFeatures } from '../Features.js' */
+/** @import { SegmentationEngine } from '../SegmentationEngine.js' */
 
 /**
  * An engine that answers clicks from a recording (docs/app_fixtures.md, `everything.json`).
  *
  * To the point i of `points`, float32 (P, 2), in slot 0 it answers `logits`[`answers`[i]] of float32 (A, M, m, m)
  * with `scores`[i] of float32 (P, M).  Rows of unused slots get zeros; a click that was not recorded is a
- * `RecordingError`: the app decoded what the host would not.
- * @implements {Pick<SegmentationEngine, 'encode' | 'decode' | 'decodeBatch'>}
+ * `RecordingError`: the app decoded what the host would not.  Scores that come first are off by `scoreError`; without it
+ * the engine gives none.
+ * @implements {Pick<SegmentationEngine, 'encode' | 'decode' | 'decodeBatch' | 'scoreBatch'>}
  */
 export class RecordedClicks {
   /**
    * @param {Manifest} manifest @param {Float32Array} points @param {number[]} answers
-   * @param {Float32Array} logits @param {Float32Array} scores
+   * @param {Float32Array} logits @param {Float32Array} scores @param {number | null} [scoreError]
    */
-  constructor(manifest, points, answers, logits, scores) {
+  constructor(manifest, points, answers, logits, scores, scoreError = null) {
+    this.scoreError = scoreError;
     this.manifest = manifest;
     this.answers = answers;
     this.logits = logits;
@@ -50,6 +53,24 @@ export class RecordedClicks {
       foundScores.set(this.scores.subarray(place * masks, (place + 1) * masks), row * masks);
     }
     return new DecoderAnswer(found, foundScores, masks, sizes.maskSize);
+  }
+
+  get canScore() {
+    return this.scoreError !== null;
+  }
+
+  /** @param {ImageFeatures} _ @param {PackedPrompts} prompts */
+  async scoreBatch(_, prompts) {
+    const { masksPerPrompt: masks, labels } = this.manifest;
+    const found = new Float32Array(prompts.prompts * masks);
+    for (let row = 0; row < prompts.prompts; row++) {
+      const slot = row * prompts.slots;
+      if (prompts.labels[slot] === labels.unused) continue;
+      const place = this.placeOf(prompts.coords[2 * slot], prompts.coords[2 * slot + 1]);
+      const error = Math.fround(this.scoreError ?? 0);
+      for (let i = 0; i < masks; i++) found[row * masks + i] = this.scores[place * masks + i] + error;
+    }
+    return found;
   }
 
   release() {}

@@ -1,5 +1,5 @@
 import { RecordingError } from '../Errors.js';
-import { Contract } from '../Manifest.js';
+import { joinedCount, splitFeatures } from '../Features.js';
 import { RGB_CHANNELS } from '../RgbImage.js';
 import { DecoderAnswer } from '../SegmentationEngine.js';
 import { SLOT_NUMBERS, slotRows } from './Replay.js';
@@ -7,7 +7,7 @@ import { SLOT_NUMBERS, slotRows } from './Replay.js';
 /** @import { Manifest } from '../Manifest.js' */
 /** @import { Preprocessed } from '../Preprocess.js' */
 /** @import { PackedPrompts } from '../Prompts.js' */
-/** @import { ImageFeatures } from '../SegmentationEngine.js' */
+/** @import { ImageFeatures } from '../Features.js' */
 /** @import { FixturePhoto, FixtureSet } from './FixtureSet.js' */
 
 /**
@@ -27,16 +27,16 @@ export class RecordedEngine {
 
   /** @param {Preprocessed} image @returns {Promise<ImageFeatures>} */
   async encode({ image }) {
-    const { imageSize, channels, gridSize } = this.manifest.sizes;
+    const { encoderOutputs, sizes } = this.manifest;
     for (const photo of this.fixtures.photos) {
       const expected = await this.fixtures.expected(
         photo.name,
         'preprocessed_image',
-        RGB_CHANNELS * imageSize ** 2,
+        RGB_CHANNELS * sizes.imageSize ** 2,
       );
       if (!isSame(expected, image)) continue;
-      const values = await this.fixtures.expected(photo.name, 'embedding', channels * gridSize ** 2);
-      const features = { values: { [Contract.IMAGE_EMBEDDINGS]: values } };
+      const joined = await this.fixtures.expected(photo.name, 'embedding', joinedCount(encoderOutputs));
+      const features = splitFeatures(joined, encoderOutputs);
       this.encoded.set(features, photo);
       return features;
     }
@@ -48,7 +48,7 @@ export class RecordedEngine {
    */
   async decode(features, prompts, maskInput = null) {
     const photo = this.encoded.get(features);
-    if (!photo) throw new RecordingError('the recording has no such embedding');
+    if (!photo) throw new RecordingError('the recording has no such features');
     const { masksPerPrompt: masks, sizes } = this.manifest;
     const length = masks * sizes.maskSize ** 2;
     const logits = new Float32Array(prompts.prompts * length);

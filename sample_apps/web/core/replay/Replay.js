@@ -1,6 +1,6 @@
 import { RecordingError } from '../Errors.js';
-import { Contract } from '../Manifest.js';
-import { bestOf } from '../Predictor.js';
+import { joinFeatures, joinedShape } from '../Features.js';
+import { bestOf, selectionScores } from '../Predictor.js';
 import { preprocess } from '../Preprocess.js';
 import { PackedPrompts, packPrompts } from '../Prompts.js';
 import { RGB_CHANNELS } from '../RgbImage.js';
@@ -97,7 +97,7 @@ export class Replay {
 
   /** @param {FixturePhoto} photo */
   async encode(photo) {
-    const { imageSize, channels, gridSize } = this.sizes;
+    const { imageSize } = this.sizes;
     const pixels = await this.fixtures.pixels(photo);
     const image = await this.latencies.measure('preprocess', () => preprocess(pixels, this.manifest));
     this.dump.writeFloats(
@@ -106,8 +106,9 @@ export class Replay {
       image.image,
     );
     const encoded = await this.latencies.measure('encode', () => this.predictor.encodePreprocessed(image));
-    const values = encoded.features.values[Contract.IMAGE_EMBEDDINGS];
-    this.dump.writeFloats(`${photo.name}/embedding`, [channels, gridSize, gridSize], values);
+    const { encoderOutputs } = this.manifest;
+    const joined = joinFeatures(encoded.features, encoderOutputs);
+    this.dump.writeFloats(`${photo.name}/embedding`, joinedShape(encoderOutputs), joined);
     return encoded;
   }
 
@@ -119,10 +120,11 @@ export class Replay {
   async record({ name }, packed, answer, row, upscaler) {
     const { maskSize, slots } = this.sizes;
     const scores = answer.scores(row);
-    const best = bestOf(scores);
+    const masks = Array.from({ length: answer.masksPerPrompt }, (_, i) => answer.logits(row, i));
+    const best = bestOf(selectionScores(masks, scores, this.manifest.rules));
     const mask = await this.latencies.measure('postprocess', () => upscaler.mask(answer.logits(row, best)));
     const logits = new Float32Array(answer.masksPerPrompt * maskSize ** 2);
-    for (let i = 0; i < answer.masksPerPrompt; i++) logits.set(answer.logits(row, i), i * maskSize ** 2);
+    masks.forEach((values, i) => logits.set(values, i * maskSize ** 2));
     this.dump.writeFloats(`${name}/packed_prompt`, [slots, SLOT_NUMBERS], slotRows(packed, 0));
     this.dump.writeFloats(`${name}/low_res_logits`, [answer.masksPerPrompt, maskSize, maskSize], logits);
     this.dump.writeFloats(`${name}/predicted_iou`, [scores.length], scores);

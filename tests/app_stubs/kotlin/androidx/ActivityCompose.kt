@@ -4,5 +4,6 @@ package androidx.activity.compose
 
 import androidx.activity.ComponentActivity
 import androidx.compose.runtime.Composable
+import mobile.tinysam.stubs.absent
 
-fun ComponentActivity.setContent(content: @Composable () -> Unit): Unit = TODO()
+fun ComponentActivity.setContent(content: @Composable () -> Unit): Unit = absent()

@@ -3,6 +3,7 @@
 package androidx.activity.result
 
 import androidx.activity.result.contract.ActivityResultContracts
+import mobile.tinysam.stubs.absent
 
 abstract class ActivityResultLauncher<I> {
     abstract fun launch(input: I)
@@ -12,4 +13,4 @@ class PickVisualMediaRequest
 
 fun PickVisualMediaRequest(
     mediaType: ActivityResultContracts.PickVisualMedia.VisualMediaType,
-): PickVisualMediaRequest = TODO()
+): PickVisualMediaRequest = absent()

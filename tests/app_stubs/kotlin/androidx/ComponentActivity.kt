@@ -10,21 +10,22 @@ import androidx.lifecycle.LifecycleOwner
 import androidx.lifecycle.ViewModel
 import androidx.lifecycle.ViewModelProvider
 import androidx.lifecycle.viewmodel.CreationExtras
+import mobile.tinysam.stubs.absent
 
 open class ComponentActivity :
     Context(),
     LifecycleOwner {
-    protected open fun onCreate(savedInstanceState: Bundle?): Unit = TODO()
+    protected open fun onCreate(savedInstanceState: Bundle?): Unit = absent()
 
     fun <I, O> registerForActivityResult(
         contract: ActivityResultContract<I, O>,
         callback: (O) -> Unit,
-    ): ActivityResultLauncher<I> = TODO()
+    ): ActivityResultLauncher<I> = absent()
 }
 
-fun ComponentActivity.enableEdgeToEdge(): Unit = TODO()
+fun ComponentActivity.enableEdgeToEdge(): Unit = absent()
 
 inline fun <reified VM : ViewModel> ComponentActivity.viewModels(
     noinline extrasProducer: (() -> CreationExtras)? = null,
     noinline factoryProducer: (() -> ViewModelProvider.Factory)? = null,
-): Lazy<VM> = TODO()
+): Lazy<VM> = absent()

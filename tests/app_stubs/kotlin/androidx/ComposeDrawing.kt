@@ -9,6 +9,7 @@ import androidx.compose.ui.graphics.ColorFilter
 import androidx.compose.ui.graphics.ImageBitmap
 import androidx.compose.ui.unit.IntOffset
 import androidx.compose.ui.unit.IntSize
+import mobile.tinysam.stubs.absent
 
 sealed class DrawStyle
 
@@ -21,21 +22,21 @@ interface DrawScope {
 
     fun drawImage(
         image: ImageBitmap,
-        srcOffset: IntOffset = TODO(),
-        srcSize: IntSize = TODO(),
-        dstOffset: IntOffset = TODO(),
-        dstSize: IntSize = TODO(),
+        srcOffset: IntOffset = absent(),
+        srcSize: IntSize = absent(),
+        dstOffset: IntOffset = absent(),
+        dstSize: IntSize = absent(),
         alpha: Float = 1f,
         style: DrawStyle = Fill,
         colorFilter: ColorFilter? = null,
     )
 
-    fun drawCircle(color: Color, radius: Float = TODO(), center: Offset = TODO())
+    fun drawCircle(color: Color, radius: Float = absent(), center: Offset = absent())
 
     fun drawRect(
         color: Color,
-        topLeft: Offset = TODO(),
-        size: Size = TODO(),
+        topLeft: Offset = absent(),
+        size: Size = absent(),
         alpha: Float = 1f,
         style: DrawStyle = Fill,
     )

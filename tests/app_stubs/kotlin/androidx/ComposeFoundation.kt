@@ -5,9 +5,10 @@ package androidx.compose.foundation
 import androidx.compose.runtime.Composable
 import androidx.compose.ui.Modifier
 import androidx.compose.ui.graphics.drawscope.DrawScope
+import mobile.tinysam.stubs.absent
 
 @Composable
-fun isSystemInDarkTheme(): Boolean = TODO()
+fun isSystemInDarkTheme(): Boolean = absent()
 
 @Composable
-fun Canvas(modifier: Modifier, onDraw: DrawScope.() -> Unit): Unit = TODO()
+fun Canvas(modifier: Modifier, onDraw: DrawScope.() -> Unit): Unit = absent()

@@ -3,17 +3,18 @@
 package androidx.compose.ui.graphics
 
 import android.graphics.Bitmap
+import mobile.tinysam.stubs.absent
 
 class Color
 
-fun Color(color: Long): Color = TODO()
+fun Color(color: Long): Color = absent()
 
 class ColorFilter {
     companion object {
-        fun tint(color: Color): ColorFilter = TODO()
+        fun tint(color: Color): ColorFilter = absent()
     }
 }
 
 interface ImageBitmap
 
-fun Bitmap.asImageBitmap(): ImageBitmap = TODO()
+fun Bitmap.asImageBitmap(): ImageBitmap = absent()

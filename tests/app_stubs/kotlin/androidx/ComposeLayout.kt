@@ -5,6 +5,7 @@ package androidx.compose.foundation.layout
 import androidx.compose.runtime.Composable
 import androidx.compose.ui.Modifier
 import androidx.compose.ui.unit.Dp
+import mobile.tinysam.stubs.absent
 
 object Arrangement {
     interface Horizontal
@@ -15,7 +16,7 @@ object Arrangement {
         Horizontal,
         Vertical
 
-    fun spacedBy(space: Dp): HorizontalOrVertical = TODO()
+    fun spacedBy(space: Dp): HorizontalOrVertical = absent()
 }
 
 interface ColumnScope {
@@ -33,29 +34,29 @@ annotation class ExperimentalLayoutApi
 @Composable
 fun FlowRow(
     modifier: Modifier = Modifier,
-    horizontalArrangement: Arrangement.Horizontal = TODO(),
-    verticalArrangement: Arrangement.Vertical = TODO(),
+    horizontalArrangement: Arrangement.Horizontal = absent(),
+    verticalArrangement: Arrangement.Vertical = absent(),
     content: @Composable FlowRowScope.() -> Unit,
-): Unit = TODO()
+): Unit = absent()
 
-fun Modifier.safeDrawingPadding(): Modifier = TODO()
+fun Modifier.safeDrawingPadding(): Modifier = absent()
 
 @Composable
 fun Column(
     modifier: Modifier = Modifier,
-    verticalArrangement: Arrangement.Vertical = TODO(),
+    verticalArrangement: Arrangement.Vertical = absent(),
     content: @Composable ColumnScope.() -> Unit,
-): Unit = TODO()
+): Unit = absent()
 
 @Composable
 fun Row(
     modifier: Modifier = Modifier,
-    horizontalArrangement: Arrangement.Horizontal = TODO(),
+    horizontalArrangement: Arrangement.Horizontal = absent(),
     content: @Composable RowScope.() -> Unit,
-): Unit = TODO()
+): Unit = absent()
 
-fun Modifier.fillMaxSize(fraction: Float = 1f): Modifier = TODO()
+fun Modifier.fillMaxSize(fraction: Float = 1f): Modifier = absent()
 
-fun Modifier.fillMaxWidth(fraction: Float = 1f): Modifier = TODO()
+fun Modifier.fillMaxWidth(fraction: Float = 1f): Modifier = absent()
 
-fun Modifier.padding(all: Dp): Modifier = TODO()
+fun Modifier.padding(all: Dp): Modifier = absent()

@@ -5,21 +5,22 @@ package androidx.compose.material3
 import androidx.compose.foundation.layout.RowScope
 import androidx.compose.runtime.Composable
 import androidx.compose.ui.Modifier
+import mobile.tinysam.stubs.absent
 
 class ColorScheme
 
-fun lightColorScheme(): ColorScheme = TODO()
+fun lightColorScheme(): ColorScheme = absent()
 
-fun darkColorScheme(): ColorScheme = TODO()
-
-@Composable
-fun MaterialTheme(colorScheme: ColorScheme = TODO(), content: @Composable () -> Unit): Unit = TODO()
+fun darkColorScheme(): ColorScheme = absent()
 
 @Composable
-fun Surface(modifier: Modifier = Modifier, content: @Composable () -> Unit): Unit = TODO()
+fun MaterialTheme(colorScheme: ColorScheme = absent(), content: @Composable () -> Unit): Unit = absent()
 
 @Composable
-fun Text(text: String, modifier: Modifier = Modifier): Unit = TODO()
+fun Surface(modifier: Modifier = Modifier, content: @Composable () -> Unit): Unit = absent()
+
+@Composable
+fun Text(text: String, modifier: Modifier = Modifier): Unit = absent()
 
 @Composable
 fun Button(
@@ -27,7 +28,7 @@ fun Button(
     modifier: Modifier = Modifier,
     enabled: Boolean = true,
     content: @Composable RowScope.() -> Unit,
-): Unit = TODO()
+): Unit = absent()
 
 @Composable
 fun FilterChip(
@@ -35,10 +36,10 @@ fun FilterChip(
     onClick: () -> Unit,
     label: @Composable () -> Unit,
     modifier: Modifier = Modifier,
-): Unit = TODO()
+): Unit = absent()
 
 @Composable
-fun LinearProgressIndicator(modifier: Modifier = Modifier): Unit = TODO()
+fun LinearProgressIndicator(modifier: Modifier = Modifier): Unit = absent()
 
 @Composable
-fun LinearProgressIndicator(progress: () -> Float, modifier: Modifier = Modifier): Unit = TODO()
+fun LinearProgressIndicator(progress: () -> Float, modifier: Modifier = Modifier): Unit = absent()

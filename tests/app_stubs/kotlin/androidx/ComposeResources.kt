@@ -3,9 +3,10 @@
 package androidx.compose.ui.res
 
 import androidx.compose.runtime.Composable
+import mobile.tinysam.stubs.absent
 
 @Composable
-fun stringResource(id: Int): String = TODO()
+fun stringResource(id: Int): String = absent()
 
 @Composable
-fun stringResource(id: Int, vararg formatArgs: Any): String = TODO()
+fun stringResource(id: Int, vararg formatArgs: Any): String = absent()

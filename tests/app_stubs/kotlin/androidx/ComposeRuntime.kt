@@ -3,6 +3,7 @@
 package androidx.compose.runtime
 
 import kotlin.reflect.KProperty
+import mobile.tinysam.stubs.absent
 
 @Target(
     AnnotationTarget.FUNCTION,
@@ -20,11 +21,11 @@ interface MutableState<T> : State<T> {
     override var value: T
 }
 
-operator fun <T> State<T>.getValue(thisObj: Any?, property: KProperty<*>): T = TODO()
+operator fun <T> State<T>.getValue(thisObj: Any?, property: KProperty<*>): T = absent()
 
-operator fun <T> MutableState<T>.setValue(thisObj: Any?, property: KProperty<*>, value: T): Unit = TODO()
+operator fun <T> MutableState<T>.setValue(thisObj: Any?, property: KProperty<*>, value: T): Unit = absent()
 
-fun <T> mutableStateOf(value: T): MutableState<T> = TODO()
+fun <T> mutableStateOf(value: T): MutableState<T> = absent()
 
 @Composable
-fun <T> remember(calculation: () -> T): T = TODO()
+fun <T> remember(calculation: () -> T): T = absent()

@@ -3,20 +3,21 @@
 package androidx.compose.ui.semantics
 
 import androidx.compose.ui.Modifier
+import mobile.tinysam.stubs.absent
 
 class CustomAccessibilityAction(val label: String, val action: () -> Boolean)
 
 interface SemanticsPropertyReceiver
 
 var SemanticsPropertyReceiver.contentDescription: String
-    get() = TODO()
-    set(_) = TODO()
+    get() = absent()
+    set(_) = absent()
 
 var SemanticsPropertyReceiver.customActions: List<CustomAccessibilityAction>
-    get() = TODO()
-    set(_) = TODO()
+    get() = absent()
+    set(_) = absent()
 
 fun Modifier.semantics(
     mergeDescendants: Boolean = false,
     properties: SemanticsPropertyReceiver.() -> Unit,
-): Modifier = TODO()
+): Modifier = absent()

@@ -2,12 +2,13 @@
 
 package androidx.lifecycle
 
+import java.util.concurrent.Executors
 import kotlinx.coroutines.CoroutineScope
 import kotlinx.coroutines.ExecutorCoroutineDispatcher
 import kotlinx.coroutines.SupervisorJob
 import kotlinx.coroutines.asCoroutineDispatcher
 import kotlinx.coroutines.cancel
-import java.util.concurrent.Executors
+import mobile.tinysam.stubs.absent
 
 /** Stands for Android's main thread in the view model's tests. */
 val mainThread: ExecutorCoroutineDispatcher =
@@ -36,9 +37,9 @@ interface LifecycleOwner
 suspend fun LifecycleOwner.repeatOnLifecycle(
     state: Lifecycle.State,
     block: suspend CoroutineScope.() -> Unit,
-): Unit = TODO()
+): Unit = absent()
 
-val LifecycleOwner.lifecycleScope: CoroutineScope get() = TODO()
+val LifecycleOwner.lifecycleScope: CoroutineScope get() = absent()
 
 class ViewModelProvider {
     interface Factory

@@ -7,10 +7,11 @@ import TinySAMKit
 /// The .pte files of a bundle behind the contract.
 ///
 /// A `Module` is not thread-safe and its calls block, so each engine has a queue of its own.
-public actor ExecuTorchEngine: SegmentationEngine {
+public actor ExecuTorchEngine: EntryPointEngine {
     private let queue = DispatchSerialQueue(label: "tinysam.executorch")
     public nonisolated var unownedExecutor: UnownedSerialExecutor { queue.asUnownedSerialExecutor() }
 
+    public nonisolated let maskSize: Int
     private let signatures: [EntryPoint: Signature]
     private let methods: [EntryPoint: (module: Module, name: String)]
 
@@ -31,72 +32,41 @@ public actor ExecuTorchEngine: SegmentationEngine {
         }
         self.methods = methods
         signatures = manifest.entryPoints
+        maskSize = manifest.sizes.maskSize
     }
 
-    public func encode(image: FloatTensor, validSize: PixelSize) throws -> FloatTensor {
-        let size = Tensor<Int32>([validSize.height, validSize.width].map(Int32.init), shape: [2])
-        return try withExtendedLifetime(image) {
-            try run(.encode, [tensor(lending: image), size])[0]
-        }
-    }
-
-    public func decode(
-        embedding: FloatTensor, prompt: PackedPrompts, maskInput: FloatTensor?
-    ) throws -> DecoderAnswer {
-        let mask = maskInput ?? FloatTensor(shape: maskShape) { $0.update(repeating: 0) }
-        return try withExtendedLifetime((embedding, prompt.coords, mask)) {
-            let hasMask = Tensor<Float>([maskInput == nil ? 0 : 1], shape: [1])
-            let inputs: [any ValueConvertible] = [
-                tensor(lending: embedding), tensor(lending: prompt.coords), labels(prompt),
-                tensor(lending: mask), hasMask,
-            ]
-            return try answer(run(.decode, inputs))
-        }
-    }
-
-    public func decodeBatch(embedding: FloatTensor, prompts: PackedPrompts) throws -> DecoderAnswer {
-        try withExtendedLifetime((embedding, prompts.coords)) {
-            try answer(
-                run(
-                    .decodeBatch,
-                    [tensor(lending: embedding), tensor(lending: prompts.coords), labels(prompts)]
-                ))
-        }
-    }
-
-    private var maskShape: [Int] { signatures[.decode]?.inputs[3].shape ?? [] }
-
-    private func answer(_ outputs: [FloatTensor]) -> DecoderAnswer {
-        DecoderAnswer(lowResMasks: outputs[0], iouPredictions: outputs[1])
-    }
-
-    /// A view of a tensor's memory; the caller keeps the tensor alive.
-    private func tensor(lending tensor: FloatTensor) -> Tensor<Float> {
-        Tensor<Float>(bytesNoCopy: UnsafeMutableRawPointer(tensor.storage.start), shape: tensor.shape)
-    }
-
-    private func labels(_ prompts: PackedPrompts) -> Tensor<Int32> {
-        Tensor<Int32>(prompts.labels, shape: [prompts.count, prompts.slots])
-    }
+    public func has(_ entry: EntryPoint) -> Bool { methods[entry] != nil && signatures[entry] != nil }
 
     /// Outputs are copied: the module's next call writes over them.
-    private func run(_ entry: EntryPoint, _ inputs: [any ValueConvertible]) throws -> [FloatTensor] {
+    public func run(_ entry: EntryPoint, _ inputs: [String: EntryPointInput]) throws -> [String: FloatTensor]
+    {
         guard let (module, name) = methods[entry], let signature = signatures[entry] else {
             throw TinySAMError.engine(reason: "no .pte has '\(entry.rawValue)'")
         }
-        let values: [Value] = try module.execute(name, inputs)
+        let given = try signature.ordered(inputs)
+        // Tensors are lent: they must outlive the call.
+        let values: [Value] = try withExtendedLifetime(given) { try module.execute(name, given.map(tensor)) }
         guard values.count == signature.outputs.count else {
             throw TinySAMError.engine(
                 reason:
                     "'\(entry.rawValue)' gave \(values.count) outputs instead of \(signature.outputs.count)"
             )
         }
-        return try values.map { value in
-            guard let output: Tensor<Float> = value.tensor() else {
+        return try zip(signature.outputs, values).reduce(into: [:]) { found, output in
+            guard let tensor: Tensor<Float> = output.1.tensor() else {
                 throw TinySAMError.engine(
-                    reason: "'\(entry.rawValue)' gave an output that is no float tensor")
+                    reason: "'\(entry.rawValue)' gave \(output.0.name), which is no float tensor")
             }
-            return try FloatTensor(shape: output.shape, values: output.scalars())
+            found[output.0.name] = try FloatTensor(shape: tensor.shape, values: tensor.scalars())
+        }
+    }
+
+    /// Floats are a view of the tensor's memory; the caller keeps it alive.
+    private func tensor(_ input: EntryPointInput) -> any ValueConvertible {
+        switch input {
+        case let .floats(tensor):
+            Tensor<Float>(bytesNoCopy: UnsafeMutableRawPointer(tensor.storage.start), shape: tensor.shape)
+        case let .integers(values, shape): Tensor<Int32>(values, shape: shape)
         }
     }
 }

@@ -9,7 +9,7 @@ import kotlinx.coroutines.withContext
 import kotlinx.coroutines.withTimeout
 import mobile.tinysam.core.DecoderAnswer
 import mobile.tinysam.core.EngineException
-import mobile.tinysam.core.ImageEmbedding
+import mobile.tinysam.core.ImageFeatures
 import mobile.tinysam.core.Manifest
 import mobile.tinysam.core.PackedPrompts
 import mobile.tinysam.core.Predictor
@@ -18,7 +18,6 @@ import mobile.tinysam.core.PromptPoint
 import mobile.tinysam.core.RgbImage
 import mobile.tinysam.core.SegmentationEngine
 import mobile.tinysam.core.TinySam
-import mobile.tinysam.core.directFloats
 import mobile.tinysam.core.parseManifest
 import org.junit.After
 import org.junit.Assert.assertEquals
@@ -289,15 +288,15 @@ class HeldEngine(private val manifest: Manifest) : SegmentationEngine {
 
     fun release() = gate.countDown()
 
-    override fun encode(image: Preprocessed): ImageEmbedding {
+    override fun encode(image: Preprocessed): ImageFeatures {
         threads += Thread.currentThread()
-        return ImageEmbedding(directFloats(0))
+        return ImageFeatures.zeros(manifest.encoderOutputs)
     }
 
-    override fun decode(embedding: ImageEmbedding, prompt: PackedPrompts, maskInput: FloatArray?) =
-        decodeBatch(embedding, prompt)
+    override fun decode(features: ImageFeatures, prompt: PackedPrompts, maskInput: FloatArray?) =
+        decodeBatch(features, prompt)
 
-    override fun decodeBatch(embedding: ImageEmbedding, prompts: PackedPrompts): DecoderAnswer {
+    override fun decodeBatch(features: ImageFeatures, prompts: PackedPrompts): DecoderAnswer {
         threads += Thread.currentThread()
         gate.await()
         failure?.let { throw it }

@@ -19,7 +19,6 @@ import mobile.tinysam.core.Prompt
 import mobile.tinysam.core.SearchEnd
 import mobile.tinysam.core.SearchEvent
 import mobile.tinysam.core.TinySam
-import mobile.tinysam.core.resizeBilinear
 import mobile.tinysam.platform.platformResizer
 import mobile.tinysam.platform.toBitmap
 import mobile.tinysam.platform.toLayer
@@ -97,7 +96,7 @@ class SegmentationViewModel(
     private suspend fun encode(photo: LoadedPhoto, notice: Notice?) {
         val sam = model?.sam ?: return
         mutableState.value = SegmentationState.EncodingPhoto(photo)
-        val resizer = if (usesPlatformResize.value) platformResizer else PhotoResizer(::resizeBilinear)
+        val resizer = if (usesPlatformResize.value) platformResizer else null
         val (encoded, encodeMs) = timed { sam.setPhoto(photo.rows, resizer) }
         mutableState.value =
             SegmentationState.Prompting(ReadyPhoto(photo, encoded, encodeMs), notice = notice)
@@ -111,8 +110,9 @@ class SegmentationViewModel(
                 is Gesture.Tap -> current.prompt.copy(points = current.prompt.points + gesture.point)
                 is Gesture.Drag -> current.prompt.copy(box = gesture.box)
             }
-        val slots = model?.sam?.manifest?.sizes?.slots ?: return
-        if (prompt.slots > slots) {
+        val manifest = model?.sam?.manifest ?: return
+        val slots = manifest.rules.fixedPoints.takeIf { it > 0 } ?: manifest.sizes.slots
+        if (prompt.slots(manifest.rules) > slots) {
             mutableState.value = current.copy(notice = Notice.Known(R.string.prompt_full, listOf(slots)))
             return
         }

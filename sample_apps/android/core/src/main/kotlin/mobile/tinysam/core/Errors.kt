@@ -40,6 +40,7 @@ enum class PromptFault {
     NOT_FINITE,
     EMPTY,
     MASK_INPUT,
+    NEGATIVE_POINT,
 }
 
 enum class RunLengthFault { CUT, ALPHABET, TOO_LONG, SUM }

@@ -6,11 +6,15 @@ enum class SearchEnd { COMPLETE, BUDGET, CANCELLED }
 /** How far a search is: `decoded` of the `total` points of this `round` (1 or 2). */
 data class SearchProgress(val round: Int, val decoded: Int, val total: Int, val found: Int)
 
-/** Objects by falling score, and what they cost; `visited` are the points that were decoded, in order. */
+/**
+ * Objects by falling score, and what they cost; `visited` are the points that were scored or decoded, in order,
+ * `decoderCalls` the calls that make masks and `scoreCalls` those that do not.
+ */
 class EverythingResult(
     val objects: List<SegmentedObject>,
     val visited: List<PhotoPoint>,
     val decoderCalls: Int,
+    val scoreCalls: Int,
     val end: SearchEnd,
 )
 
@@ -18,7 +22,7 @@ class EverythingResult(
  * Finds every object of a photo: flat (Segment Anything, section 3) or hierarchical (TinySAM, section 3.4), with
  * the points, order and survivors of the host's `segment/everything.py` in the same mode.
  *
- * `progress` is called after each decoder call, `isCancelled` asked before it; a search that is cancelled or out
+ * `progress` is called after each decoder call, `isCancelled` asked before each call; a search that is cancelled or out
  * of budget returns what it found so far.
  */
 class EverythingGenerator(
@@ -42,6 +46,7 @@ class EverythingGenerator(
             objects = byFallingScore(scores(cleaned)).map { cleaned[it] },
             visited = search.visited,
             decoderCalls = search.decoderCalls,
+            scoreCalls = search.scoreCalls,
             end = search.end,
         )
     }
@@ -50,10 +55,12 @@ class EverythingGenerator(
     private inner class Search(private val photo: EncodedPhoto) {
         val visited = ArrayList<PhotoPoint>()
         var decoderCalls = 0
+        var scoreCalls = 0
         var end = SearchEnd.COMPLETE
         private val started = System.nanoTime()
         private val upscaler = predictor.upscaler(photo.geometry)
         private val lattice = PointLattice(photo.geometry.height, photo.geometry.width)
+        private val scoresFirst = settings.mode == EverythingMode.FAST && predictor.canScore
 
         /** Survivors of round 2 come first in ties. */
         fun hierarchical(): List<SegmentedObject> {
@@ -112,23 +119,39 @@ class EverythingGenerator(
 
         private fun decode(judge: CandidateJudge, lattice: List<LatticePoint>, round: Int): Decoded {
             val points = lattice.map { it.point }
+            val bestScores = if (scoresFirst) scores(points) else FloatArray(points.size)
+            val floor = (settings.predIouThresh - settings.fast.scoreSlack).toFloat()
+            val promising = points.indices.filter { !scoresFirst || bestScores[it] > floor }
             var found = emptyList<Candidate>()
-            val bestScores = FloatArray(points.size)
-            var decoded = 0
-            for (batch in points.chunked(predictor.manifest.sizes.batch)) {
+            var waiting = promising.size
+            if (scoresFirst) progress(SearchProgress(round, points.size - waiting, points.size, found = 0))
+            for (batch in promising.chunked(predictor.manifest.sizes.batch)) {
                 if (mustStop()) break
-                val answer = predictor.decodeClicks(photo, batch.map { PromptPoint(it.x, it.y) })
+                val answer = predictor.decodeClicks(photo, batch.map { points[it].click() })
                 decoderCalls++
-                visited += batch
-                batch.forEachIndexed { row, point ->
-                    bestScores[decoded + row] = answer.scores(row).max()
-                    found = found + judge.survivors(answer, row, point)
+                if (!scoresFirst) visited += batch.map { points[it] }
+                batch.forEachIndexed { row, i ->
+                    bestScores[i] = answer.scores(row).max()
+                    found = found + judge.survivors(answer, row, points[i])
                 }
                 found = judge.thin(found)
-                decoded += batch.size
-                progress(SearchProgress(round, decoded, points.size, found.size))
+                waiting -= batch.size
+                progress(SearchProgress(round, points.size - waiting, points.size, found.size))
             }
             return Decoded(found, bestScores)
+        }
+
+        /** Of each point's masks the best predicted IoU; 0 where the search ended before. */
+        private fun scores(points: List<PhotoPoint>): FloatArray {
+            val best = FloatArray(points.size)
+            var done = 0
+            for (batch in points.chunked(predictor.manifest.sizes.scoreBatch)) {
+                if (mustStop()) break
+                scoreCalls++
+                visited += batch
+                for (scores in predictor.scoreClicks(photo, batch.map { it.click() })) best[done++] = scores.max()
+            }
+            return best
         }
 
         private fun mustStop(): Boolean {
@@ -141,6 +164,8 @@ class EverythingGenerator(
             return end != SearchEnd.COMPLETE
         }
     }
+
+    private fun PhotoPoint.click() = PromptPoint(x, y)
 
     /** The survivors of some points, and of each point's masks the best predicted IoU. */
     private class Decoded(val candidates: List<Candidate>, val bestScores: FloatArray)

@@ -5,6 +5,9 @@ object Contract {
     const val ENCODE = "encode"
     const val DECODE = "decode"
     const val DECODE_BATCH = "decode_batch"
+
+    /** Scores without masks, which some artifacts cannot give. */
+    const val SCORE_BATCH = "score_batch"
     const val IMAGE = "image"
     const val VALID_SIZE = "valid_size"
     const val IMAGE_EMBEDDINGS = "image_embeddings"
@@ -19,12 +22,12 @@ object Contract {
 /**
  * A bundle's `manifest.json`: all numbers of the method.  [parseManifest] reads it.
  *
- * `padValue` fills the S frame beyond the photo; `maskThreshold` is a logit; `masksPerPrompt` is 3 in SAM;
- * `runtimes` has the release of each runtime that judged the files on the host, by `artifacts[].runtime`.
+ * `padValue` fills the S frame beyond the photo; `maskThreshold` is a logit; `rules` are those of the
+ * model's family; `runtimes` has the release of each runtime that judged the files on the host, by `artifacts[].runtime`.
  */
 data class Manifest(
     val sizes: ModelSizes,
-    val masksPerPrompt: Int,
+    val rules: Rules,
     val padValue: Float,
     val maskThreshold: Double,
     val labels: PromptLabels,
@@ -35,6 +38,15 @@ data class Manifest(
     val artifacts: List<Artifact>,
     val runtimes: Map<String, String>,
 ) {
+    val masksPerPrompt: Int get() = rules.numMasks
+
+    /** Slots of a prompt of `score_batch`, fewer than N; null where the model has none. */
+    val scoreSlots: Int?
+        get() = entryPoints[Contract.SCORE_BATCH]?.inputs?.first { it.name == Contract.POINT_COORDS }?.shape?.get(1)
+
+    /** What `encode` returns, in order: all that decoding needs of the image. */
+    val encoderOutputs: List<TensorSpec> get() = entryPoints.getValue(Contract.ENCODE).outputs
+
     /** The artifact of a runtime for a component; throws [ManifestException] that lists what there is. */
     fun artifact(runtime: String, component: String): Artifact =
         artifacts.firstOrNull { it.runtime == runtime && it.component == component }
@@ -49,7 +61,7 @@ data class Manifest(
  * The sizes of one converted model.
  *
  * `imageSize` S and `maskSize` m in pixels, `gridSize` in embedding cells, `channels` C of the embedding, `slots`
- * N per prompt, `batch` K prompts of one `decode_batch` call.
+ * N per prompt, `batch` K prompts of one `decode_batch` call, `scoreBatch` those of one `score_batch` call.
  */
 data class ModelSizes(
     val imageSize: Int,
@@ -58,6 +70,7 @@ data class ModelSizes(
     val channels: Int,
     val slots: Int,
     val batch: Int,
+    val scoreBatch: Int,
 )
 
 /** What the label of a prompt's slot says. */
@@ -95,13 +108,15 @@ data class EverythingSearch(
  * What the fast mode may leave out; the host's `segment/everything.py` says why each is as it is.
  *
  * A point of the second round's chessboard is decoded if a neighbour's best predicted IoU lacks at most
- * `nearIouSlack`.  `windowMarginCells` are kept around a mask that waits for its full size; beyond `maxWaitingBytes`
+ * `nearIouSlack`; where scores come first, a point is decoded if its best one lacks at most `scoreSlack`, and the
+ * decoder's decides.  `windowMarginCells` are kept around a mask that waits for its full size; beyond `maxWaitingBytes`
  * of them near-duplicates go early, above `duplicateIous` one after the other.  Rough boxes decide over an overlap
  * only `boxMargin` away from the threshold, and a rough stability is measured again if it is nearer than
  * `stabilityMarginCells` over √cells.
  */
 data class FastSearch(
     val nearIouSlack: Double,
+    val scoreSlack: Double,
     val windowMarginCells: Int,
     val maxWaitingBytes: Long,
     val duplicateIous: List<Double>,

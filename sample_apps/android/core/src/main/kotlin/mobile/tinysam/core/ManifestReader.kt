@@ -24,16 +24,16 @@ fun parseManifest(text: String): Manifest {
         )
     }
     val sizes = readSizes(root.fields("sizes"))
-    val entryPoints = readEntryPoints(root.fields("entry_points"), sizes)
-    checkRules(root.fields("rules"))
+    val rules = readRules(root.fields("rules"))
+    if (rules.fixedPoints > sizes.slots) root.fields("sizes").wrong("slots", "${rules.fixedPoints} or more")
+    val entryPoints = readEntryPoints(root.fields("entry_points"), sizes, rules)
     checkPreprocess(root.fields("preprocess"), sizes)
     checkPrompts(root.fields("prompts"), sizes)
     val postprocess = root.fields("postprocess")
     postprocess.require("low_res_size", sizes.maskSize)
-    postprocess.require("selection", "highest iou_predictions")
     return Manifest(
         sizes = sizes,
-        masksPerPrompt = entryPoints.getValue(Contract.DECODE).outputs[0].shape[1],
+        rules = rules,
         padValue = root.fields("preprocess").fields("pad").number("value").toFloat(),
         maskThreshold = postprocess.number("mask_threshold"),
         labels = readLabels(root.fields("prompts").fields("label_codes")),
@@ -55,6 +55,7 @@ internal fun readSizes(fields: JsonFields): ModelSizes {
             channels = fields.positiveInteger("channels"),
             slots = fields.positiveInteger("slots"),
             batch = fields.positiveInteger("batch"),
+            scoreBatch = fields.positiveInteger("score_batch"),
         )
     if (sizes.imageSize > MAX_SIDE) fields.wrong("image_size", "at most $MAX_SIDE")
     if (sizes.maskSize > sizes.imageSize) fields.wrong("mask_size", "at most image_size")
@@ -63,44 +64,71 @@ internal fun readSizes(fields: JsonFields): ModelSizes {
 
 private const val MAX_SIDE = 1 shl 14
 
-private fun readEntryPoints(fields: JsonFields, sizes: ModelSizes): Map<String, EntryPoint> {
-    val found = expectedInputs(sizes).mapValues { (name, expected) ->
-        val entry = fields.fields(name)
-        val inputs = entry.objects("inputs").map(::readTensor)
-        if (inputs != expected) entry.wrong("inputs", "what 'sizes' says: ${expected.joinToString()}")
-        EntryPoint(inputs, entry.objects("outputs").map(::readTensor))
+private fun readEntryPoints(fields: JsonFields, sizes: ModelSizes, rules: Rules): Map<String, EntryPoint> {
+    val encode = fields.fields(Contract.ENCODE)
+    val features = encode.objects("outputs").map(::readTensor)
+    checkFeatures(encode, features, sizes)
+    val found = expectedInputs(sizes, features, rules).mapValues { (name, expected) ->
+        readEntryPoint(fields.fields(name), expected)
     }
     for ((name, prompts) in listOf(Contract.DECODE to 1, Contract.DECODE_BATCH to sizes.batch)) {
-        val outputs = found.getValue(name).outputs
-        val masks = outputs.firstOrNull()?.shape?.getOrNull(1) ?: 0
-        if (masks < 1 || outputs != answers(prompts, masks, sizes.maskSize)) {
+        if (found.getValue(name).outputs != answers(prompts, rules.numMasks, sizes.maskSize)) {
             fields.fields(name).wrong("outputs", "low_res_masks and iou_predictions of $prompts prompts")
         }
     }
-    return found
+    if (Contract.SCORE_BATCH !in fields.keys) return found
+    val scoring = fields.fields(Contract.SCORE_BATCH)
+    // Feature maps beside the embedding are for masks alone.
+    val slots = maxOf(SCORE_SLOTS, rules.fixedPoints)
+    val scored = readEntryPoint(scoring, features.take(1) + prompts(sizes.scoreBatch, slots))
+    if (scored.outputs != answers(sizes.scoreBatch, rules.numMasks, sizes.maskSize).drop(1)) {
+        scoring.wrong("outputs", "iou_predictions of ${sizes.scoreBatch} prompts")
+    }
+    return found + (Contract.SCORE_BATCH to scored)
 }
 
-private fun expectedInputs(sizes: ModelSizes): Map<String, List<TensorSpec>> {
+private fun readEntryPoint(entry: JsonFields, expected: List<TensorSpec>): EntryPoint {
+    val inputs = entry.objects("inputs").map(::readTensor)
+    if (inputs != expected) entry.wrong("inputs", "what 'sizes' says: ${expected.joinToString()}")
+    return EntryPoint(inputs, entry.objects("outputs").map(::readTensor))
+}
+
+/** A point with its pad point, or a box. */
+private const val SCORE_SLOTS = 2
+
+/** All that decoding needs of the image: the embedding first, then feature maps of families that have some. */
+private fun checkFeatures(fields: JsonFields, features: List<TensorSpec>, sizes: ModelSizes) {
+    val embedding = float(Contract.IMAGE_EMBEDDINGS, 1, sizes.channels, sizes.gridSize, sizes.gridSize)
+    val isKnown = features.firstOrNull() == embedding && features.all { it.dtype == embedding.dtype && it.isPossible }
+    if (!isKnown || features.distinctBy { it.name }.size != features.size) {
+        fields.wrong("outputs", "$embedding first, then float32 feature maps of other names")
+    }
+}
+
+/** Whether such a tensor can be held; a product of any numbers may not even be a number. */
+private val TensorSpec.isPossible: Boolean
+    get() = shape.all { it > 0 } && shape.fold(1.0) { product, side -> product * side } <= Int.MAX_VALUE
+
+private fun expectedInputs(
+    sizes: ModelSizes,
+    features: List<TensorSpec>,
+    rules: Rules,
+): Map<String, List<TensorSpec>> {
     val side = sizes.imageSize
-    val embeddings = float(Contract.IMAGE_EMBEDDINGS, 1, sizes.channels, sizes.gridSize, sizes.gridSize)
+    val masks = listOf(
+        float(Contract.MASK_INPUT, 1, 1, sizes.maskSize, sizes.maskSize),
+        float(Contract.HAS_MASK_INPUT, 1),
+    )
     return mapOf(
         Contract.ENCODE to listOf(float(Contract.IMAGE, 1, RGB_CHANNELS, side, side), int(Contract.VALID_SIZE, 2)),
         Contract.DECODE to
-            listOf(
-                embeddings,
-                float(Contract.POINT_COORDS, 1, sizes.slots, 2),
-                int(Contract.POINT_LABELS, 1, sizes.slots),
-                float(Contract.MASK_INPUT, 1, 1, sizes.maskSize, sizes.maskSize),
-                float(Contract.HAS_MASK_INPUT, 1),
-            ),
-        Contract.DECODE_BATCH to
-            listOf(
-                embeddings,
-                float(Contract.POINT_COORDS, sizes.batch, sizes.slots, 2),
-                int(Contract.POINT_LABELS, sizes.batch, sizes.slots),
-            ),
+            features + prompts(1, sizes.slots) + if (rules.maskPrompts) masks else emptyList(),
+        Contract.DECODE_BATCH to features + prompts(sizes.batch, sizes.slots),
     )
 }
+
+private fun prompts(count: Int, slots: Int) =
+    listOf(float(Contract.POINT_COORDS, count, slots, 2), int(Contract.POINT_LABELS, count, slots))
 
 private fun answers(prompts: Int, masks: Int, side: Int): List<TensorSpec> = listOf(
     float(Contract.LOW_RES_MASKS, prompts, masks, side, side),
@@ -113,23 +141,6 @@ private fun int(name: String, vararg shape: Int) = TensorSpec(name, shape.toList
 
 private fun readTensor(fields: JsonFields) =
     TensorSpec(fields.text("name"), fields.integers("shape").toList(), fields.text("dtype"))
-
-/** What a model's family does around the network: this library does what Segment Anything and TinySAM do. */
-private fun checkRules(fields: JsonFields) {
-    fields.require("resize", "longest_side")
-    fields.require("rounding", "half_up")
-    fields.require("filter", "bilinear")
-    fields.require("point_scale", "per_axis")
-    fields.require("selection", "predicted_iou")
-    fields.require("upscale", "over_frame")
-    fields.require("upscale_filter", "bilinear")
-    if (fields.number("frame_scale") != 1.0) fields.wrong("frame_scale", "1")
-    fields.require("pad_point", "without_box")
-    if (fields.integer("fixed_points") != 0) fields.wrong("fixed_points", "0")
-    for (key in listOf("antialias", "whole_values", "negative_points", "mask_prompts")) {
-        if (!fields.flag(key)) fields.wrong(key, "true, the only one that this library knows")
-    }
-}
 
 private fun checkPreprocess(fields: JsonFields, sizes: ModelSizes) {
     fields.require("colour", "RGB")
@@ -185,6 +196,7 @@ private fun readSearch(fields: JsonFields) = EverythingSearch(
 /** Also of a case of `everything_fast.json`. */
 internal fun readFastSearch(fields: JsonFields) = FastSearch(
     nearIouSlack = fields.number("near_iou_slack"),
+    scoreSlack = fields.number("score_slack"),
     windowMarginCells = fields.positiveInteger("window_margin_cells"),
     maxWaitingBytes = fields.positiveInteger("max_waiting_bytes").toLong(),
     duplicateIous = fields.numbers("duplicate_ious").toList(),

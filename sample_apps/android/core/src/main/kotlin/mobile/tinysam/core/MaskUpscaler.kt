@@ -6,15 +6,21 @@ internal class PixelWindow(val rows: IntRange, val columns: IntRange) {
 }
 
 /**
- * Brings low-resolution logits over the S frame back to the photo.
+ * Brings low-resolution logits back to the photo, as the rules of its geometry say.
  *
- * The host's rule is two bilinear resizes (m → S, then the photo's part of it → the photo).  Both are separable
- * and linear, so each axis is one matrix with three weights per row, and rows are made one at a time: nothing of
- * full size is held but the mask.  `maskSize` is m; logits are float32 (m, m), flat.
+ * Over the frame that is two bilinear resizes (m → F, then the photo's part of it → the photo), at once it is one of the
+ * photo's part.  All are separable and linear, so each axis is one matrix with a few weights per row, and rows are made
+ * one at a time: nothing of full size is held but the mask.  `maskSize` is m; logits are float32 (m, m), flat.
  */
 class MaskUpscaler(private val geometry: Geometry, private val maskSize: Int, private val threshold: Float) {
-    private val rowAxis = MaskAxis.of(maskSize, geometry.imageSize, geometry.validHeight, geometry.height)
-    private val columnAxis = MaskAxis.of(maskSize, geometry.imageSize, geometry.validWidth, geometry.width)
+    private val rowAxis: MaskAxis
+    private val columnAxis: MaskAxis
+
+    init {
+        val (rows, columns) = MaskAxis.both(geometry, maskSize)
+        rowAxis = rows
+        columnAxis = columns
+    }
 
     /** The mask in pixels of the photo: `inside` where the full-size logit is above the threshold. */
     fun mask(lowRes: FloatArray, inside: Byte = Mask.INSIDE): Mask {
@@ -29,10 +35,13 @@ class MaskUpscaler(private val geometry: Geometry, private val maskSize: Int, pr
     }
 
     /**
-     * Where a logit above `cut` may be; null if nowhere.  Upscaling only averages, so what lies outside it is
-     * known without computing it.
+     * Where a logit above `cut` may be; null if nowhere.  Bilinear upscaling only averages, so what lies outside it is
+     * known without computing it; a cubic overshoots.
      */
     internal fun windowAbove(lowRes: FloatArray, cut: Float): PixelWindow? {
+        if (geometry.rules.upscaleFilter != Filter.BILINEAR) {
+            return PixelWindow(0 until geometry.height, 0 until geometry.width)
+        }
         val (top, bottom, left, right) = cellsAbove(lowRes, maskSize, cut)
         if (bottom < 0) return null
         val rows = rowAxis.readersOf(top, bottom)
@@ -47,8 +56,13 @@ class MaskUpscaler(private val geometry: Geometry, private val maskSize: Int, pr
         val wide = widen(lowRes, window, firstRead)
         val row = FloatArray(window.width)
         for (y in window.rows) {
-            val starts = IntArray(MaskAxis.TAPS) { (rowAxis.input(y, it) - firstRead) * row.size }
-            weighRows(wide, starts, rowAxis.weights, y * MaskAxis.TAPS, row)
+            val starts = IntArray(MaskAxis.STRIDE) {
+                (rowAxis.input(y, minOf(it, rowAxis.taps - 1)) - firstRead) * row.size
+            }
+            weighRows(wide, starts, rowAxis.weights, y * MaskAxis.STRIDE, row)
+            if (rowAxis.taps == MaskAxis.STRIDE) {
+                addRow(wide, starts.last(), rowAxis.weights[(y + 1) * MaskAxis.STRIDE - 1], row)
+            }
             action(y, row)
         }
     }
@@ -70,9 +84,9 @@ class MaskUpscaler(private val geometry: Geometry, private val maskSize: Int, pr
     /** The full-size logit at one pixel, equal to that of [forEachRow]. */
     internal fun logitAt(lowRes: FloatArray, x: Int, y: Int): Float {
         var sum = 0f
-        for (t in 0 until MaskAxis.TAPS) {
+        for (t in 0 until rowAxis.taps) {
             val wide = widened(lowRes, rowAxis.input(y, t) * maskSize, x)
-            val term = rowAxis.weights[y * MaskAxis.TAPS + t] * wide
+            val term = rowAxis.weights[y * MaskAxis.STRIDE + t] * wide
             sum = if (t == 0) term else sum + term
         }
         return sum
@@ -80,7 +94,7 @@ class MaskUpscaler(private val geometry: Geometry, private val maskSize: Int, pr
 
     /** The columns only: rows of m → rows of the window, for the rows from `firstRead` that the window reads. */
     private fun widen(lowRes: FloatArray, window: PixelWindow, firstRead: Int): FloatArray {
-        val lastRead = rowAxis.input(window.rows.last, MaskAxis.TAPS - 1)
+        val lastRead = rowAxis.input(window.rows.last, rowAxis.taps - 1)
         val wide = FloatArray((lastRead - firstRead + 1) * window.width)
         var target = 0
         for (row in firstRead..lastRead) {
@@ -91,10 +105,12 @@ class MaskUpscaler(private val geometry: Geometry, private val maskSize: Int, pr
 
     private fun widened(lowRes: FloatArray, rowStart: Int, x: Int): Float {
         val weights = columnAxis.weights
-        val i = x * MaskAxis.TAPS
-        return weights[i] * lowRes[rowStart + columnAxis.input(x, 0)] +
+        val i = x * MaskAxis.STRIDE
+        val sum = weights[i] * lowRes[rowStart + columnAxis.input(x, 0)] +
             weights[i + 1] * lowRes[rowStart + columnAxis.input(x, 1)] +
             weights[i + 2] * lowRes[rowStart + columnAxis.input(x, 2)]
+        if (columnAxis.taps < MaskAxis.STRIDE) return sum
+        return sum + weights[i + MaskAxis.STRIDE - 1] * lowRes[rowStart + columnAxis.input(x, MaskAxis.STRIDE - 1)]
     }
 }
 
@@ -108,6 +124,11 @@ private fun weighRows(wide: FloatArray, starts: IntArray, weights: FloatArray, f
     for (x in row.indices) {
         row[x] = weight0 * wide[start0 + x] + weight1 * wide[start1 + x] + weight2 * wide[start2 + x]
     }
+}
+
+/** The fourth tap of a cubic. */
+private fun addRow(wide: FloatArray, start: Int, weight: Float, row: FloatArray) {
+    for (x in row.indices) row[x] += weight * wide[start + x]
 }
 
 /** Writes `inside` or 0 for each of `row`, whether it is above `cut`, into `pixels` from `start` on. */

@@ -10,25 +10,27 @@ import java.nio.FloatBuffer
  */
 class Preprocessed(val image: FloatBuffer, val geometry: Geometry)
 
-/** Brings a photo to the size in which `encode` takes it; the app's default is the core's own code. */
+/** Brings a photo to the size in which `encode` takes it by a platform's code; masks are then not quite the host's. */
 fun interface PhotoResizer {
     /** The photo in `height` x `width`. */
     fun resize(photo: RgbRows, height: Int, width: Int): RgbImage
 }
 
-/** Resizes a photo to the S frame and pads it at the right and bottom. */
-fun preprocess(
-    photo: RgbRows,
-    manifest: Manifest,
-    resizer: PhotoResizer = PhotoResizer(::resizeBilinear),
-): Preprocessed {
-    val geometry = Geometry.of(photo.height, photo.width, manifest.sizes.imageSize)
-    val resized = resizer.resize(photo, geometry.validHeight, geometry.validWidth)
+/** Resizes a photo to the input square, by default as the manifest's rules say, and pads it at the right and bottom. */
+fun preprocess(photo: RgbRows, manifest: Manifest, resizer: PhotoResizer? = null): Preprocessed {
+    val geometry = Geometry.of(photo.height, photo.width, manifest.sizes.imageSize, manifest.rules)
+    val (height, width) = geometry.validHeight to geometry.validWidth
+    val resized =
+        if (resizer == null) {
+            resizePhoto(photo, height, width, manifest.rules)
+        } else {
+            ResizedPhoto(resizer.resize(photo, height, width))
+        }
     return Preprocessed(square(resized, geometry.imageSize, manifest.padValue), geometry)
 }
 
 /** The planes R, G, B of side `side`, with `photo` at the top left. */
-private fun square(photo: RgbImage, side: Int, padValue: Float): FloatBuffer {
+private fun square(photo: ResizedPhoto, side: Int, padValue: Float): FloatBuffer {
     val planes = directFloats(RGB_CHANNELS * side * side)
     val row = FloatArray(side)
     for (channel in 0 until RGB_CHANNELS) {
@@ -37,7 +39,7 @@ private fun square(photo: RgbImage, side: Int, padValue: Float): FloatBuffer {
             if (y < photo.height) {
                 var source = y * photo.width * RGB_CHANNELS + channel
                 for (x in 0 until photo.width) {
-                    row[x] = (photo.samples[source].toInt() and BYTE_MASK).toFloat()
+                    row[x] = photo[source]
                     source += RGB_CHANNELS
                 }
             }

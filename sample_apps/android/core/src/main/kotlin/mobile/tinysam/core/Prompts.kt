@@ -26,8 +26,16 @@ data class Prompt(val points: List<PromptPoint> = emptyList(), val box: PromptBo
     /** Whether there is neither a point nor a box. */
     val isEmpty: Boolean get() = points.isEmpty() && box == null
 
-    /** Slots that the prompt takes, with the pad point that a prompt without a box gets. */
-    val slots: Int get() = points.size + if (box != null) 2 else minOf(points.size, 1)
+    /** Slots that the prompt takes, with the pad point. */
+    fun slots(rules: Rules = Rules.SAM): Int =
+        points.size + (if (box != null) 2 else 0) + if (hasPadPoint(rules)) 1 else 0
+
+    /** Whether a slot of the pad label follows the points and corners. */
+    internal fun hasPadPoint(rules: Rules): Boolean = when (rules.padPoint) {
+        PadPoint.NEVER -> false
+        PadPoint.ALWAYS -> !isEmpty
+        PadPoint.WITHOUT_BOX -> !isEmpty && box == null
+    }
 
     /** Throws [PromptException] if there is nothing to answer. */
     fun requireContent(hasMaskInput: Boolean) {
@@ -72,8 +80,8 @@ class PackedPrompts(val prompts: Int, val slots: Int, val coords: FloatArray, va
 
 /**
  * Packs at most `batch` prompts into (`batch`, `slots`), as the official predictor does: the points, then the
- * two corners of the box; a prompt with points and no box gets one pad point.  What is left over, prompts
- * beyond the last included, is unused slots.  A box that reaches over the border is clipped to the photo.
+ * two corners of the box, then a pad point where the rules say so.  What is left over, prompts beyond the last included,
+ * is unused slots.  A box that reaches over the border is clipped to the photo.
  *
  * Throws [PromptException] if a prompt needs more slots or lies outside the photo.
  */
@@ -97,13 +105,18 @@ fun packPrompts(
         if (prompt.box != null) {
             val (x0, y0, x1, y1) = prompt.box.clippedTo(geometry)
             packed.set(slot++, geometry.toModelX(x0), geometry.toModelY(y0), codes.boxTopLeft)
-            packed.set(slot, geometry.toModelX(x1), geometry.toModelY(y1), codes.boxBottomRight)
-        } else if (prompt.points.isNotEmpty()) {
-            packed.labels[slot] = codes.pad
+            packed.set(slot++, geometry.toModelX(x1), geometry.toModelY(y1), codes.boxBottomRight)
+        }
+        if (prompt.hasPadPoint(geometry.rules)) packed.labels[slot] = codes.pad
+        for (filling in slot until row * slots + geometry.rules.fixedPoints) {
+            packed.set(filling, FILLING_XY, FILLING_XY, codes.pad)
         }
     }
     return packed
 }
+
+/** Coordinates, in the frame, of the slots that fill a prompt up to a fixed number of points. */
+private const val FILLING_XY = -1.0
 
 /** The part of a box inside the photo: beyond the border the network has seen nothing but padding. */
 private fun PromptBox.clippedTo(geometry: Geometry): PromptBox {
@@ -122,12 +135,31 @@ private fun PackedPrompts.set(slot: Int, x: Double, y: Double, label: Int) {
     labels[slot] = label
 }
 
-private fun requireFits(prompt: Prompt, geometry: Geometry, slots: Int) {
-    if (prompt.slots > slots) {
+/** Some families were never trained with some prompts. */
+private fun requireTrained(prompt: Prompt, rules: Rules) {
+    if (!rules.negativePoints && prompt.points.any { !it.isOnObject }) {
+        throw PromptException(
+            PromptFault.NEGATIVE_POINT,
+            "this model was never trained with points off the object: leave them out",
+        )
+    }
+    val needed = prompt.slots(rules)
+    if (rules.fixedPoints in 1 until needed) {
         throw PromptException(
             PromptFault.TOO_MANY_SLOTS,
-            "the prompt takes ${prompt.slots} slots, this model has $slots: give fewer points or convert with " +
-                "--slots ${prompt.slots}",
+            "this model takes ${rules.fixedPoints} points, a box counting for two: not $needed",
+        )
+    }
+}
+
+private fun requireFits(prompt: Prompt, geometry: Geometry, slots: Int) {
+    requireTrained(prompt, geometry.rules)
+    val needed = prompt.slots(geometry.rules)
+    if (needed > slots) {
+        throw PromptException(
+            PromptFault.TOO_MANY_SLOTS,
+            "the prompt takes $needed slots, this model has $slots: give fewer points or convert with " +
+                "--slots $needed",
         )
     }
     val frame = "the photo of width ${geometry.width} and height ${geometry.height}"

@@ -9,17 +9,21 @@ import java.nio.FloatBuffer
  * Throws [EngineException] if the runtime fails or answers with other shapes.
  */
 interface SegmentationEngine : Closeable {
-    fun encode(image: Preprocessed): ImageEmbedding
+    fun encode(image: Preprocessed): ImageFeatures
 
     /** One prompt; `maskInput` float32 (m, m) are logits of an earlier answer, or null for no mask prompt. */
-    fun decode(embedding: ImageEmbedding, prompt: PackedPrompts, maskInput: FloatArray?): DecoderAnswer
+    fun decode(features: ImageFeatures, prompt: PackedPrompts, maskInput: FloatArray?): DecoderAnswer
 
     /** The manifest's `batch` prompts of one photo. */
-    fun decodeBatch(embedding: ImageEmbedding, prompts: PackedPrompts): DecoderAnswer
-}
+    fun decodeBatch(features: ImageFeatures, prompts: PackedPrompts): DecoderAnswer
 
-/** What `encode` returned: float32 (1, C, S/16, S/16), a direct buffer that belongs to the caller. */
-class ImageEmbedding(val values: FloatBuffer)
+    /** Whether the model has `score_batch`; some artifacts have not. */
+    val canScore: Boolean get() = false
+
+    /** The predicted IoU float32 (K', M) of the manifest's `scoreBatch` prompts, whose masks are not made. */
+    fun scoreBatch(features: ImageFeatures, prompts: PackedPrompts): FloatArray =
+        throw EngineException("the model has no ${Contract.SCORE_BATCH}")
+}
 
 /**
  * What the decoder returned: `logits` float32 (K, M, m, m) and `scores` float32 (K, M), the IoU that the model

@@ -44,7 +44,7 @@ class TinySam private constructor(val predictor: Predictor, private val worker: 
     private val isClosed = AtomicBoolean()
 
     /** Encodes a photo, which takes most of the time; masks are then of this one. */
-    suspend fun setPhoto(rows: RgbRows, resizer: PhotoResizer = PhotoResizer(::resizeBilinear)): EncodedPhoto =
+    suspend fun setPhoto(rows: RgbRows, resizer: PhotoResizer? = null): EncodedPhoto =
         withContext(worker) { predictor.encode(rows, resizer).also(::take) }
 
     /** Comes back to a photo that [setPhoto] returned, without encoding it again. */
@@ -64,6 +64,11 @@ class TinySam private constructor(val predictor: Predictor, private val worker: 
     /** The masks of one prompt; `maskInput` are `logits` of an earlier prediction, to refine it. */
     suspend fun predict(prompt: Prompt, maskInput: FloatArray? = null): Prediction = withContext(worker) {
         predictor.predict(current(), prompt, maskInput, upscaler ?: predictor.upscaler(current().geometry))
+    }
+
+    /** One object for each of a detector's boxes in pixels of the photo, in their order. */
+    suspend fun objects(boxes: List<PromptBox>): List<SegmentedObject> = withContext(worker) {
+        objectsFromBoxes(predictor, current(), boxes)
     }
 
     /**

@@ -11,21 +11,39 @@ import org.junit.runners.Parameterized
 /** The whole mode on recorded decoder answers: points, calls, survivors and their masks are the host's. */
 @RunWith(Parameterized::class)
 class EverythingTest(@Suppress("unused") private val name: String, private val case: JsonFields) {
-    private val result =
-        EverythingCase.read(SharedFixtures.files, case, SharedFixtures.manifest).let {
-            val predictor = Predictor(it.engine, SharedFixtures.manifest)
-            EverythingGenerator(predictor, it.settings).generate(it.photo)
-        }
-
-    @Test
-    fun `decodes the host's points in its order`() {
-        assertEquals(case.numbers("visited").toList(), result.visited.flatMap { listOf(it.x, it.y) })
-        assertEquals(case.integer("decoder_calls"), result.decoderCalls)
-        assertEquals(case.flag("stopped_early"), result.end != SearchEnd.COMPLETE)
+    private fun search(scoring: Boolean): EverythingResult {
+        val read = EverythingCase.read(SharedFixtures.files, case, SharedFixtures.manifest, scoring)
+        return EverythingGenerator(Predictor(read.engine, SharedFixtures.manifest), read.settings).generate(read.photo)
     }
 
     @Test
-    fun `finds the host's objects`() {
+    fun `asks for the host's points in its order`() {
+        val result = search(scoring = true)
+        assertVisits(result)
+        assertEquals(case.integer("decoder_calls"), result.decoderCalls)
+        assertEquals(if ("score_calls" in case.keys) case.integer("score_calls") else 0, result.scoreCalls)
+    }
+
+    @Test
+    fun `finds the host's objects`() = assertFinds(search(scoring = true))
+
+    /** An artifact without `score_batch`, of which more is decoded; where nothing else depends on that. */
+    @Test
+    fun `finds them without scores that come first`() {
+        val calls = if ("score_error" in case.keys) case.integerOrNull("decoder_calls_without_scores") else null
+        if (calls == null) return
+        val result = search(scoring = false)
+        assertEquals(calls to 0, result.decoderCalls to result.scoreCalls)
+        assertVisits(result)
+        assertFinds(result)
+    }
+
+    private fun assertVisits(result: EverythingResult) {
+        assertEquals(case.numbers("visited").toList(), result.visited.flatMap { listOf(it.x, it.y) })
+        assertEquals(case.flag("stopped_early"), result.end != SearchEnd.COMPLETE)
+    }
+
+    private fun assertFinds(result: EverythingResult) {
         val expected = case.objects("objects")
         assertEquals(expected.size, result.objects.size)
         for ((found, fields) in result.objects.zip(expected)) {

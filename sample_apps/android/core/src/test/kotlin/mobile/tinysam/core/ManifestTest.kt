@@ -28,7 +28,7 @@ class ManifestTest {
 
     @Test
     fun `sizes, thresholds and labels`() {
-        assertEquals(ModelSizes(128, 8, 32, 64, 8, 16), manifest.sizes)
+        assertEquals(ModelSizes(128, 8, 32, 64, 8, 16, 64), manifest.sizes)
         assertEquals(3, manifest.masksPerPrompt)
         assertEquals(0.88, manifest.everything.predIouThresh, 0.0)
         assertEquals(PromptLabels(-2, -1, 0, 1, 2, 3), manifest.labels)
@@ -41,14 +41,6 @@ class ManifestTest {
         assertEquals(manifest.everything.highScoreThresh, settings.highScoreThresh, 0.0)
         assertEquals(manifest.everything.pointsPerSide, settings.pointsPerSide)
         assertEquals(manifest.search.cropNmsThresh, settings.cropNmsThresh, 0.0)
-    }
-
-    @Test
-    fun `rules of another family are refused by name`() {
-        assertNames("resize", refusalOfRule("\"resize\": \"longest_side\"", "\"resize\": \"stretch\""))
-        assertNames("upscale", refusalOfRule("\"upscale\": \"over_frame\"", "\"upscale\": \"at_once\""))
-        assertNames("pad_point", refusalOfRule("\"pad_point\": \"without_box\"", "\"pad_point\": \"never\""))
-        assertNames("frame_scale", refusalOfRule("\"frame_scale\": 1", "\"frame_scale\": 2"))
     }
 
     @Test
@@ -100,7 +92,7 @@ class ManifestTest {
 
     @Test
     fun `tensors that contradict the sizes`() =
-        assertNames("inputs", refusal("\"channels\": 64", "\"channels\": 32"))
+        assertNames("outputs", refusal("\"channels\": 64", "\"channels\": 32"))
 
     @Test
     fun `normalisation outside the graph`() =
@@ -110,8 +102,16 @@ class ManifestTest {
     fun `another colour order`() = assertNames("colour", refusal("\"colour\": \"RGB\"", "\"colour\": \"BGR\""))
 
     @Test
-    fun `another rule of selection`() =
-        assertNames("selection", refusal("highest iou_predictions", "largest mask"))
+    fun `rules that no one knows`() {
+        assertNames("resize", refusalOfRule("\"resize\": \"longest_side\"", "\"resize\": \"mirror\""))
+        assertNames("selection", refusalOfRule("\"selection\": \"predicted_iou\"", "\"selection\": \"first\""))
+        assertNames("num_masks", refusalOfRule("\"num_masks\": 3", "\"num_masks\": 0"))
+        assertNames("outputs", refusalOfRule("\"num_masks\": 3", "\"num_masks\": 4"))
+        assertNames("slots", refusalOfRule("\"fixed_points\": 0", "\"fixed_points\": 9"))
+        assertNames("upscale_filter", refusalOfRule("\"upscale_filter\": \"bilinear\"", "\"upscale_filter\": \"bicubic\""))
+        assertNames("antialias", refusalOfRule("\"antialias\": true", "\"antialias\": false"))
+        assertNames("inputs", refusalOfRule("\"mask_prompts\": true", "\"mask_prompts\": false"))
+    }
 
     @Test
     fun `a threshold that is text`() =

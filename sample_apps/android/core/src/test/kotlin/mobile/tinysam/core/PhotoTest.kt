@@ -43,20 +43,20 @@ class PhotoTest {
 
     @Test
     fun `rows resize to the same photo`() {
-        val direct = resizeBilinear(photo, 2, 2)
-        assertArrayEquals(direct.samples, resizeBilinear(Rows(photo), 2, 2).samples)
+        val direct = resizeWhole(photo, 2, 2)
+        assertArrayEquals(direct.samples, resizeWhole(Rows(photo), 2, 2).samples)
     }
 
     @Test
     fun `the same size changes nothing`() =
-        assertArrayEquals(photo.samples, resizeBilinear(photo, photo.height, photo.width).samples)
+        assertArrayEquals(photo.samples, resizeWhole(photo, photo.height, photo.width).samples)
 
     @Test
     fun `another resizer is asked for the sizes of the S frame`() {
         val asked = ArrayList<Pair<Int, Int>>()
         preprocess(photo, SharedFixtures.manifest) { source, height, width ->
             asked += height to width
-            resizeBilinear(source, height, width)
+            resizeWhole(source, height, width)
         }
         assertEquals(listOf(85 to 128), asked)
     }

@@ -11,7 +11,7 @@ import org.junit.runners.Parameterized
 @RunWith(Parameterized::class)
 class PostprocessTest(@Suppress("unused") private val name: String, private val case: JsonFields) {
     private val geometry =
-        Geometry.of(case.integer("height"), case.integer("width"), case.integer("image_size"))
+        Geometry.of(case.integer("height"), case.integer("width"), case.integer("image_size"), case.rules)
     private val lowRes = readFloatTensor(SharedFixtures.files, case.fields("low_res"))
     private val side = case.shape("low_res")[1]
     private val threshold = SharedFixtures.manifest.maskThreshold.toFloat()
@@ -20,7 +20,10 @@ class PostprocessTest(@Suppress("unused") private val name: String, private val 
     private fun logits(mask: Int) = lowRes.copyOfRange(mask * side * side, (mask + 1) * side * side)
 
     @Test
-    fun `the mask to show`() = assertEquals(case.integer("best"), bestOf(case.floats("scores")))
+    fun `the mask to show`() {
+        val masks = List(case.shape("low_res")[0]) { logits(it) }
+        assertEquals(case.integer("best"), bestOf(selectionScores(masks, case.floats("scores"), case.rules)))
+    }
 
     @Test
     fun `masks but for declared ties`() {
@@ -39,6 +42,6 @@ class PostprocessTest(@Suppress("unused") private val name: String, private val 
 
         @JvmStatic
         @Parameterized.Parameters(name = "{0}")
-        fun cases() = SharedFixtures.cases("postprocess")
+        fun cases() = SharedFixtures.cases("postprocess") + SharedFixtures.cases("rules_postprocess")
     }
 }

@@ -12,9 +12,9 @@ import java.nio.FloatBuffer
 private class NumberedMasks(private val scores: FloatArray) : SegmentationEngine {
     var maskInput: FloatArray? = null
 
-    override fun encode(image: Preprocessed) = ImageEmbedding(directFloats(0))
+    override fun encode(image: Preprocessed) = ImageFeatures.zeros(SharedFixtures.manifest.encoderOutputs)
 
-    override fun decode(embedding: ImageEmbedding, prompt: PackedPrompts, maskInput: FloatArray?): DecoderAnswer {
+    override fun decode(features: ImageFeatures, prompt: PackedPrompts, maskInput: FloatArray?): DecoderAnswer {
         this.maskInput = maskInput
         val side = SharedFixtures.manifest.sizes.maskSize
         val logits = FloatBuffer.allocate(scores.size * side * side)
@@ -22,7 +22,7 @@ private class NumberedMasks(private val scores: FloatArray) : SegmentationEngine
         return DecoderAnswer(logits, scores, scores.size, side)
     }
 
-    override fun decodeBatch(embedding: ImageEmbedding, prompts: PackedPrompts) =
+    override fun decodeBatch(features: ImageFeatures, prompts: PackedPrompts) =
         throw EngineException("this engine has no decode_batch")
 
     override fun close() = Unit

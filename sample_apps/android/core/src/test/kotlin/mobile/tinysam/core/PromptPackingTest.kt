@@ -17,7 +17,8 @@ class PromptPackingTest(@Suppress("unused") private val name: String, private va
         val prompts = case.objects("prompts").map { fields ->
             readPrompt(fields, codes).also { it.requireContent(fields.flag("has_mask_input")) }
         }
-        val geometry = Geometry.of(case.integer("height"), case.integer("width"), case.integer("image_size"))
+        val size = case.integer("image_size")
+        val geometry = Geometry.of(case.integer("height"), case.integer("width"), size, case.rules)
         return packPrompts(prompts, geometry, codes, case.integer("slots"), case.integer("batch"))
     }
 
@@ -36,6 +37,6 @@ class PromptPackingTest(@Suppress("unused") private val name: String, private va
     companion object {
         @JvmStatic
         @Parameterized.Parameters(name = "{0}")
-        fun cases() = SharedFixtures.cases("slots")
+        fun cases() = SharedFixtures.cases("slots") + SharedFixtures.cases("rules_slots")
     }
 }

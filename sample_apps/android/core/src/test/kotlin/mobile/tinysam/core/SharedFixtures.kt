@@ -47,5 +47,8 @@ fun JsonFields.photo(key: String): RgbImage {
 
 fun JsonFields.mask(key: String): Mask = Mask(shape(key)[0], shape(key)[1], bytes(key))
 
+/** The rules of a case, SAM's where it has none. */
+val JsonFields.rules: Rules get() = if ("rules" in keys) readRules(fields("rules")) else Rules.SAM
+
 /** Numbers that are the text of a float32. */
 fun JsonFields.floats(key: String): FloatArray = numbers(key).map { it.toFloat() }.toFloatArray()

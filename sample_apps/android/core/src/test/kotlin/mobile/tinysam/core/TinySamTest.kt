@@ -134,15 +134,15 @@ private class DiscEngine(private val manifest: Manifest) : SegmentationEngine {
     @Volatile
     var isClosed = false
 
-    override fun encode(image: Preprocessed): ImageEmbedding {
+    override fun encode(image: Preprocessed): ImageFeatures {
         threads += Thread.currentThread().name.substringBefore(" @")
-        return ImageEmbedding(directFloats(0))
+        return ImageFeatures.zeros(SharedFixtures.manifest.encoderOutputs)
     }
 
-    override fun decode(embedding: ImageEmbedding, prompt: PackedPrompts, maskInput: FloatArray?) =
-        decodeBatch(embedding, prompt)
+    override fun decode(features: ImageFeatures, prompt: PackedPrompts, maskInput: FloatArray?) =
+        decodeBatch(features, prompt)
 
-    override fun decodeBatch(embedding: ImageEmbedding, prompts: PackedPrompts): DecoderAnswer {
+    override fun decodeBatch(features: ImageFeatures, prompts: PackedPrompts): DecoderAnswer {
         threads += Thread.currentThread().name.substringBefore(" @")
         calls++
         val side = manifest.sizes.maskSize

@@ -6,7 +6,7 @@ import mobile.tinysam.core.EverythingGenerator
 import mobile.tinysam.core.EverythingMode
 import mobile.tinysam.core.EverythingSettings
 import mobile.tinysam.core.Geometry
-import mobile.tinysam.core.ImageEmbedding
+import mobile.tinysam.core.ImageFeatures
 import mobile.tinysam.core.Manifest
 import mobile.tinysam.core.MaskUpscaler
 import mobile.tinysam.core.PackedPrompts
@@ -15,7 +15,6 @@ import mobile.tinysam.core.Preprocessed
 import mobile.tinysam.core.RGB_CHANNELS
 import mobile.tinysam.core.RgbImage
 import mobile.tinysam.core.SegmentationEngine
-import mobile.tinysam.core.directFloats
 import mobile.tinysam.core.parseManifest
 import mobile.tinysam.core.preprocess
 import java.io.File
@@ -108,7 +107,7 @@ private fun oneBatch(
     geometry: Geometry,
     discs: List<FloatArray>,
 ): Int {
-    val photo = EncodedPhoto(ImageEmbedding(directFloats(0)), geometry)
+    val photo = EncodedPhoto(ImageFeatures.zeros(manifest.encoderOutputs), geometry)
     val settings = EverythingSettings.of(manifest, hierarchical = false).copy(maxDecoderCalls = 1, mode = mode)
     val objects = EverythingGenerator(
         Predictor(SameAnswer(manifest, discs), manifest),
@@ -121,12 +120,12 @@ private fun oneBatch(
 private class SameAnswer(private val manifest: Manifest, discs: List<FloatArray>) : SegmentationEngine {
     private val answer = discs.flatMap { it.asList() }.toFloatArray()
 
-    override fun encode(image: Preprocessed) = ImageEmbedding(directFloats(0))
+    override fun encode(image: Preprocessed) = ImageFeatures.zeros(manifest.encoderOutputs)
 
-    override fun decode(embedding: ImageEmbedding, prompt: PackedPrompts, maskInput: FloatArray?) =
-        decodeBatch(embedding, prompt)
+    override fun decode(features: ImageFeatures, prompt: PackedPrompts, maskInput: FloatArray?) =
+        decodeBatch(features, prompt)
 
-    override fun decodeBatch(embedding: ImageEmbedding, prompts: PackedPrompts): DecoderAnswer {
+    override fun decodeBatch(features: ImageFeatures, prompts: PackedPrompts): DecoderAnswer {
         val logits = FloatBuffer.allocate(prompts.prompts * answer.size)
         repeat(prompts.prompts) { logits.put(answer) }
         val scores = FloatArray(prompts.prompts * manifest.masksPerPrompt) { 1f }

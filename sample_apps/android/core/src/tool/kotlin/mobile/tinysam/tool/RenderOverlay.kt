@@ -2,16 +2,19 @@ package mobile.tinysam.tool
 
 import mobile.tinysam.core.EverythingGenerator
 import mobile.tinysam.core.LabelMap
+import mobile.tinysam.core.Manifest
 import mobile.tinysam.core.Predictor
 import mobile.tinysam.core.RGB_CHANNELS
 import mobile.tinysam.core.RecordingException
 import mobile.tinysam.core.RgbImage
+import mobile.tinysam.core.SegmentedObject
 import mobile.tinysam.core.json.JsonFields
 import mobile.tinysam.core.json.parseJsonObject
 import mobile.tinysam.core.overlay
 import mobile.tinysam.core.parseManifest
 import mobile.tinysam.core.replay.EverythingCase
 import mobile.tinysam.core.replay.FileTree
+import mobile.tinysam.core.replay.FromBoxesCase
 import mobile.tinysam.core.replay.filesIn
 import mobile.tinysam.core.replay.readByteTensor
 import mobile.tinysam.core.replay.readText
@@ -19,18 +22,29 @@ import java.awt.image.BufferedImage
 import java.io.File
 import javax.imageio.ImageIO
 
-/** Replays the recorded everything mode of `folder` and draws its objects over the photo. */
+/** Replays the recorded everything mode of `folder`, or its boxes, and draws the objects over the photo. */
 fun renderOverlay(folder: File, target: File) {
     val files = filesIn(folder)
     val manifest = parseManifest(files.readText("manifest.json"))
-    val cases = parseJsonObject(files.readText("everything.json"), "everything.json", ::RecordingException)
-    val fields =
-        cases.objects("cases").singleOrNull() ?: throw RecordingException("everything.json must hold one case")
-    val case = EverythingCase.read(files, fields, manifest)
+    val hasBoxes = File(folder, BOXES).exists()
+    val fields = onlyCase(files, if (hasBoxes) BOXES else EVERYTHING)
     val photo = readPhoto(files, fields.fields("pixels"))
-    val result = EverythingGenerator(Predictor(case.engine, manifest), case.settings).generate(case.photo)
-    write(overlay(photo, LabelMap.of(result.objects, photo.height, photo.width)), target)
-    println("$target: ${result.objects.size} objects from ${result.visited.size} points")
+    val objects =
+        if (hasBoxes) FromBoxesCase.read(files, fields, manifest).found() else everything(files, fields, manifest)
+    write(overlay(photo, LabelMap.of(objects, photo.height, photo.width)), target)
+    println("$target: ${objects.size} objects")
+}
+
+private const val BOXES = "from_boxes.json"
+private const val EVERYTHING = "everything.json"
+
+private fun onlyCase(files: FileTree, name: String): JsonFields =
+    parseJsonObject(files.readText(name), name, ::RecordingException).objects("cases").singleOrNull()
+        ?: throw RecordingException("$name must hold one case")
+
+private fun everything(files: FileTree, fields: JsonFields, manifest: Manifest): List<SegmentedObject> {
+    val case = EverythingCase.read(files, fields, manifest)
+    return EverythingGenerator(Predictor(case.engine, manifest), case.settings).generate(case.photo).objects
 }
 
 private fun readPhoto(files: FileTree, tensor: JsonFields): RgbImage {

@@ -5,13 +5,12 @@ import mobile.tinysam.core.EncodedPhoto
 import mobile.tinysam.core.EverythingMode
 import mobile.tinysam.core.EverythingSettings
 import mobile.tinysam.core.Geometry
-import mobile.tinysam.core.ImageEmbedding
+import mobile.tinysam.core.ImageFeatures
 import mobile.tinysam.core.Manifest
 import mobile.tinysam.core.PackedPrompts
 import mobile.tinysam.core.Preprocessed
 import mobile.tinysam.core.RecordingException
 import mobile.tinysam.core.SegmentationEngine
-import mobile.tinysam.core.directFloats
 import mobile.tinysam.core.json.JsonFields
 import mobile.tinysam.core.readFastSearch
 import java.nio.FloatBuffer
@@ -21,7 +20,8 @@ import java.nio.FloatBuffer
  *
  * `points` float32 (P, 2) in the S frame, of which `answers` (P) says which of the recorded `logits` (A, M, m, m)
  * they got, and `scores` float32 (P, M) with what predicted IoUs.  Rows of unused slots get zeros; a click that
- * was not recorded is a [RecordingException]: the app decoded what the host would not.
+ * was not recorded is a [RecordingException]: the app decoded what the host would not.  Scores that come first are
+ * off by `scoreError`; without it the engine gives none.
  */
 class RecordedClicks(
     private val manifest: Manifest,
@@ -29,17 +29,18 @@ class RecordedClicks(
     private val answers: IntArray,
     private val logits: FloatArray,
     private val scores: FloatArray,
+    private val scoreError: Float? = null,
 ) : SegmentationEngine {
     private val places = answers.indices.associateBy { points[2 * it] to points[2 * it + 1] }
     private val masks = manifest.masksPerPrompt
     private val logitsPerPrompt = masks * manifest.sizes.maskSize * manifest.sizes.maskSize
 
-    override fun encode(image: Preprocessed) = ImageEmbedding(directFloats(0))
+    override fun encode(image: Preprocessed) = ImageFeatures.zeros(manifest.encoderOutputs)
 
-    override fun decode(embedding: ImageEmbedding, prompt: PackedPrompts, maskInput: FloatArray?): DecoderAnswer =
-        decodeBatch(embedding, prompt)
+    override fun decode(features: ImageFeatures, prompt: PackedPrompts, maskInput: FloatArray?): DecoderAnswer =
+        decodeBatch(features, prompt)
 
-    override fun decodeBatch(embedding: ImageEmbedding, prompts: PackedPrompts): DecoderAnswer {
+    override fun decodeBatch(features: ImageFeatures, prompts: PackedPrompts): DecoderAnswer {
         val found = FloatArray(prompts.prompts * logitsPerPrompt)
         val foundScores = FloatArray(prompts.prompts * masks)
         for (row in 0 until prompts.prompts) {
@@ -53,6 +54,19 @@ class RecordedClicks(
         return DecoderAnswer(FloatBuffer.wrap(found), foundScores, masks, manifest.sizes.maskSize)
     }
 
+    override val canScore: Boolean get() = scoreError != null
+
+    override fun scoreBatch(features: ImageFeatures, prompts: PackedPrompts): FloatArray {
+        val found = FloatArray(prompts.prompts * masks)
+        for (row in 0 until prompts.prompts) {
+            val slot = row * prompts.slots
+            if (prompts.labels[slot] == manifest.labels.unused) continue
+            val place = placeOf(prompts.coords[2 * slot], prompts.coords[2 * slot + 1])
+            for (i in 0 until masks) found[row * masks + i] = scores[place * masks + i] + (scoreError ?: 0f)
+        }
+        return found
+    }
+
     override fun close() = Unit
 
     private fun placeOf(x: Float, y: Float): Int =
@@ -63,10 +77,15 @@ class RecordedClicks(
 class EverythingCase(val photo: EncodedPhoto, val settings: EverythingSettings, val engine: RecordedClicks) {
     companion object {
         /** Reads a case and its files; throws [RecordingException] for a damaged one. */
-        fun read(files: FileTree, fields: JsonFields, manifest: Manifest): EverythingCase {
-            val geometry = Geometry.of(fields.integer("height"), fields.integer("width"), manifest.sizes.imageSize)
+        fun read(
+            files: FileTree,
+            fields: JsonFields,
+            manifest: Manifest,
+            scoring: Boolean = true,
+        ): EverythingCase {
+            val geometry = Geometry.of(fields.integer("height"), fields.integer("width"), manifest.sizes.imageSize, manifest.rules)
             return EverythingCase(
-                photo = EncodedPhoto(ImageEmbedding(directFloats(0)), geometry),
+                photo = EncodedPhoto(ImageFeatures.zeros(manifest.encoderOutputs), geometry),
                 settings = readSettings(fields, manifest),
                 engine =
                 RecordedClicks(
@@ -75,9 +94,14 @@ class EverythingCase(val photo: EncodedPhoto, val settings: EverythingSettings, 
                     answers = fields.integers("answers"),
                     logits = readScaledLogits(files, fields),
                     scores = readFloatTensor(files, fields.fields("recorded_scores")),
+                    scoreError = scoreError(fields).takeIf { scoring },
                 ),
             )
         }
+
+        /** Only the fast mode scores first. */
+        private fun scoreError(case: JsonFields): Float? =
+            if ("score_error" in case.keys) case.number("score_error").toFloat() else null
 
         private fun readSettings(case: JsonFields, manifest: Manifest): EverythingSettings {
             // Only cases of the fast mode have rules of it.
@@ -106,14 +130,14 @@ class EverythingCase(val photo: EncodedPhoto, val settings: EverythingSettings, 
             minRegionArea = fields.integer("min_region_area"),
             maxDecoderCalls = fields.integerOrNull("max_decoder_calls"),
         )
-
-        private fun readScaledLogits(files: FileTree, fields: JsonFields): FloatArray {
-            val tensor = fields.fields("logits")
-            val steps = readByteTensor(files, tensor)
-            val scale = fields.number("scale").toFloat()
-            return FloatArray(steps.size) { steps[it] * scale }
-        }
     }
+}
+
+/** The recorded logits of a case, int8 times its scale. */
+internal fun readScaledLogits(files: FileTree, fields: JsonFields): FloatArray {
+    val steps = readByteTensor(files, fields.fields("logits"))
+    val scale = fields.number("scale").toFloat()
+    return FloatArray(steps.size) { steps[it] * scale }
 }
 
 /** A float32 tensor that JSON names by file and shape. */

@@ -1,14 +1,13 @@
 package mobile.tinysam.core.replay
 
 import mobile.tinysam.core.DecoderAnswer
-import mobile.tinysam.core.ImageEmbedding
+import mobile.tinysam.core.ImageFeatures
 import mobile.tinysam.core.Manifest
 import mobile.tinysam.core.PackedPrompts
 import mobile.tinysam.core.Preprocessed
 import mobile.tinysam.core.RGB_CHANNELS
 import mobile.tinysam.core.RecordingException
 import mobile.tinysam.core.SegmentationEngine
-import mobile.tinysam.core.directFloats
 import mobile.tinysam.core.moveTo
 import java.nio.FloatBuffer
 import java.util.IdentityHashMap
@@ -21,28 +20,29 @@ import java.util.IdentityHashMap
  */
 class RecordedEngine(private val fixtures: FixtureSet, private val manifest: Manifest) : SegmentationEngine {
     private val sizes = manifest.sizes
-    private val encoded = IdentityHashMap<ImageEmbedding, FixturePhoto>()
+    private val encoded = IdentityHashMap<ImageFeatures, FixturePhoto>()
 
-    override fun encode(image: Preprocessed): ImageEmbedding {
+    override fun encode(image: Preprocessed): ImageFeatures {
         val count = RGB_CHANNELS * sizes.imageSize * sizes.imageSize
         val photo =
             fixtures.photos.firstOrNull {
                 FloatBuffer.wrap(fixtures.expected(it.name, "preprocessed_image", count)) == image.image
             } ?: throw RecordingException("the recording has no photo with these preprocessed pixels")
-        val values = fixtures.expected(photo.name, "embedding", sizes.channels * sizes.gridSize * sizes.gridSize)
-        return ImageEmbedding(directFloats(values)).also { encoded[it] = photo }
+        val outputs = manifest.encoderOutputs
+        val joined = fixtures.expected(photo.name, "embedding", outputs.sumOf { it.count })
+        return ImageFeatures.split(joined, outputs).also { encoded[it] = photo }
     }
 
-    override fun decode(embedding: ImageEmbedding, prompt: PackedPrompts, maskInput: FloatArray?): DecoderAnswer =
-        answers(embedding, prompt, maskInput)
+    override fun decode(features: ImageFeatures, prompt: PackedPrompts, maskInput: FloatArray?): DecoderAnswer =
+        answers(features, prompt, maskInput)
 
-    override fun decodeBatch(embedding: ImageEmbedding, prompts: PackedPrompts): DecoderAnswer =
-        answers(embedding, prompts, maskInput = null)
+    override fun decodeBatch(features: ImageFeatures, prompts: PackedPrompts): DecoderAnswer =
+        answers(features, prompts, maskInput = null)
 
     override fun close() = encoded.clear()
 
-    private fun answers(embedding: ImageEmbedding, prompts: PackedPrompts, maskInput: FloatArray?): DecoderAnswer {
-        val photo = encoded[embedding] ?: throw RecordingException("the recording has no such embedding")
+    private fun answers(features: ImageFeatures, prompts: PackedPrompts, maskInput: FloatArray?): DecoderAnswer {
+        val photo = encoded[features] ?: throw RecordingException("the recording has no such features")
         val masks = manifest.masksPerPrompt
         val logitsPerPrompt = masks * sizes.maskSize * sizes.maskSize
         val logits = FloatBuffer.allocate(prompts.prompts * logitsPerPrompt)

@@ -2,6 +2,7 @@ package mobile.tinysam.core.replay
 
 import mobile.tinysam.core.DecoderAnswer
 import mobile.tinysam.core.EncodedPhoto
+import mobile.tinysam.core.ImageFeatures
 import mobile.tinysam.core.MaskUpscaler
 import mobile.tinysam.core.PackedPrompts
 import mobile.tinysam.core.Predictor
@@ -10,6 +11,7 @@ import mobile.tinysam.core.RecordingException
 import mobile.tinysam.core.bestOf
 import mobile.tinysam.core.packPrompts
 import mobile.tinysam.core.preprocess
+import mobile.tinysam.core.selectionScores
 
 /**
  * Replays fixtures with the code that the app uses for its users, and keeps what every step gave.
@@ -40,8 +42,8 @@ class Replay(private val predictor: Predictor, private val fixtures: FixtureSet,
         val encoded = predictor.encode(fixtures.pixels(photo))
         val prompt = photo.prompts.first()
         val mask = fixtures.maskInput(prompt)
-        predictor.engine.decode(encoded.embedding, pack(prompt, encoded), mask)
-        if (mask == null) predictor.engine.decodeBatch(encoded.embedding, batchOf(listOf(pack(prompt, encoded))))
+        predictor.engine.decode(encoded.features, pack(prompt, encoded), mask)
+        if (mask == null) predictor.engine.decodeBatch(encoded.features, batchOf(listOf(pack(prompt, encoded))))
     }
 
     private fun replay(photo: FixturePhoto) {
@@ -50,21 +52,22 @@ class Replay(private val predictor: Predictor, private val fixtures: FixtureSet,
         val side = sizes.imageSize
         dump.writeFloats("${photo.name}/preprocessed_image", listOf(RGB_CHANNELS, side, side), image.image)
         val encoded = latencies.measure("encode") { predictor.encode(image) }
-        val shape = listOf(sizes.channels, sizes.gridSize, sizes.gridSize)
-        dump.writeFloats("${photo.name}/embedding", shape, encoded.embedding.values)
+        val outputs = manifest.encoderOutputs
+        val features = encoded.features.joined(outputs)
+        dump.writeFloats("${photo.name}/embedding", ImageFeatures.joinedShape(outputs), features)
         val upscaler = predictor.upscaler(encoded.geometry)
         val (single, batched) = throughBothEntryPoints(photo.prompts)
         for (prompt in single) {
             val packed = pack(prompt, encoded)
             val mask = fixtures.maskInput(prompt)
-            val answer = latencies.measure("decode") { predictor.engine.decode(encoded.embedding, packed, mask) }
+            val answer = latencies.measure("decode") { predictor.engine.decode(encoded.features, packed, mask) }
             record(prompt, packed, answer, row = 0, upscaler)
         }
         for (prompts in batched.chunked(sizes.batch)) {
             val packed = prompts.map { pack(it, encoded) }
             val batch = batchOf(packed)
             val answer =
-                latencies.measure("decode_batch") { predictor.engine.decodeBatch(encoded.embedding, batch) }
+                latencies.measure("decode_batch") { predictor.engine.decodeBatch(encoded.features, batch) }
             prompts.forEachIndexed { row, prompt -> record(prompt, packed[row], answer, row, upscaler) }
         }
     }
@@ -84,11 +87,12 @@ class Replay(private val predictor: Predictor, private val fixtures: FixtureSet,
         upscaler: MaskUpscaler,
     ) {
         val scores = answer.scores(row)
-        val best = bestOf(scores)
-        val mask = latencies.measure("postprocess") { upscaler.mask(answer.logits(row, best)) }
+        val masks = List(answer.masksPerPrompt) { answer.logits(row, it) }
+        val best = bestOf(selectionScores(masks, scores, manifest.rules))
+        val mask = latencies.measure("postprocess") { upscaler.mask(masks[best]) }
         val side = sizes.maskSize
         val logits = FloatArray(answer.masksPerPrompt * side * side)
-        for (i in 0 until answer.masksPerPrompt) answer.logits(row, i).copyInto(logits, i * side * side)
+        masks.forEachIndexed { i, mask -> mask.copyInto(logits, i * side * side) }
         dump.writeFloats("${prompt.name}/packed_prompt", listOf(sizes.slots, SLOT_NUMBERS), slotRows(packed))
         dump.writeFloats("${prompt.name}/low_res_logits", listOf(answer.masksPerPrompt, side, side), logits)
         dump.writeFloats("${prompt.name}/predicted_iou", listOf(scores.size), scores)

@@ -64,7 +64,7 @@ class ReplayTest {
         return """{"layout_version": 1, "id": "$ID", "checkpoint_sha256": null,
             "sizes": {"image_size": ${sizes.imageSize}, "grid_size": ${sizes.gridSize},
                 "mask_size": ${sizes.maskSize}, "channels": ${sizes.channels}, "slots": ${sizes.slots},
-                "batch": ${sizes.batch}},
+                "batch": ${sizes.batch}, "score_batch": ${sizes.scoreBatch}},
             "photos": [{"name": "photo_0", "title": "t", "height": $HEIGHT, "width": $WIDTH, "prompts": [
                 {"kind": "points", $points, "spare_xy": 0.0}, {"kind": "box", $boxed, "spare_xy": 0.0},
                 {"kind": "spare_slots", $points, "spare_xy": $SPARE_XY}]}], "tensors": []}"""
