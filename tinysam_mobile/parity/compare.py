@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinysam_mobile.contract.backend import Arrays, Backend
+from tinysam_mobile.contract.rules import PadPoint
 from tinysam_mobile.contract.spec import Contract, Label, Signature
 from tinysam_mobile.parity.bounds import bounds_for
 from tinysam_mobile.parity.metrics import sqnr_db
@@ -51,11 +52,16 @@ def _prompts(signature: Signature, contract: Contract, rng: np.random.Generator)
     xy = rng.uniform(0, contract.image_size, coords.shape).astype(np.float32)
     kinds = np.full((prompts, slots), Label.UNUSED, np.int32)
     kinds[:, 0] = Label.FOREGROUND
-    kinds[:, 1] = Label.PAD
+    # Pad points and slots that the model always takes are as `pack_prompts` has them: integers know no others.
+    rules = contract.rules
+    if rules.pad_point is not PadPoint.NEVER:
+        kinds[:, 1] = Label.PAD
+    if rules.pad_point is PadPoint.ALWAYS:
+        kinds[1::2, 2:3] = Label.PAD
+    for row, taken in ((0, 1), (1, 2)):
+        xy[row::2, taken : rules.fixed_points] = FILLING_XY
+        kinds[row::2, taken : rules.fixed_points] = Label.PAD
     kinds[1::2, :2] = (Label.BOX_TOP_LEFT, Label.BOX_BOTTOM_RIGHT)
-    # Slots that the model always takes, as `pack_prompts` fills them: integers know no other prompts.
-    filled = contract.rules.fixed_points
-    xy[:, 2:filled], kinds[:, 2:filled] = FILLING_XY, Label.PAD
     return {"point_coords": xy, "point_labels": kinds}
 
 
