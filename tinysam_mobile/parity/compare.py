@@ -52,7 +52,7 @@ def _prompts(signature: Signature, contract: Contract, rng: np.random.Generator)
     xy = rng.uniform(0, contract.image_size, coords.shape).astype(np.float32)
     kinds = np.full((prompts, slots), Label.UNUSED, np.int32)
     kinds[:, 0] = Label.FOREGROUND
-    # Pad points and slots that the model always takes are as `pack_prompts` has them: integers know no others.
+    # Pad points and slots that the model always takes are as `pack_prompts` has them: integers know no other.
     rules = contract.rules
     if rules.pad_point is not PadPoint.NEVER:
         kinds[:, 1] = Label.PAD
