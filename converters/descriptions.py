@@ -9,12 +9,12 @@ __all__ = ["AUTHOR", "COMPONENTS", "ENTRY_POINTS", "TENSORS"]
 AUTHOR = "TinySAM (Shu et al., arXiv 2312.13789); converted by tinysam-mobile"
 COMPONENTS = {
     Component.ENCODER: "TinySAM image encoder: once per photo, RGB pixels to an image embedding.",
-    Component.DECODER: "TinySAM mask decoder: points, boxes or a mask on an encoded photo to three masks.",
+    Component.DECODER: "TinySAM mask decoder: points, boxes or a mask on an encoded photo to masks.",
 }
 ENTRY_POINTS = {
     "encode": "Photo to image embedding, once per photo.",
-    "decode": "One prompt, with or without a mask prompt, to three masks.",
-    "decode_batch": "Several prompts on one photo to three masks each.",
+    "decode": "One prompt, with or without a mask prompt, to its masks.",
+    "decode_batch": "Several prompts on one photo to the masks of each.",
     "score_batch": "Many prompts on one photo, a point or a box each, to the predicted IoU of their masks.",
 }
 LABELS = "; ".join(f"{value} {meaning}" for value, meaning in LABEL_MEANINGS.items())
@@ -29,7 +29,8 @@ TENSORS = {
     "point_labels": f"Label of each prompt slot: {LABELS}.",
     "mask_input": "Logits of an earlier low_res_masks, if has_mask_input is 1.",
     "has_mask_input": "1 if mask_input is a prompt, else 0.",
-    "low_res_masks": "Logits of three masks per prompt: resize, crop to valid_size, then mask = logit > 0.",
+    "low_res_masks": "Logits of the masks of each prompt: resize, crop to valid_size, then mask = logit > 0.",
     "iou_predictions": "Predicted IoU of each mask; the highest is the answer.",
+    "object_scores": "Probability that the prompt is on an object at all.",
 }
 """Meaning of every input and output of the contract by name."""

@@ -16,7 +16,7 @@ from tinysam_mobile.converters.options import ConversionOptions
 from tinysam_mobile.modeling.checkpoint import Checkpoint, load_checkpoint
 from tinysam_mobile.modeling.entry_points import EntryPoint, contract_of, entry_points
 from tinysam_mobile.quant.plan import QuantPlan
-from tinysam_mobile.quant.planning import make_plan, trace_all
+from tinysam_mobile.quant.planning import keep_in_float, make_plan, trace_all
 from tinysam_mobile.quant.recipe import QuantRecipe, recipe_named
 from tinysam_mobile.quant.sensitivity import auto_mixed
 
@@ -56,7 +56,7 @@ def convert_checkpoint(
     )
     data = contract_data(checkpoint, contract)
     modules = entry_points(checkpoint.model, contract)
-    plans = _plans(modules, recipes, contract, options, progress)
+    plans = _plans(modules, recipes, contract, options, checkpoint.family.float_layers, progress)
     if plans and options.calibration:
         data["calibration"] = options.calibration.to_json()
     with new_bundle(out, overwrite=options.overwrite) as folder:
@@ -103,9 +103,13 @@ def _plans(
     recipes: Sequence[QuantRecipe],
     contract: Contract,
     options: ConversionOptions,
+    float_layers: Sequence[str],
     progress: Callable[[str], None],
 ) -> dict[str, QuantPlan]:
-    """Calibrate once for each recipe that needs it; every target then gets the same grids."""
+    """Calibrate once for each recipe that needs it; every target then gets the same grids.
+
+    Layers that `float_layers` names stay float.
+    """
     needy = [recipe for recipe in recipes if recipe.needs_calibration]
     if not needy or options.calibration is None:
         return {}
@@ -114,6 +118,7 @@ def _plans(
     plans = {}
     for recipe in needy:
         plan = make_plan(recipe, graphs, photos, contract, method=options.ranges, progress=progress)
+        plan = keep_in_float(plan, float_layers)
         if options.min_mask_iou is not None:
             floor = options.min_mask_iou
             plan = auto_mixed(graphs, plan, photos, contract, min_iou=floor, progress=progress)

@@ -45,6 +45,7 @@ DIMENSIONS = {
     "has_mask_input": ("batch",),
     "low_res_masks": ("prompt", "mask", "height", "width"),
     "iou_predictions": ("prompt", "mask"),
+    "object_scores": ("prompt", "score"),
 }
 
 

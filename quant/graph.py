@@ -92,6 +92,11 @@ class LayerGraph:
         """Names of the layers in execution order."""
         return tuple(layer.name for layer in self.layers.values())
 
+    @property
+    def num_inputs(self) -> int:
+        """Inputs of the entry point."""
+        return sum(node.op == "placeholder" for node in self.module.graph.nodes)
+
     def run(self, inputs: tuple[Tensor, ...], visit: Visit) -> tuple[Tensor, ...]:
         """Run the graph with `visit` in place of each quantizable layer; returns the outputs in order."""
         out = _Watched(self, visit).run(*inputs)
@@ -126,7 +131,10 @@ def trace_layers(entry: EntryPoint) -> LayerGraph:
     layers = {}
     for node in module.graph.nodes:
         if node.op == "call_function" and node.target in _KINDS:
-            layers[node.name] = _layer(node, constants, counts)
+            layer = _layer(node, constants, counts)
+            # A product of constants, such as a resized position embedding, is made once by every converter.
+            if layer.activations:
+                layers[node.name] = layer
     return LayerGraph(entry_point=entry.signature.name, module=module, layers=layers)
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -18,7 +19,7 @@ from tinysam_mobile.quant.plan import LayerGrids, QuantPlan
 from tinysam_mobile.quant.recipe import QuantRecipe
 from tinysam_mobile.quant.search import collect_rows, search_layer, with_two_scales
 
-__all__ = ["LayerObservers", "make_plan", "observe", "trace_all"]
+__all__ = ["LayerObservers", "keep_in_float", "make_plan", "observe", "trace_all"]
 
 SEARCH_TWO_SCALES = "search_two_scales"
 START = "minmax"
@@ -43,18 +44,21 @@ def run_sample(
 ) -> Iterator[tuple[str, tuple[Tensor, ...]]]:
     """Run encoder and decoders on one photo, each layer through `visit`; yields entry point and outputs.
 
-    `decode` gets the best mask of `decode_batch`'s first prompt as its mask prompt if `with_mask`.
+    `decode` gets the best mask of `decode_batch`'s first prompt as its mask prompt if `with_mask`, and if the
+    model takes mask prompts.
     """
     tensors = {name: torch.from_numpy(array) for name, array in sample.encode.items()}
     features = graphs["encode"].run((tensors["image"], tensors["valid_size"]), visit)
     yield "encode", features
     batch = [torch.from_numpy(sample.decode_batch[name]) for name in ("point_coords", "point_labels")]
-    masks, iou = graphs["decode_batch"].run((*features, *batch), visit)
-    yield "decode_batch", (masks, iou)
-    best = masks[0, int(iou[0].argmax())].detach()[None, None]
-    mask = best if with_mask else torch.zeros_like(best)
+    answers = graphs["decode_batch"].run((*features, *batch), visit)
+    yield "decode_batch", answers
     one = [torch.from_numpy(sample.decode[name]) for name in ("point_coords", "point_labels")]
-    yield "decode", graphs["decode"].run((*features, *one, mask, torch.tensor([float(with_mask)])), visit)
+    if graphs["decode"].num_inputs > len(features) + len(one):
+        masks, iou = answers[:2]
+        best = masks[0, int(iou[0].argmax())].detach()[None, None]
+        one += [best if with_mask else torch.zeros_like(best), torch.tensor([float(with_mask)])]
+    yield "decode", graphs["decode"].run((*features, *one), visit)
 
 
 @torch.no_grad()
@@ -116,6 +120,13 @@ def make_plan(
         }
     order = {name: graph.order for name, graph in graphs.items()}
     return QuantPlan(recipe=recipe, method=method, layers=grids, order=order)
+
+
+def keep_in_float(plan: QuantPlan, patterns: Sequence[str]) -> QuantPlan:
+    """Return `plan` without the layers whose whole name one of `patterns` (regular expressions) matches."""
+    kept = tuple(name for name in plan.layers if any(re.fullmatch(pattern, name) for pattern in patterns))
+    layers = {name: grids for name, grids in plan.layers.items() if name not in kept}
+    return replace(plan, layers=layers, float_layers=(*plan.float_layers, *kept))
 
 
 def _searched(

@@ -101,7 +101,7 @@ def _answers(graphs: Mapping[str, LayerGraph], sample: Sample, visit: Visit) -> 
     image, valid = (torch.from_numpy(sample.encode[name]) for name in ("image", "valid_size"))
     features = graphs["encode"].run((image, valid), visit)
     prompts = [torch.from_numpy(sample.decode_batch[name]) for name in ("point_coords", "point_labels")]
-    masks, iou = graphs["decode_batch"].run((*features, *prompts), visit)
+    masks, iou, *_ = graphs["decode_batch"].run((*features, *prompts), visit)
     return masks, iou
 
 

@@ -111,7 +111,7 @@ def auto_mixed(
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if iou_without(middle) >= min_iou else (middle, high)
-    return replace(plan, layers=_without(plan, ranked[:high]), float_layers=tuple(ranked[:high]))
+    return replace(plan, layers=_without(plan, ranked[:high]), float_layers=(*plan.float_layers, *ranked[:high]))
 
 
 def _without(plan: QuantPlan, names: Sequence[str]) -> dict[str, LayerGrids]:
@@ -137,7 +137,7 @@ def _answers(
     graphs: Mapping[str, LayerGraph], sample: Sample, features: tuple[Tensor, ...], visit: Visit
 ) -> tuple[Tensor, Tensor]:
     prompts = _tensors(sample.decode_batch, "point_coords", "point_labels")
-    masks, iou = graphs["decode_batch"].run((*features, *prompts), visit)
+    masks, iou, *_ = graphs["decode_batch"].run((*features, *prompts), visit)
     return masks, iou
 
 

@@ -17,6 +17,12 @@ from tinysam_mobile.modeling.encoders.sam_vit import SamViTConfig
 DECODER = DecoderConfig(dim=64, num_heads=4, mlp_dim=128, iou_head_hidden_dim=64)
 
 
+def decoder_of(name: str) -> DecoderConfig:
+    """The decoder of a published network in the size of `DECODER`."""
+    sizes = {key: getattr(DECODER, key) for key in ("dim", "num_heads", "mlp_dim", "iou_head_hidden_dim")}
+    return replace(config_named(name).decoder, **sizes)
+
+
 def rules_of(name: str) -> Rules:
     return config_named(name).rules
 
@@ -47,7 +53,7 @@ SMALL = {
             name="small-efficientvit-sam",
             image_size=128,
             encoder=EfficientViTConfig(widths=(16, 16, 32, 64, 64), depths=(1, 1, 1, 1, 1), neck_depth=1),
-            decoder=replace(DECODER, norm_epsilon=1e-6),
+            decoder=decoder_of("efficientvit-sam-l0"),
             rules=rules_of("efficientvit-sam-l0"),
         ),
         TinySAMConfig(
@@ -68,7 +74,7 @@ SMALL = {
             name="small-efficientsam",
             image_size=128,
             encoder=PlainViTConfig(embed_dim=32, depth=2, num_heads=2, position_grid=5),
-            decoder=replace(config_named("efficientsam-ti").decoder, dim=64, num_heads=4, mlp_dim=128),
+            decoder=decoder_of("efficientsam-ti"),
             rules=rules_of("efficientsam-ti"),
         ),
         TinySAMConfig(
@@ -81,21 +87,21 @@ SMALL = {
                 global_blocks=(4,),
                 position_grid=3,
             ),
-            decoder=replace(DECODER, object_token=True, iou_sigmoid=True, skips=True),
+            decoder=decoder_of("sam2-hiera-tiny"),
             rules=rules_of("sam2-hiera-tiny"),
         ),
         TinySAMConfig(
             name="small-edgetam",
             image_size=128,
             encoder=EdgeTAMConfig(widths=(16, 24, 32, 48), depths=(1, 1, 2, 1)),
-            decoder=replace(DECODER, object_token=True, iou_sigmoid=True, skips=True),
+            decoder=decoder_of("edgetam"),
             rules=rules_of("edgetam"),
         ),
         TinySAMConfig(
             name="small-nanosam",
             image_size=128,
             encoder=ResNetConfig(widths=(8, 16, 24, 32), depths=(1, 1, 1, 1)),
-            decoder=replace(DECODER, first_mask=0),
+            decoder=decoder_of("nanosam"),
             rules=rules_of("nanosam"),
         ),
     )

@@ -59,7 +59,7 @@ SMALLER = (
     ),
     # Everything mode of the shipped network takes seconds a photo; of noise it takes the time of its grid.
     (r"^(tinysam-mobile segment photo.jpg --everything(?!.*--bundle).*)", rf"\1 --checkpoint {MODEL}"),
-    (r"^(tinysam-mobile segment .*--everything.*)", r"\1 --points-per-side 4"),
+    (r"^(tinysam-mobile segment (?!.*--boxes).*--everything.*)", r"\1 --points-per-side 4"),
     (r"^(tinysam-mobile evaluate (?!.*(--bundle|--compare)).*)", rf"\1 --checkpoint {MODEL}"),
     (r"^(tinysam-mobile evaluate .*)--everything", r"\1"),
 )
@@ -175,7 +175,7 @@ def draw_data_set(folder: Path, photo: Image.Image) -> None:
         photo.save(folder / images / "1.png")
     for name in ("coco_dev/instances", "instances_val2017", "lvis_v1_val"):
         (folder / f"{name}.json").write_text(json.dumps(document))
-    for name in ("vitdet", "vitdet_lvis"):
+    for name in ("vitdet", "vitdet_lvis", "boxes"):
         (folder / f"{name}.json").write_text(json.dumps(boxes))
 
 

@@ -13,7 +13,13 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 from tinysam_mobile.cli import main
+from tinysam_mobile.imaging.images import load_image
 from tinysam_mobile.imaging.masks import RunLengths
+from tinysam_mobile.modeling.config import TINY_TEST
+from tinysam_mobile.modeling.entry_points import contract_of
+from tinysam_mobile.modeling.stand_in import stand_in_model
+from tinysam_mobile.segment.predictor import Predictor
+from tinysam_mobile.simulator.torch import open_session
 
 MODEL = ("--checkpoint", "stand-in:tiny-test")
 LOOSE = ("--pred-iou-thresh", "-9", "--stability-score-thresh", "0", "--points-per-side", "4")
@@ -98,6 +104,73 @@ def test_no_object_says_what_to_do(photo: Path) -> None:
     assert result.exit_code == 0
     assert result.stdout.startswith("0 objects")
     assert "lower --pred-iou-thresh" in result.stderr
+
+
+BOXES = [[5, 5, 40, 30], [5, 5, 40, 30], [0, 0, 90, 60], [50, 10, 55, 50]]
+
+
+@pytest.fixture
+def boxes(photo: Path) -> Path:
+    path = photo.parent / "boxes.json"
+    path.write_text(json.dumps([{"image_id": 3, "bbox": [x, y, r - x, b - y]} for x, y, r, b in BOXES]))
+    return path
+
+
+def test_one_annotation_a_box_from_the_token_for_single_masks(photo: Path, boxes: Path) -> None:
+    result = segment(photo, "--boxes", boxes)
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.splitlines()[0] == "4 objects from 4 boxes"
+    names = ["photo_everything.json", "photo_everything.png", "photo_everything_labels.png"]
+    assert sorted(path.name for path in Path().iterdir()) == names
+    document = json.loads(Path(names[0]).read_text())
+    model = stand_in_model(TINY_TEST.with_single_mask())
+    predictor = Predictor(open_session(model, contract_of(model, batch=2)))
+    predictor.set_image(load_image(photo))
+    for number, (box, annotation) in enumerate(zip(BOXES, document["annotations"], strict=True), start=1):
+        alone = predictor.predict(box=box)
+        mask = RunLengths.from_coco(annotation["segmentation"]).decode()
+        np.testing.assert_array_equal(mask, alone.masks[0])
+        assert annotation["id"] == number
+    with Image.open(names[2]) as labels:
+        np.testing.assert_array_equal(np.asarray(labels), painted(document))
+
+
+def test_boxes_in_other_forms_give_the_same(photo: Path, boxes: Path) -> None:
+    assert segment(photo, "--boxes", boxes, "--out", "coco.json").exit_code == 0
+    boxes.write_text(json.dumps(BOXES))
+    result = segment(photo, "--boxes", boxes, "--out", "xyxy.json", "--json")
+    assert json.loads(result.stdout)["masks_per_prompt"] == 1
+    assert Path("coco.json").read_text() == Path("xyxy.json").read_text()
+    boxes.write_text("[]")
+    assert segment(photo, "--boxes", boxes, "--out", "none.json").stdout.startswith("0 objects from 0 boxes")
+
+
+@pytest.mark.parametrize(
+    ("text", "arguments", "says"),
+    [
+        ("[[1, 2, 3, 4]]", ("--flat",), "leave out --flat"),
+        ("[[1, 2, 3, 4]]", ("--pred-iou-thresh", "0.5"), "leave out --pred-iou-thresh"),
+        ("[[1, 2, 3, 4]]", ("--format", "mask"), "overlay, coco, labels"),
+        ("[[1, 2, 3]]", (), "box 0 must be four numbers"),
+        ("[[1, 2, 3, 4], [100, 2, 120, 4]]", (), "box 1: box 100,2,120,4 is outside the image"),
+        ("{}", (), "must hold a list of boxes"),
+    ],
+)
+def test_wrong_boxes_are_one_line(
+    text: str, arguments: tuple[str, ...], says: str, photo: Path, boxes: Path
+) -> None:
+    boxes.write_text(text)
+    result = segment(photo, "--boxes", boxes, *arguments)
+    assert result.exit_code == 2
+    assert [says in line for line in result.stderr.splitlines() if line.startswith("error: ")] == [True]
+    assert list(Path().iterdir()) == []
+
+
+def test_boxes_need_everything(photo: Path, boxes: Path) -> None:
+    words = ["segment", str(photo), "--point", "1,2", *MODEL, "--boxes", str(boxes)]
+    result = CliRunner().invoke(main, words, catch_exceptions=False)
+    assert result.exit_code == 2
+    assert "--boxes: goes with everything mode only; add --everything" in result.stderr
 
 
 WRONG: dict[str, tuple[tuple[str, ...], str]] = {

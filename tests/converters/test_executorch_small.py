@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from tests.converters.tester import (
@@ -167,6 +169,32 @@ def test_half_precision_file_answers_in_float32(tmp_path: Path) -> None:
     answer = session.run("encode", inputs)
     assert answer["image_embeddings"].dtype == np.float32
     check_nearness(run_torch(entry, inputs), answer, MIN_HALF_DB)
+
+
+def in_another_order(array: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The same values, with the last axis outermost in memory."""
+    moved: NDArray[np.float32] = np.moveaxis(np.moveaxis(array, -1, 0).copy(), 0, -1)
+    return moved
+
+
+def with_odd_strides(array: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The same memory, with a stride for the axis of length 1 that numpy does not look at."""
+    return np.lib.stride_tricks.as_strided(array, array.shape, (4, *array.strides[1:]))
+
+
+@pytest.mark.parametrize("laid_out", [in_another_order, with_odd_strides])
+def test_inputs_count_by_their_values_not_by_their_memory(
+    laid_out: Callable[[NDArray[np.float32]], NDArray[np.float32]], tmp_path: Path
+) -> None:
+    request = small_request(tmp_path, module=Layers())
+    file, entry = convert(request)[0], request.entry_points["encode"]
+    signatures = {"encode": entry.signature}
+    session = open_session(file.path, signatures=signatures, entry_points=file.entry_points, num_threads=None)
+    image = np.random.default_rng(1).uniform(0, 255, (1, 4, 8)).astype(np.float32)
+    moved = laid_out(image)
+    np.testing.assert_array_equal(moved, image)
+    answer = session.run("encode", {"image": moved})
+    check_nearness(run_torch(entry, {"image": image}), answer, MIN_DB)
 
 
 @pytest.mark.parametrize("backend", sorted(set(BACKENDS) - {"xnnpack"}))

@@ -12,7 +12,12 @@ from tinysam_mobile.errors import InputError, UsageError
 from tinysam_mobile.modeling.config import TINY_TEST
 from tinysam_mobile.modeling.entry_points import contract_of
 from tinysam_mobile.modeling.stand_in import stand_in_model
-from tinysam_mobile.segment.from_boxes import MAX_BOXES, objects_from_boxes, read_box_list
+from tinysam_mobile.segment.from_boxes import (
+    MAX_BOXES,
+    objects_from_boxes,
+    read_box_list,
+    read_boxes_of,
+)
 from tinysam_mobile.segment.predictor import Predictor
 from tinysam_mobile.simulator.torch import open_session
 
@@ -73,3 +78,20 @@ def test_bad_lists_are_one_line(text: str, says: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=says) as caught:
         read_box_list(path)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("boxes", "says"),
+    [
+        ([[1, 2, 3, 4], [200, 10, 300, 20]], "box 1: box 200,10,300,20 is outside the image of width 90"),
+        ([[10, 2, 3, 4]], "box 0: box must be x0, y0, x1, y1 with x0 <= x1"),
+        ([[1, 2, 3, 4]] * (MAX_BOXES + 1), "321 boxes: at most 320 of a photo are taken"),
+    ],
+)
+def test_boxes_are_checked_against_the_photo(boxes: list[list[float]], says: str, tmp_path: Path) -> None:
+    path = tmp_path / "boxes.json"
+    path.write_text(json.dumps(boxes))
+    with pytest.raises(InputError, match=says):
+        read_boxes_of(path, (60, 90))
+    path.write_text(json.dumps(boxes[:1] * MAX_BOXES if len(boxes) > MAX_BOXES else [[-5, -5, 95, 65]]))
+    assert len(read_boxes_of(path, (60, 90))) in (1, MAX_BOXES)

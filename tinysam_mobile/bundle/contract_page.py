@@ -61,6 +61,11 @@ Names, shapes and order are the same in PyTorch, in the `.mlpackage`, in the sig
 the manifest and in the apps; a `.pte` has positions only, in the order below. A bundle's `manifest.json` has
 all of this with numbers in place of the letters (the row `prompts.frame` is its key `frame` of `prompts`), so
 an app reads it there and retypes nothing.
+
+Some families differ from the tables, and their manifests say so: `encode` of SAM 2 and EdgeTAM also returns
+`high_res_features_0` (1, S x S / 16, C/8) and `high_res_features_1` (1, S x S / 64, C/4), which `decode` and
+`decode_batch` take after the embedding, and these two also return `object_scores` (1 or K, 1), the
+probability that the prompt is on an object at all.
 """
 
 

@@ -81,7 +81,12 @@ class Manifest:
     def contract(self) -> Contract:
         """The sizes and rules from which all else follows."""
         rules = Rules.from_json(self.data["rules"])
-        return Contract(**self.data["sizes"], skips=_skips(self.data), rules=rules)
+        return Contract(
+            **self.data["sizes"],
+            skips=_skips(self.data),
+            object_score=_has_object_score(self.data),
+            rules=rules,
+        )
 
     @property
     def checkpoint_sha256(self) -> str | None:
@@ -128,6 +133,7 @@ def _check_body(body: Mapping[str, Any]) -> None:
             f"manifest.json: 'sizes' must hold the positive integers {', '.join(sorted(names))}"
         )
     _skips(body)
+    _has_object_score(body)
     try:
         Rules.from_json(body.get("rules"))
     except InputError as error:
@@ -162,6 +168,15 @@ def _skips(body: Mapping[str, Any]) -> tuple[TensorSpec, ...]:
                 f"manifest.json: output {output.name!r} of 'encode' must be float32 of a fixed shape"
             )
     return specs
+
+
+def _has_object_score(body: Mapping[str, Any]) -> bool:
+    try:
+        return any(
+            output["name"] == spec.OBJECT_SCORES for output in body["entry_points"]["decode"]["outputs"]
+        )
+    except (KeyError, TypeError) as error:
+        raise BundleError("manifest.json: 'entry_points' must list the outputs of 'decode'") from error
 
 
 def _artifact(index: int, item: Any) -> Artifact:

@@ -76,6 +76,12 @@ MAX_JOBS = 64
     help="Number of prompts that one score_batch call takes.",
 )
 @click.option(
+    "--single-mask",
+    is_flag=True,
+    help="Make the one mask of the decoder's token for single masks, trained for boxes and for several "
+    "points, in place of the masks to choose from.",
+)
+@click.option(
     "--deployment-target",
     type=click.Choice(DEPLOYMENT_TARGETS),
     default="iOS18",
@@ -116,6 +122,7 @@ def command(
     slots: int,
     batch: int,
     score_batch: int,
+    single_mask: bool,
     deployment_target: str,
     executorch_backend: str,
     calibration: Path | None,
@@ -137,6 +144,7 @@ def command(
       tinysam-mobile convert tinysam_42.3.pth --target coreml --recipe fp16 --deployment-target iOS17
       tinysam-mobile convert mobile_sam.pt --image-size 512 --target tflite --target executorch
       tinysam-mobile convert --target tflite --recipe static_w8a8 --calibration photos
+      tinysam-mobile convert mobile_sam.pt --target tflite --single-mask --out boxes_bundle
     """
     photos = CalibrationSet.from_folder(calibration) if calibration else None
     options = ConversionOptions(
@@ -157,7 +165,7 @@ def command(
     if photos:
         warn(photos.warning)
     with progress() as say:
-        bundle, rows = convert(checkpoint, image_size, out, options, threads, say)
+        bundle, rows = convert(checkpoint, image_size, single_mask, out, options, threads, say)
         write_card(bundle, rows)
     report(bundle, rows, as_json=as_json)
     sys.exit(exit_code([row.verdict for row in rows]))
@@ -166,6 +174,7 @@ def command(
 def convert(
     source: str | None,
     image_size: int | None,
+    single_mask: bool,
     out: Path,
     options: ConversionOptions,
     threads: int | None,
@@ -176,7 +185,7 @@ def convert(
     from tinysam_mobile.modeling.checkpoint import load_checkpoint
 
     say("loading the checkpoint")
-    loaded = load_checkpoint(source, image_size=image_size)
+    loaded = load_checkpoint(source, image_size=image_size, single_mask=single_mask)
     warn_about_stand_in(loaded)
     bundle = convert_checkpoint(loaded, out, options, progress=say)
     return bundle, measure_bundle(bundle, loaded.model, threads, say)

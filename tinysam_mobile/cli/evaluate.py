@@ -10,6 +10,7 @@ from tinysam_mobile.cli.everything_options import everything_options
 from tinysam_mobile.cli.model_source import ModelSource
 from tinysam_mobile.cli.options import (
     as_json_option,
+    boxes_option,
     bundle_option,
     checkpoint_option,
     everything_option,
@@ -69,11 +70,7 @@ Examples:
     show_default=True,
     help="Data set whose rules AP follows.",
 )
-@click.option(
-    "--boxes",
-    type=InputFile(suffixes=(".json",), mend="name a JSON file of COCO's results format"),
-    help="Boxes of a detector in COCO's results format; adds AP.",
-)
+@boxes_option("Boxes of a detector in COCO's results format; adds AP.")
 @click.option(
     "--prompt-kind",
     "kinds",
@@ -112,7 +109,7 @@ def command(
     annotations: Path | None,
     images: Path | None,
     rules: str,
-    boxes: Path | None,
+    box_file: Path | None,
     kinds: tuple[str, ...],
     seed: int,
     everything: bool,
@@ -141,7 +138,7 @@ def command(
     if bool(sources) != compare:
         raise UsageError("models after DATASET and --compare go together: evaluate DATASET --compare A B")
     data = DataChoice(folder=folder, annotations=annotations, images=images, rules=rules, last=last)
-    plan = PlanChoice(prompts=kinds or DEFAULT_PROMPTS, seed=seed, boxes=boxes, everything=everything)
+    plan = PlanChoice(prompts=kinds or DEFAULT_PROMPTS, seed=seed, boxes=box_file, everything=everything)
     choice = ModelSource(
         checkpoint=checkpoint,
         bundle=bundle_path,

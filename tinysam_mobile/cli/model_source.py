@@ -23,7 +23,11 @@ SLOTS = 8
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSource:
-    """--checkpoint, --bundle, --runtime, --recipe and so on; nothing is opened yet."""
+    """--checkpoint, --bundle, --runtime, --recipe and so on; nothing is opened yet.
+
+    `single_mask` asks a checkpoint for the one mask of its token for single masks; a bundle's decoder makes
+    what it was converted with.
+    """
 
     checkpoint: str | None = None
     bundle: Path | None = None
@@ -32,6 +36,7 @@ class ModelSource:
     image_size: int | None = None
     threads: int | None = None
     isolate: bool = False
+    single_mask: bool = False
 
     @property
     def runtime_name(self) -> str:
@@ -102,5 +107,10 @@ class ModelSource:
 
     def _torch(self, source: str | None, slots: int, batch: int | None) -> ModelUnderTest:
         return checkpoint_model(
-            source, slots=slots, batch=batch, image_size=self.image_size, threads=self.threads
+            source,
+            slots=slots,
+            batch=batch,
+            image_size=self.image_size,
+            threads=self.threads,
+            single_mask=self.single_mask,
         )

@@ -30,6 +30,7 @@ from tinysam_mobile.simulator.registry import RUNTIMES
 
 __all__ = [
     "as_json_option",
+    "boxes_option",
     "bundle_argument",
     "bundle_option",
     "calibration_option",
@@ -130,6 +131,16 @@ def calibration_option(*, required: bool = False) -> Decorator:
         type=Photos(),
         required=required,
         help="Folder of photos that static recipes take their ranges from; 8 photos or more.",
+    )
+
+
+def boxes_option(text: str) -> Decorator:
+    """`--boxes`, a file with the boxes of a detector; `text` says what for."""
+    return click.option(
+        "--boxes",
+        "box_file",
+        type=InputFile(suffixes=(".json",), mend="name a JSON file of COCO's results format"),
+        help=text,
     )
 
 

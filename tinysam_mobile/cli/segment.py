@@ -10,6 +10,7 @@ from tinysam_mobile.cli.everything_options import everything_options, given_flag
 from tinysam_mobile.cli.model_source import ModelSource
 from tinysam_mobile.cli.options import (
     as_json_option,
+    boxes_option,
     bundle_option,
     checkpoint_option,
     everything_option,
@@ -21,6 +22,7 @@ from tinysam_mobile.cli.options import (
 )
 from tinysam_mobile.cli.output import command_errors
 from tinysam_mobile.cli.parameter_types import OutputPath, Photos
+from tinysam_mobile.cli.segment_boxes import segment_boxes
 from tinysam_mobile.cli.segment_everything import segment_everything
 from tinysam_mobile.cli.segment_object import segment_objects
 from tinysam_mobile.cli.segment_prompt import read_prompt
@@ -60,6 +62,10 @@ FORMATS = ("overlay", "mask", "coco", "labels")
     help="What to write; coco if --out ends in .json, else overlay; with --everything all but mask.",
 )
 @everything_option
+@boxes_option(
+    "With --everything: one mask for each of these boxes and nothing else; a JSON list of x0, y0, x1, y1 in "
+    "pixels, or COCO's results for one photo."
+)
 @everything_options
 @click.option(
     "--polygons", is_flag=True, help="Everything mode: outlines instead of run lengths in the COCO file."
@@ -79,6 +85,7 @@ def command(
     out: Path | None,
     kind: str | None,
     everything: bool,
+    box_file: Path | None,
     polygons: bool,
     as_json: bool,
 ) -> None:
@@ -86,8 +93,9 @@ def command(
 
     PHOTO is a file or a folder of photos.  Writes a picture with the mask laid over the photo (overlay), the
     mask alone (mask) or a COCO result with compressed RLE (coco); with --everything a coloured overlay, a
-    COCO file and a label map (16-bit PNG of annotation numbers).  Coordinates are pixels of the upright
-    photo, x to the right, y down.
+    COCO file and a label map (16-bit PNG of annotation numbers).  With --boxes every box of any detector gets
+    one mask, as in MobileSAMv2: a checkpoint's token for single masks makes it, or a bundle of 'convert
+    --single-mask'.  Coordinates are pixels of the upright photo, x to the right, y down.
 
     \b
     Examples:
@@ -96,6 +104,7 @@ def command(
       tinysam-mobile segment photo.jpg --point 320,240 --bundle bundle --runtime tflite --out object.json
       tinysam-mobile segment photo.jpg --everything --points-per-side 16 --budget-ms 2000
       tinysam-mobile segment photos/ --everything --out masks/
+      tinysam-mobile segment photo.jpg --everything --boxes boxes.json
     """
     source = ModelSource(
         runtime=runtime,
@@ -104,15 +113,19 @@ def command(
         recipe=recipe,
         threads=threads,
         isolate=isolate,
+        single_mask=box_file is not None,
     )
     source.check()
     if everything:
         if points or boxes:
             raise UsageError("--everything takes no prompt: leave out --point and --box")
         tasks = tasks_of(photos, out, kind, everything=True)
-        segment_everything(tasks, source, polygons=polygons, as_json=as_json)
+        if box_file is None:
+            segment_everything(tasks, source, polygons=polygons, as_json=as_json)
+        else:
+            segment_boxes(tasks, box_file, source, polygons=polygons, as_json=as_json)
         return
-    if flags := ["--polygons"] * polygons + given_flags():
+    if flags := ["--boxes"] * (box_file is not None) + ["--polygons"] * polygons + given_flags():
         raise UsageError(f"{' '.join(flags)}: goes with everything mode only; add --everything")
     asked = read_prompt(points, boxes)
     segment_objects(tasks_of(photos, out, kind, everything=False), source, asked, as_json=as_json)

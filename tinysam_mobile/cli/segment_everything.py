@@ -15,11 +15,16 @@ from tinysam_mobile.cli.model_source import ModelSource
 from tinysam_mobile.cli.output import print_json, progress, warn
 from tinysam_mobile.cli.segment_targets import Photo, Task, each_photo, write_targets
 from tinysam_mobile.imaging.pictures import overlay_labels
-from tinysam_mobile.segment.everything import EverythingConfig, EverythingGenerator, EverythingResult
+from tinysam_mobile.segment.everything import (
+    EverythingConfig,
+    EverythingGenerator,
+    EverythingResult,
+    SegmentedObject,
+)
 from tinysam_mobile.segment.label_map import label_map
 from tinysam_mobile.segment.output import coco_document
 
-__all__ = ["save_json", "segment_everything"]
+__all__ = ["save_json", "savers_of", "segment_everything"]
 
 
 def segment_everything(tasks: Sequence[Task], source: ModelSource, *, polygons: bool, as_json: bool) -> None:
@@ -35,7 +40,7 @@ def segment_everything(tasks: Sequence[Task], source: ModelSource, *, polygons: 
         for task, photo in each_photo(tasks, say):
             result = generator.generate(photo.pixels, progress=say)
             coco = coco_document(result.objects, photo.path.name, _size(photo), polygons=polygons)
-            written = write_targets(task.targets, _savers(photo, result, coco))
+            written = write_targets(task.targets, savers_of(photo, result.objects, coco))
             lines += [_summary(result), *written]
             warn(_advice(result, config))
             documents += [_result(task, result, coco)]
@@ -77,10 +82,11 @@ def _size(photo: Photo) -> tuple[int, int]:
     return photo.pixels.shape[0], photo.pixels.shape[1]
 
 
-def _savers(
-    photo: Photo, result: EverythingResult, document: Mapping[str, Any]
+def savers_of(
+    photo: Photo, objects: Sequence[SegmentedObject], document: Mapping[str, Any]
 ) -> dict[str, Callable[[Path], None]]:
-    labels = label_map(result.objects, _size(photo))
+    """What writes the `objects` of a photo in each format; `document` is their COCO document."""
+    labels = label_map(objects, _size(photo))
     return {
         "overlay": lambda path: overlay_labels(photo.pixels, labels).save(path),
         "coco": lambda path: save_json(path, document),

@@ -84,6 +84,7 @@ def coco_annotation(prediction: Prediction, file_name: str) -> dict[str, Any]:
         "score": float(prediction.scores[prediction.best]),
         "scores": [float(score) for score in prediction.scores],
         "mask_index": prediction.best,
+        **({} if prediction.object_score is None else {"object_score": prediction.object_score}),
     }
 
 

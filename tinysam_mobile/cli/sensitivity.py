@@ -13,6 +13,7 @@ from tinysam_mobile.cli.options import (
     as_json_option,
     calibration_option,
     checkpoint_argument,
+    image_size_option,
     ranges_option,
     recipe_option,
 )
@@ -35,13 +36,20 @@ STATIC_RECIPES = [name for name, recipe in RECIPES.items() if recipe.needs_calib
 @calibration_option(required=True)
 @recipe_option(choices=STATIC_RECIPES, default="static_w8a8")
 @ranges_option
+@image_size_option
 @click.option(
     "--top", type=click.IntRange(1), default=20, show_default=True, help="Number of layers to print."
 )
 @as_json_option
 @command_errors
 def command(
-    checkpoint: str | None, calibration: Path, recipe: str, ranges: str, top: int, as_json: bool
+    checkpoint: str | None,
+    calibration: Path,
+    recipe: str,
+    ranges: str,
+    image_size: int | None,
+    top: int,
+    as_json: bool,
 ) -> None:
     """Rank the layers of CHECKPOINT (the shipped one by default) by what each costs when it alone is integer.
 
@@ -61,7 +69,7 @@ def command(
     warn(photos.warning)
     with progress() as say:
         say("loading the checkpoint")
-        loaded, contract = load_float_model(checkpoint)
+        loaded, contract = load_float_model(checkpoint, image_size=image_size)
         modules = entry_points(loaded.model, contract)
         whole, ranked, layers = layer_costs(
             modules, contract, photos, RECIPES[recipe], method=ranges, progress=say

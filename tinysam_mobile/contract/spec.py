@@ -16,6 +16,7 @@ __all__ = [
     "EMBEDDED_LABELS",
     "LABEL_CODES",
     "LABEL_MEANINGS",
+    "OBJECT_SCORES",
     "PIXEL_MEAN",
     "PIXEL_STD",
     "SIZE_NAMES",
@@ -37,6 +38,8 @@ MASK_THRESHOLD = 0.0
 SCORE_SLOTS = 2
 """Prompt slots of `score_batch`: a point with its pad point, or a box.  What a prompt costs there grows with
 the square of its tokens, so unused slots would cost more than the masks that scoring saves."""
+OBJECT_SCORES = "object_scores"
+"""Output of the decoders of some families: the probability that a prompt is on an object at all."""
 SIZE_NAMES = ("image_size", "grid_size", "mask_size", "channels", "slots", "batch", "score_batch")
 """The sizes of a contract, as a manifest names them."""
 
@@ -106,8 +109,8 @@ class Contract:
 
     `image_size` S and `mask_size` in pixels, `grid_size` in embedding cells, `channels` C of the embedding,
     `slots` N prompt slots, `batch` K prompts of one `decode_batch` call, `score_batch` those of one
-    `score_batch` call.  `skips` are feature maps that
-    `encode` of some families returns after the embedding, and the decoders take after it.
+    `score_batch` call.  `skips` are feature maps that `encode` of some families returns after the embedding,
+    and the decoders take after it.  With `object_score` the decoders also say if a prompt is on an object.
     """
 
     image_size: int
@@ -118,6 +121,7 @@ class Contract:
     batch: int = 16
     score_batch: int = 64
     skips: tuple[TensorSpec, ...] = ()
+    object_score: bool = False
     rules: Rules = SAM_RULES
 
     def __post_init__(self) -> None:
@@ -168,13 +172,14 @@ class Contract:
             TensorSpec(name="point_labels", shape=(prompts, slots), dtype="int32"),
         )
 
-    def _answers(self, prompts: int) -> tuple[TensorSpec, TensorSpec]:
-        return (
-            TensorSpec(
-                name="low_res_masks", shape=(prompts, self.rules.num_masks, self.mask_size, self.mask_size)
-            ),
-            TensorSpec(name="iou_predictions", shape=(prompts, self.rules.num_masks)),
-        )
+    def _scores(self, prompts: int) -> TensorSpec:
+        return TensorSpec(name="iou_predictions", shape=(prompts, self.rules.num_masks))
+
+    def _answers(self, prompts: int) -> tuple[TensorSpec, ...]:
+        shape = (prompts, self.rules.num_masks, self.mask_size, self.mask_size)
+        masks = TensorSpec(name="low_res_masks", shape=shape)
+        on_object = TensorSpec(name=OBJECT_SCORES, shape=(prompts, 1))
+        return (masks, self._scores(prompts), *[on_object] * self.object_score)
 
     def _encode(self) -> Signature:
         image = TensorSpec(name="image", shape=(1, 3, self.image_size, self.image_size))
@@ -199,5 +204,5 @@ class Contract:
     def _score_batch(self) -> Signature:
         # Feature maps beside the embedding are for masks alone.
         inputs = (self.encoder_outputs[0], *self._prompts(self.score_batch, self.score_slots))
-        _, scores = self._answers(self.score_batch)
-        return Signature(name="score_batch", component=Component.DECODER, inputs=inputs, outputs=(scores,))
+        scores = (self._scores(self.score_batch),)
+        return Signature(name="score_batch", component=Component.DECODER, inputs=inputs, outputs=scores)

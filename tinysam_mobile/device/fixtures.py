@@ -171,7 +171,9 @@ def _contract(index: Fields) -> Contract:
     skips = index.objects("encoder_outputs", longest=MAX_ENCODER_OUTPUTS)[1:]
     try:
         rules = Rules.from_json(index.fields("rules").plain())
-        return Contract(**numbers, skips=tuple(map(_feature, skips)), rules=rules)
+        # Scores of objects are no stage that fixtures hold.
+        features = tuple(map(_feature, skips))
+        return Contract(**numbers, skips=features, object_score=False, rules=rules)
     except (UsageError, InputError) as error:
         raise DumpError(f"{FIXTURES_INDEX}: {error}") from error
 

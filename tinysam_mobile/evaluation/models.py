@@ -52,15 +52,16 @@ def checkpoint_model(
     batch: int | None = None,
     image_size: int | None = None,
     threads: int | None = None,
+    single_mask: bool = False,
 ) -> ModelUnderTest:
     """Load a checkpoint (the shipped one if None) for torch, with `slots` N and `batch` K of its contract.
 
-    Raises `CheckpointError`.
+    `single_mask` is that of `load_checkpoint`.  Raises `CheckpointError`.
     """
     from tinysam_mobile.modeling.checkpoint import load_checkpoint, shipped_checkpoint
     from tinysam_mobile.modeling.entry_points import contract_of
 
-    loaded = load_checkpoint(source, image_size=image_size)
+    loaded = load_checkpoint(source, image_size=image_size, single_mask=single_mask)
     model = loaded.model
     contract = contract_of(model, slots=slots, batch=batch or Contract.batch)
     file = Path(source) if source else shipped_checkpoint()

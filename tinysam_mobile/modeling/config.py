@@ -62,9 +62,11 @@ class DecoderConfig:
     upscaling layers spans channels and positions; with `pad_has_position` a token of label −1 keeps its
     position; without `mask_prompts` there are no mask prompts and nothing stands for their absence.
 
-    SAM 2's differences (arXiv 2408.00714): an `object_token` before the others, whose own score is for videos
-    and is not computed; a sigmoid behind the predicted IoU (`iou_sigmoid`); two maps of the encoder that are
-    added to the upscaled image (`skips`).
+    SAM 2's differences (arXiv 2408.00714): an `object_token` before the others, whose score says if there is
+    an object; a sigmoid behind the predicted IoU (`iou_sigmoid`); two maps of the encoder that are added to
+    the upscaled image (`skips`); mask prompts whose logits go no further from 0 than `mask_limit`, if that is
+    above 0; with `stable_single_mask` the one mask of a `single_mask` decoder is token 0's only if it is
+    stable (`single_mask.StableOrBest`).
     """
 
     dim: int = 256
@@ -87,6 +89,8 @@ class DecoderConfig:
     object_token: bool = False
     iou_sigmoid: bool = False
     skips: bool = False
+    mask_limit: int = 0
+    stable_single_mask: bool = False
 
     @property
     def num_masks(self) -> int:
@@ -284,7 +288,9 @@ EFFICIENTSAMS = tuple(
     )
     for size, encoder in (("ti", PlainViTConfig()), ("s", PlainViTConfig(embed_dim=384, num_heads=6)))
 )
-SAM2_DECODER = DecoderConfig(object_token=True, iou_sigmoid=True, skips=True)
+SAM2_DECODER = DecoderConfig(
+    object_token=True, iou_sigmoid=True, skips=True, mask_limit=32, stable_single_mask=True
+)
 SAM2_RULES = Rules(
     resize=Resize.STRETCH, whole_values=False, pad_point=PadPoint.ALWAYS, upscale=Upscale.AT_ONCE
 )

@@ -38,7 +38,7 @@ LIMITS = {
     "last_stride": 64,
 }
 """Field → its largest value where that is not `MAX_WIDTH`."""
-MAY_BE_ZERO = {"classifier_classes", "first_mask", "global_layers", "unnormed_stages"}
+MAY_BE_ZERO = {"classifier_classes", "first_mask", "global_layers", "mask_limit", "unnormed_stages"}
 
 
 def read_part(kind: type[T], data: Any) -> T:

@@ -18,6 +18,7 @@ from tinysam_mobile.modeling.config import TinySAMConfig
 from tinysam_mobile.modeling.encoders.registry import kind_of
 from tinysam_mobile.modeling.implicit_image import score_prompts
 from tinysam_mobile.modeling.layers import fuse_batch_norm
+from tinysam_mobile.modeling.mask_decoder import DecoderOutput
 from tinysam_mobile.modeling.sam import TinySAM
 
 __all__ = [
@@ -81,10 +82,10 @@ class Decoder(nn.Module):
         point_labels: Tensor,
         mask_input: Tensor | None = None,
         has_mask_input: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, ...]:
         """Inputs and outputs of `decode` in the contract's order; shapes in `Contract.signatures`."""
         out = self.model.decode(image_embeddings, point_coords, point_labels, mask_input, has_mask_input)
-        return out.masks, out.iou
+        return _answers(out)
 
 
 class BatchDecoder(nn.Module):
@@ -96,10 +97,10 @@ class BatchDecoder(nn.Module):
 
     def forward(
         self, image_embeddings: Tensor, point_coords: Tensor, point_labels: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, ...]:
         """Inputs and outputs of `decode_batch` in the contract's order; shapes in `Contract.signatures`."""
         out = self.model.decode(image_embeddings, point_coords, point_labels)
-        return out.masks, out.iou
+        return _answers(out)
 
 
 class SkipDecoder(Decoder):
@@ -114,12 +115,12 @@ class SkipDecoder(Decoder):
         point_labels: Tensor,
         mask_input: Tensor,
         has_mask_input: Tensor,
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, ...]:
         """Inputs and outputs of `decode` in the contract's order; shapes in `Contract.signatures`."""
         skips = (high_res_features_0, high_res_features_1)
         prompt = (point_coords, point_labels, mask_input, has_mask_input)
         out = self.model.decode(image_embeddings, *prompt, skips=skips)
-        return out.masks, out.iou
+        return _answers(out)
 
 
 class SkipBatchDecoder(BatchDecoder):
@@ -132,15 +133,22 @@ class SkipBatchDecoder(BatchDecoder):
         high_res_features_1: Tensor,
         point_coords: Tensor,
         point_labels: Tensor,
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, ...]:
         """Inputs and outputs of `decode_batch` in the contract's order; shapes in `Contract.signatures`."""
         skips = (high_res_features_0, high_res_features_1)
         out = self.model.decode(image_embeddings, point_coords, point_labels, skips=skips)
-        return out.masks, out.iou
+        return _answers(out)
+
+
+def _answers(out: DecoderOutput) -> tuple[Tensor, ...]:
+    return (out.masks, out.iou) if out.object_score is None else (out.masks, out.iou, out.object_score)
 
 
 class Scorer(nn.Module):
-    """`score_batch`: the predicted IoU of K prompts of one image, and no masks."""
+    """`score_batch`: the predicted IoU of K prompts of one image, and no masks.
+
+    Where the masks decide which one a prompt gets (SAM 2 with a single mask), the highest that it may have.
+    """
 
     def __init__(self, model: TinySAM) -> None:
         super().__init__()
@@ -179,6 +187,7 @@ def contract_of(
         score_batch=score_batch,
         rules=config.rules,
         skips=_skips(config) if config.decoder.skips else (),
+        object_score=config.decoder.object_token,
     )
 
 

@@ -27,7 +27,8 @@ __all__ = ["FAMILIES", "Family", "Match", "family_of", "match_state", "state_dic
 class Family:
     """`configs` are names in `CONFIGS`; `figures` are sentences by configuration, with their source.
 
-    `licence` is that of the published weights, `restriction` what it forbids, if anything.
+    `licence` is that of the published weights, `restriction` what it forbids, if anything.  `float_layers`
+    are the layers, by regular expressions of their names, that static recipes keep in float.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Family:
     restriction: str = ""
     figures: Mapping[str, str] = field(default_factory=dict)
     thresholds: Mapping[str, float] = field(default_factory=dict)
+    float_layers: tuple[str, ...] = ()
 
     @property
     def everything(self) -> dict[str, Any]:
@@ -163,6 +165,13 @@ FAMILIES: dict[str, Family] = {
                 "sam2-hiera-large": "224.4 M parameters with the parts for videos (README)",
             },
             thresholds={"pred_iou_thresh": 0.8},
+            # What costs the finest maps their digits (docs/quantization.md): 7 % of the multiplications.
+            float_layers=(
+                r"image_encoder\.trunk\.patch_embed\.proj",
+                r"image_encoder\.trunk\.blocks\.0\..*",
+                r"image_encoder\.neck\.convs\.3\..*",
+                r".*\.output_hypernetworks_mlps\..*",
+            ),
         ),
         Family(
             name="edgetam",

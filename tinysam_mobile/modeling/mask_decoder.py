@@ -16,17 +16,22 @@ from torch import Tensor, nn
 
 from tinysam_mobile.modeling.config import DecoderConfig
 from tinysam_mobile.modeling.layers import MLP
+from tinysam_mobile.modeling.single_mask import StableOrBest
 from tinysam_mobile.modeling.transformer import TwoWayTransformer, per_prompt
 
 __all__ = ["DecoderOutput", "MaskDecoder"]
 
 
 class DecoderOutput(NamedTuple):
-    """`masks` (K, M, S/4, S/4) logits, `iou` (K, M) predicted, `tokens` (K, T, D) of the transformer."""
+    """`masks` (K, M, S/4, S/4) logits, `iou` (K, M) predicted, `tokens` (K, T, D) of the transformer.
+
+    `object_score` (K, 1), where a family has one, is the probability that the prompt is on an object.
+    """
 
     masks: Tensor
     iou: Tensor
     tokens: Tensor
+    object_score: Tensor | None = None
 
 
 class UpscaleNorm(nn.LayerNorm):
@@ -87,7 +92,9 @@ class MaskDecoder(nn.Module):
         self.before = 0
         if config.object_token:
             self.obj_score_token = nn.Embedding(1, dim)
+            self.pred_obj_score_head = MLP(inputs=dim, hidden=dim, outputs=1, depth=3)
             self.before = 1
+        self.choice = StableOrBest() if config.single_mask and config.stable_single_mask else None
         self.iou_sigmoid = config.iou_sigmoid
         self.takes_skips = config.skips
         self.mask_tokens = nn.Embedding(self.num_tokens, dim)
@@ -122,12 +129,12 @@ class MaskDecoder(nn.Module):
         """Decode K prompts of G images (K a multiple of G, prompts of an image side by side).
 
         `image` (G, P, D) embedding plus dense prompt; `image_pe` (1, P, D); `prompt_tokens` (K, N, D);
-        `prompt_bias` (K, 1, N) added to the attention scores of each slot; `skips` as in `masks`.
+        `prompt_bias` (K, 1, N) added to the attention scores of each slot; `skips` as in `_upscale`.
         """
         tokens, key_bias = self.with_own_tokens(prompt_tokens, prompt_bias)
         tokens, image = self.transformer(image=image, image_pe=image_pe, tokens=tokens, key_bias=key_bias)
-        masks = self.masks(tokens, image, skips)
-        return DecoderOutput(masks=masks, iou=self.predicted_iou(tokens), tokens=tokens)
+        masks, iou = self._answers(tokens, self._upscale(image, skips))
+        return DecoderOutput(masks=masks, iou=iou, tokens=tokens, object_score=self._object_score(tokens))
 
     def with_own_tokens(self, prompt_tokens: Tensor, prompt_bias: Tensor) -> tuple[Tensor, Tensor]:
         """Put the decoder's tokens, of IoU and of four masks, before the prompt's; T = 5 + N, or 6 + N.
@@ -140,26 +147,49 @@ class MaskDecoder(nn.Module):
         tokens = F.pad(prompt_tokens, (0, 0, len(own), 0)) + F.pad(own, (0, 0, 0, prompt_tokens.shape[1]))
         return tokens, F.pad(prompt_bias, (len(own), 0))
 
-    def masks(self, tokens: Tensor, image: Tensor, skips: Sequence[Tensor] = ()) -> Tensor:
-        """Tokens (K, T, D) and image (K, P, D) after the transformer → logits (K, M, S/4, S/4).
+    def _answers(self, tokens: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Tokens (K, T, D) and upscaled image (K, 16·P, D/8) → logits (K, M, S/4, S/4), IoU (K, M)."""
+        image = image.transpose(1, 2)
+        if self.choice is None:
+            logits, iou = torch.bmm(self._weights(tokens, self.mask_range), image), self.predicted_iou(tokens)
+        else:
+            weights, ious = self._weights(tokens, range(self.num_tokens)), self._all_ious(tokens)
+            chosen = self.choice(torch.bmm(weights[:, :1], image), ious).unsqueeze(1)
+            logits = torch.bmm(torch.bmm(chosen, weights), image)
+            iou = torch.bmm(chosen, ious.unsqueeze(2)).squeeze(2)
+        return raster_order(logits, self.grid_size), iou
 
-        `skips`, where a family has them, are added to the upscaled image: (G, 16·P, D/8), (G, 4·P, D/4).
-        """
-        weights = torch.stack(
-            [self.output_hypernetworks_mlps[i](tokens[:, self.before + 1 + i]) for i in self.mask_range],
-            dim=1,
-        )
-        return raster_order(torch.bmm(weights, self._upscale(image, skips).transpose(1, 2)), self.grid_size)
+    def _weights(self, tokens: Tensor, which: range) -> Tensor:
+        """What the upscaled image is multiplied with for the masks of some tokens: (K, masks, D/8)."""
+        rows = [self.output_hypernetworks_mlps[i](tokens[:, self.before + 1 + i]) for i in which]
+        return torch.stack(rows, dim=1)
 
-    def predicted_iou(self, tokens: Tensor) -> Tensor:
-        """Tokens (K, T, D) after the transformer → (K, M)."""
-        out: Tensor = self.iou_prediction_head(tokens[:, self.before])[
-            :, self.mask_range.start : self.mask_range.stop
-        ]
+    def _all_ious(self, tokens: Tensor) -> Tensor:
+        """Tokens (K, T, D) after the transformer → predicted IoU of every mask token."""
+        out: Tensor = self.iou_prediction_head(tokens[:, self.before])
         return torch.sigmoid(out) if self.iou_sigmoid else out
 
+    def predicted_iou(self, tokens: Tensor) -> Tensor:
+        """Tokens (K, T, D) after the transformer → (K, M).
+
+        Where the masks decide which of them a prompt gets, the highest that it may have.
+        """
+        ious = self._all_ious(tokens)
+        if self.choice is not None:
+            return ious.amax(dim=1, keepdim=True)
+        if len(self.mask_range) == self.num_tokens:
+            # A slice of all becomes an alias, which coremltools does not know.
+            return ious
+        return ious[:, self.mask_range.start : self.mask_range.stop]
+
+    def _object_score(self, tokens: Tensor) -> Tensor | None:
+        return torch.sigmoid(self.pred_obj_score_head(tokens[:, 0])) if self.before else None
+
     def _upscale(self, image: Tensor, skips: Sequence[Tensor]) -> Tensor:
-        """(K, P, D) → (K, 16·P, D/8)."""
+        """(K, P, D) → (K, 16·P, D/8).
+
+        `skips`, where a family has them, are added on the way: (G, 16·P, D/8), (G, 4·P, D/4).
+        """
         first, norm, _, second, _ = self.output_upscaling
         assert isinstance(first, nn.ConvTranspose2d)
         assert isinstance(second, nn.ConvTranspose2d)

@@ -65,6 +65,7 @@ class PromptEncoder(nn.Module):
         self.not_a_point_embed = nn.Embedding(1, dim)
         self.lowest_placed = Label.PAD if config.decoder.pad_has_position else Label.BACKGROUND
         self.mask_prompts = config.decoder.mask_prompts
+        self.mask_limit = float(config.decoder.mask_limit)
         if self.mask_prompts:
             self.mask_downscaling = nn.Sequential(
                 nn.Conv2d(1, hidden // 4, 2, stride=2),
@@ -108,7 +109,10 @@ class PromptEncoder(nn.Module):
         Where `has_mask` is 0 the mask is not used and may hold anything, NaN included.
         """
         flag = has_mask.view(-1, 1, 1, 1)
-        downscaled = self.mask_downscaling(mask.masked_fill(flag <= 0.5, 0.0))
+        mask = mask.masked_fill(flag <= 0.5, 0.0)
+        if self.mask_limit:
+            mask = mask.clamp(-self.mask_limit, self.mask_limit)
+        downscaled = self.mask_downscaling(mask)
         tokens = downscaled.flatten(2).transpose(1, 2)
         flag = flag.view(-1, 1, 1)
         no_mask: Tensor = self.no_mask_embed.weight

@@ -13,10 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinysam_mobile.contract.backend import Arrays, Backend
+from tinysam_mobile.contract.rules import PadPoint
 from tinysam_mobile.contract.spec import Contract, Label, Signature
 from tinysam_mobile.parity.bounds import bounds_for
 from tinysam_mobile.parity.metrics import sqnr_db
 from tinysam_mobile.quant.recipe import QuantRecipe
+from tinysam_mobile.segment.prompts import FILLING_XY
 
 __all__ = ["EntryPointParity", "compare_backends", "probe_inputs"]
 
@@ -50,7 +52,15 @@ def _prompts(signature: Signature, contract: Contract, rng: np.random.Generator)
     xy = rng.uniform(0, contract.image_size, coords.shape).astype(np.float32)
     kinds = np.full((prompts, slots), Label.UNUSED, np.int32)
     kinds[:, 0] = Label.FOREGROUND
-    kinds[:, 1] = Label.PAD
+    # Pad points and slots that the model always takes are as `pack_prompts` has them: integers know no other.
+    rules = contract.rules
+    if rules.pad_point is not PadPoint.NEVER:
+        kinds[:, 1] = Label.PAD
+    if rules.pad_point is PadPoint.ALWAYS:
+        kinds[1::2, 2:3] = Label.PAD
+    for row, taken in ((0, 1), (1, 2)):
+        xy[row::2, taken : rules.fixed_points] = FILLING_XY
+        kinds[row::2, taken : rules.fixed_points] = Label.PAD
     kinds[1::2, :2] = (Label.BOX_TOP_LEFT, Label.BOX_BOTTOM_RIGHT)
     return {"point_coords": xy, "point_labels": kinds}
 

@@ -21,12 +21,13 @@ def load_float_model(
     batch: int = Contract.batch,
     score_batch: int = Contract.score_batch,
     image_size: int | None = None,
+    single_mask: bool = False,
 ) -> tuple[Checkpoint, Contract]:
     """Return a checkpoint (the shipped one if None) and its contract; raises as `load_checkpoint` does."""
     from tinysam_mobile.modeling.checkpoint import load_checkpoint
     from tinysam_mobile.modeling.entry_points import contract_of
 
-    loaded = load_checkpoint(source, image_size=image_size)
+    loaded = load_checkpoint(source, image_size=image_size, single_mask=single_mask)
     return loaded, contract_of(loaded.model, slots=slots, batch=batch, score_batch=score_batch)
 
 
@@ -41,6 +42,8 @@ def checkpoint_of(bundle: Bundle, checkpoint: str | None) -> Checkpoint:
         batch=contract.batch,
         score_batch=contract.score_batch,
         image_size=contract.image_size,
+        # No network has fewer than three masks but by `convert --single-mask`.
+        single_mask=contract.rules.num_masks == 1,
     )
     if loaded.sha256 != bundle.manifest.checkpoint_sha256 or ours != contract:
         raise UsageError(

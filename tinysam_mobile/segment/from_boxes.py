@@ -21,9 +21,9 @@ from tinysam_mobile.imaging.images import RGBImage, as_rgb
 from tinysam_mobile.imaging.masks import RunLengths, mask_boxes, stability_scores
 from tinysam_mobile.segment.everything import SegmentedObject
 from tinysam_mobile.segment.predictor import Prediction, Predictor
-from tinysam_mobile.segment.prompts import make_prompt
+from tinysam_mobile.segment.prompts import check_inside, make_prompt
 
-__all__ = ["MAX_BOXES", "objects_from_boxes", "read_box_list"]
+__all__ = ["MAX_BOXES", "objects_from_boxes", "read_box_list", "read_boxes_of"]
 
 MAX_BOXES = 320
 """Of one photo, as in the official code, whose detector gives 300 at most."""
@@ -38,7 +38,7 @@ def objects_from_boxes(predictor: Predictor, image: RGBImage, boxes: ArrayLike) 
     """
     corners = np.array(boxes, np.float64).reshape(-1, 4) if np.size(boxes) else np.zeros((0, 4))
     if len(corners) > MAX_BOXES:
-        raise UsageError(f"{len(corners)} boxes: at most {MAX_BOXES} of a photo are taken")
+        raise UsageError(_too_many(corners))
     photo = as_rgb(image)
     predictor.set_image(photo)
     whole = (0, 0, photo.shape[1], photo.shape[0])
@@ -64,6 +64,26 @@ def _object(
         mask_index=best,
         crop_box=whole,
     )
+
+
+def _too_many(boxes: NDArray[np.float64]) -> str:
+    return f"{len(boxes)} boxes: at most {MAX_BOXES} of a photo are taken"
+
+
+def read_boxes_of(path: Path, size: tuple[int, ...]) -> NDArray[np.float64]:
+    """Read the boxes of a photo of `size` (H, W), as `read_box_list` does, and check each against it.
+
+    Raises `InputError` also for a box without area, and for one that lies outside the photo.
+    """
+    boxes = read_box_list(path)
+    if len(boxes) > MAX_BOXES:
+        raise InputError(f"{path}: {_too_many(boxes)}")
+    for index, box in enumerate(boxes):
+        try:
+            check_inside(make_prompt(box=box), (size[0], size[1]))
+        except UsageError as error:
+            raise InputError(f"{path}: box {index}: {error}") from error
+    return boxes
 
 
 def read_box_list(path: Path) -> NDArray[np.float64]:

@@ -34,14 +34,16 @@ def coco_document(
 
 def _annotation(number: int, found: SegmentedObject, polygons: bool) -> dict[str, Any]:
     x0, y0, x1, y1 = found.box
+    area = found.runs.area
     return {
         "id": number,
         "image_id": 1,
         "category_id": CATEGORY["id"],
         "iscrowd": 0,
-        "segmentation": coco_polygons(found.runs.decode()) if polygons else found.runs.to_coco(),
-        "bbox": [x0, y0, x1 - x0 + 1, y1 - y0 + 1],
-        "area": found.runs.area,
+        # No polygon has no pixel, and COCO's tools do not take an empty list.
+        "segmentation": coco_polygons(found.runs.decode()) if polygons and area else found.runs.to_coco(),
+        "bbox": [x0, y0, x1 - x0 + 1, y1 - y0 + 1] if area else [0, 0, 0, 0],
+        "area": area,
         "score": found.score,
         "stability_score": found.stability,
         "point_coords": [list(found.point)],

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from tinysam_mobile.contract.backend import Arrays, Backend
 from tinysam_mobile.contract.rules import SAM_RULES, Rules
+from tinysam_mobile.contract.spec import OBJECT_SCORES
 from tinysam_mobile.errors import UsageError
 from tinysam_mobile.imaging.images import RGBImage
 from tinysam_mobile.imaging.masks import selection_scores
@@ -40,10 +41,14 @@ class EncodedImage:
 
 @dataclass(frozen=True, kw_only=True)
 class LowResolution:
-    """The decoder's answer to one prompt: `logits` f32 (3, S/4, S/4) over the S frame, `scores` f32 (3,)."""
+    """The decoder's answer to one prompt: `logits` f32 (M, S/4, S/4) over the S frame, `scores` f32 (M,).
+
+    `object_score` is the probability that the prompt is on an object, where a family predicts it.
+    """
 
     logits: NDArray[np.float32]
     scores: NDArray[np.float32]
+    object_score: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,13 +57,15 @@ class Prediction:
 
     `masks` bool (M, H, W) in original-image pixels; `scores` f32 (M,), the IoU that the model predicts for
     each; `low_res_logits` f32 (M, S/4, S/4), of which one can go into `predict(mask_input=…)`; `rules` of
-    the model say which one to show.
+    the model say which one to show.  `object_score`, in some families, is the probability that the prompt is
+    on an object at all.
     """
 
     masks: NDArray[np.bool_]
     scores: NDArray[np.float32]
     low_res_logits: NDArray[np.float32]
     rules: Rules = SAM_RULES
+    object_score: float | None = None
 
     @property
     def best(self) -> int:
@@ -90,6 +97,11 @@ class Predictor:
     def batch(self) -> int:
         """Prompts K that one `decode_batch` call takes."""
         return self._backend.contract.batch
+
+    @property
+    def num_masks(self) -> int:
+        """Masks M that a prompt gets."""
+        return self._backend.contract.rules.num_masks
 
     @property
     def score_batch(self) -> int:
@@ -221,9 +233,20 @@ def _checked_mask(mask_input: ArrayLike | None, size: int) -> NDArray[np.float32
 
 
 def _low_resolution(answer: Arrays, row: int) -> LowResolution:
-    return LowResolution(logits=answer["low_res_masks"][row], scores=answer["iou_predictions"][row])
+    found = answer.get(OBJECT_SCORES)
+    return LowResolution(
+        logits=answer["low_res_masks"][row],
+        scores=answer["iou_predictions"][row],
+        object_score=None if found is None else float(found[row, 0]),
+    )
 
 
 def _full_size(low: LowResolution, geometry: Geometry) -> Prediction:
     masks = upscale_masks(low.logits, geometry)
-    return Prediction(masks=masks, scores=low.scores, low_res_logits=low.logits, rules=geometry.rules)
+    return Prediction(
+        masks=masks,
+        scores=low.scores,
+        low_res_logits=low.logits,
+        rules=geometry.rules,
+        object_score=low.object_score,
+    )

@@ -19,7 +19,7 @@ from tinysam_mobile.contract.spec import Label
 from tinysam_mobile.errors import UsageError
 from tinysam_mobile.imaging.preprocess import Geometry
 
-__all__ = ["PackedPrompts", "Prompt", "check_inside", "make_prompt", "pack_prompts"]
+__all__ = ["FILLING_XY", "PackedPrompts", "Prompt", "check_inside", "make_prompt", "pack_prompts"]
 
 
 FILLING_XY = -1.0

@@ -76,9 +76,7 @@ class ExecuTorchSession(Session):
         """Run one entry point; see `Session.run`."""
         self._load()
         signature = self._signatures[entry_point]
-        # torch warns about arrays that it may not write to, though it only reads these.
-        arrays = [inputs[spec.name] for spec in signature.inputs]
-        tensors = [torch.from_numpy(array if array.flags.writeable else array.copy()) for array in arrays]
+        tensors = [_row_major(inputs[spec.name]) for spec in signature.inputs]
         try:
             outputs: Sequence[torch.Tensor] = self._methods[entry_point].execute(tensors)
         except RuntimeError as error:
@@ -129,6 +127,17 @@ def read_contract_json(path: Path) -> str:
     program = _open_program(path)
     (text,) = _load_method(path, program, CONTRACT_METHOD).execute([])
     return str(text)
+
+
+def _row_major(array: NDArray[Any]) -> torch.Tensor:
+    """Return `array` as a tensor whose strides are those of row-major memory, also where an axis is 1 long.
+
+    A program is planned for that order.  ExecuTorch reads the order of an input from its strides and takes
+    others without a word, but its views do not mind them: the answer would be that of shuffled pixels.
+    """
+    flat = np.ascontiguousarray(array).reshape(-1)
+    # torch warns about arrays that it may not write to, though it only reads these.
+    return torch.from_numpy(flat if flat.flags.writeable else flat.copy()).view(array.shape)
 
 
 def _open_program(path: Path) -> Program:

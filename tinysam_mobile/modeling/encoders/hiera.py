@@ -84,7 +84,8 @@ class Attention(nn.Module):
 
 def pool(x: Tensor) -> Tensor:
     """Largest of each 2x2 cells: (B, H, W, C) → (B, H/2, W/2, C)."""
-    return F.max_pool2d(x.permute(0, 3, 1, 2), 2).permute(0, 2, 3, 1)
+    # The stride is the default, but coremltools wants it said.
+    return F.max_pool2d(x.permute(0, 3, 1, 2), 2, 2).permute(0, 2, 3, 1)
 
 
 class FeedForward(nn.Module):

@@ -19,8 +19,6 @@ __all__ = ["SkipNeck", "rename_sam2"]
 
 IMAGE_PARTS = ("image_encoder.", "prompt_encoder.", "mask_decoder.")
 """All else in a published file is for videos."""
-OBJECT_SCORE = "mask_decoder.pred_obj_score_head."
-"""Whether there is an object at all: used for videos only."""
 
 
 class ChannelsLastConv(nn.Conv2d):
@@ -127,11 +125,7 @@ def rename_sam2(state: State) -> dict[str, Tensor]:
     if "no_mem_embed" not in state:
         return dict(state)
     renamed = {_official(key): value for key, value in state.items()}
-    return {
-        key: value
-        for key, value in renamed.items()
-        if key.startswith(IMAGE_PARTS) and not key.startswith(OBJECT_SCORE)
-    }
+    return {key: value for key, value in renamed.items() if key.startswith(IMAGE_PARTS)}
 
 
 def _official(key: str) -> str:
