@@ -183,7 +183,7 @@ def needs_fp32(op: Any, component: Component) -> bool:
     - Sums that are kept from 0 by less than fp16's smallest number (linear attention), what they divide, and
       the products that they come from: in fp16 a position without weights would be 0/0.
     - The decoder's heads: 3 x 32 numbers per prompt, whose error is that of whole masks.
-    - Sums of squares under an inverse square root, of `score_batch` and of EfficientSAM's upscaling: one number
+    - Sums of squares under an inverse square root, of `score_batch` and EfficientSAM's upscaling: one number
       for each prompt and position, or for each prompt.
     """
     if component is Component.DECODER and (_is_residual(op) or _is_head(op) or _is_variance(op)):
@@ -227,7 +227,9 @@ def _is_variance(op: Any) -> bool:
     """Whether `op` makes the sum of squares under an inverse square root, or is one of those."""
     if op.op_type == "rsqrt":
         return True
-    narrow = op.op_type in ("reduce_sum", "reduce_mean") or (op.op_type in SUM_OPS and 1 in op.outputs[0].shape[1:])
+    narrow = op.op_type in ("reduce_sum", "reduce_mean") or (
+        op.op_type in SUM_OPS and 1 in op.outputs[0].shape[1:]
+    )
     return narrow and any(_is_variance(child) for child in op.outputs[0].child_ops)
 
 

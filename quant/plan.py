@@ -45,7 +45,7 @@ class QuantPlan:
     """What a static recipe fixes; `method` is the observer or search that made it.
 
     `order`: for each entry point the names of all its layers, also those left in float, as they execute.
-    `float_layers`: layers that mixed precision took out: those that the family names, then the most costly first.
+    `float_layers`: layers that mixed precision took out: the family's own, then the most costly first.
     """
 
     recipe: QuantRecipe

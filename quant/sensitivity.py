@@ -111,7 +111,9 @@ def auto_mixed(
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if iou_without(middle) >= min_iou else (middle, high)
-    return replace(plan, layers=_without(plan, ranked[:high]), float_layers=(*plan.float_layers, *ranked[:high]))
+    return replace(
+        plan, layers=_without(plan, ranked[:high]), float_layers=(*plan.float_layers, *ranked[:high])
+    )
 
 
 def _without(plan: QuantPlan, names: Sequence[str]) -> dict[str, LayerGrids]:
