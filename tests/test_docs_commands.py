@@ -247,7 +247,7 @@ def test_every_reason_is_needed() -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        "tinysam-mobile segment photo.jpg --boxes 1,2,3,4",
+        "tinysam-mobile segment photo.jpg --boxs 1,2,3,4",
         "tinysam-mobile validate",
         "tinysam-mobile distill trian run.toml",
         "tinysam-mobile convert --target onnx",

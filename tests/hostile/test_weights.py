@@ -21,7 +21,8 @@ from tests.small_model import MODEL
 from tinysam_mobile.errors import CheckpointError
 from tinysam_mobile.modeling import torch_file
 from tinysam_mobile.modeling.checkpoint import load_checkpoint
-from tinysam_mobile.modeling.weights_file import kind_of_file, read_weights
+from tinysam_mobile.modeling.weights_file import read_weights
+from tinysam_mobile.modeling.weights_kind import kind_of_file
 
 STATE = {"a.weight": torch.arange(12.0).reshape(3, 4), "a.bias": torch.ones(3)}
 

@@ -14,6 +14,7 @@ from tinysam_mobile.cli.options import as_json_option
 from tinysam_mobile.cli.output import command_errors, print_json, print_table
 from tinysam_mobile.cli.parameter_types import InputPath
 from tinysam_mobile.errors import InputError, UsageError
+from tinysam_mobile.modeling.weights_kind import kind_of_file
 
 __all__ = ["command"]
 
@@ -76,8 +77,6 @@ def describe(path: Path) -> dict[str, Any]:
 
 
 def _is_checkpoint(path: Path) -> bool:
-    from tinysam_mobile.modeling.weights_file import kind_of_file
-
     return path.is_file() and format_of(path) is None and kind_of_file(path) is not None
 
 

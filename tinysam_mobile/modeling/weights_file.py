@@ -18,12 +18,11 @@ from tinysam_mobile.errors import CheckpointError
 from tinysam_mobile.files import open_regular
 from tinysam_mobile.modeling.onnx_weights import read_onnx
 from tinysam_mobile.modeling.torch_file import read_torch
+from tinysam_mobile.modeling.weights_kind import HEAD_BYTES, kind_of_bytes
 
-__all__ = ["SUFFIXES", "WeightsFile", "kind_of_file", "listing", "read_weights"]
+__all__ = ["WeightsFile", "listing", "read_weights"]
 
-SUFFIXES = (".pth", ".pt", ".safetensors", ".onnx")
 MAX_NAMED_KEYS = 5
-HEAD_BYTES = 512
 NESTED = (
     *("model", "state_dict", "model_state_dict", "ema", "ema_state_dict", "model_ema", "params_ema"),
     *("params", "net", "network", "weights"),
@@ -67,30 +66,6 @@ def read_weights(path: Path) -> WeightsFile:
     return WeightsFile(state=state, metadata=metadata)
 
 
-def kind_of_file(path: Path) -> str | None:
-    """Tell by its first bytes whether a file holds weights: "torch", "safetensors", "onnx" or None.
-
-    A name that ends in one of `SUFFIXES`, in whatever case, decides where the bytes do not.  Raises
-    `CheckpointError` if the file cannot be read.
-    """
-    with open_regular(path, error=CheckpointError) as file:
-        head = file.read(HEAD_BYTES)
-        size = file.seek(0, 2)
-    return _kind(path, head, size)
-
-
-def _kind(path: Path, head: bytes, size: int) -> str | None:
-    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= size:
-        return "safetensors"
-    if head.startswith((b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")):
-        return "torch"
-    # A message of ONNX begins with its version, field 1, a number below 128.
-    if head.startswith(b"\x08") and head[1:2] < b"\x80" and head[2:3] in (b"\x12", b"\x1a", b"\x3a", b"B"):
-        return "onnx"
-    kinds = {".safetensors": "safetensors", ".onnx": "onnx", ".pth": "torch", ".pt": "torch"}
-    return kinds.get(path.suffix.lower())
-
-
 def listing(keys: Iterable[str]) -> str:
     """The first few of `keys`, and how many more there are."""
     names = list(keys)
@@ -113,7 +88,7 @@ def _kind_and_size(path: Path) -> tuple[str | None, int]:
         )
     if head.startswith(b"version https://git-lfs"):
         raise CheckpointError(f"{path}: is a Git LFS pointer, not the file; run 'git lfs pull' there")
-    return _kind(path, head, size), size
+    return kind_of_bytes(path, head, size), size
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
