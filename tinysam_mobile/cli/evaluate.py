@@ -152,11 +152,7 @@ def command(
     if not compare:
         choice.check()
     dataset = data.read()
-    if dataset.without_area:
-        warn(
-            f"{data.file}: {dataset.without_area} annotations tell no area (none, null or 0); "
-            "the area of their masks is taken"
-        )
+    warn(_about_areas(data.file, dataset.without_area))
     models = choice.named(sources, slots=plan.slots) if compare else [choice.model(slots=plan.slots)]
     tables = measure_models(models, dataset, data, plan, out)
     if tables is None:
@@ -168,3 +164,9 @@ def command(
         show_comparison(rows + published_rows(rules), dataset, report, as_json)
     else:
         show({models[0].name: tables[0]} | baselines, dataset, as_json)
+
+
+def _about_areas(file: Path, count: int) -> str | None:
+    if not count:
+        return None
+    return f"{file}: {count} annotations tell no area (none, null or 0); the area of their masks is taken"
