@@ -75,8 +75,8 @@ extension RGBImage {
 }
 
 extension Mask {
-    /// The mask as a layer over the photo, a byte per pixel, for an image in template mode; nil if there is not enough
-    /// memory. The mask's pixels become the layer's, so make it with `inside: Mask.opaque`.
+    /// The mask as a layer over the photo, opaque inside and clear outside, for an image in template mode:
+    /// `UIImage(cgImage: mask.layer!).withRenderingMode(.alwaysTemplate)`. It is nil if there is not enough memory.
     public var layer: CGImage? {
         let context = CGContext(
             data: nil, width: size.width, height: size.height, bitsPerComponent: UInt8.bitWidth,
@@ -89,7 +89,9 @@ extension Mask {
                 let target = UnsafeMutableRawBufferPointer(
                     start: data.advanced(by: y * context.bytesPerRow), count: size.width
                 )
-                target.copyMemory(from: .init(rebasing: pixels[y * size.width..<(y + 1) * size.width]))
+                for (x, value) in pixels[y * size.width..<(y + 1) * size.width].enumerated() {
+                    target[x] = value == 0 ? 0 : Self.opaque
+                }
             }
         }
         return context.makeImage()
