@@ -1,4 +1,4 @@
-"""A data set that is drawn, and a model whose answers on it are known."""
+"""A data set that is drawn, a model whose answers on it are known, and photos to calibrate with."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tinysam_mobile.contract.spec import Contract, Label
+from tinysam_mobile.quant.calibration import CalibrationSet
 
-__all__ = ["SIDE", "BoxFiller", "draw"]
+__all__ = ["SIDE", "BoxFiller", "draw", "smooth_photos"]
 
 SIDE = 128
 
@@ -68,3 +69,12 @@ def draw(folder: Path, count: int = 4) -> Path:
     (folder / "instances.json").write_text(json.dumps(document))
     (folder / "boxes.json").write_text(json.dumps(boxes))
     return folder
+
+
+def smooth_photos(folder: Path) -> CalibrationSet:
+    """Two smooth photos to calibrate with, the same every time."""
+    rng = np.random.default_rng(0)
+    for index in range(2):
+        coarse = rng.integers(0, 256, (6, 8, 3), np.uint8)
+        Image.fromarray(coarse).resize((160, 120)).save(folder / f"{index}.png")
+    return CalibrationSet.from_folder(folder)

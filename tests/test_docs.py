@@ -80,3 +80,8 @@ def test_quoted_messages_exist() -> None:
     for row in QUOTED:
         parts = re.findall(r"`([^`]+)`", row)
         assert any(all(part in text for part in parts) for text in texts), f"no message says {row}"
+
+
+def test_no_page_holds_a_figure_that_was_never_filled_in() -> None:
+    for page in (ROOT / "README.md", ROOT / "MODEL_CARD.md", *DOCS.glob("*.md")):
+        assert re.findall(r"(?<![\w/`])@\w+@", page.read_text(encoding="utf-8")) == [], page.name

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from tests.converters.tester import BOUNDS
+from tests.drawn_data import smooth_photos
 from tests.small_families import SMALL
 from tinysam_mobile.artifacts.executorch_graph import read_graphs
 from tinysam_mobile.artifacts.formats import FORMATS
@@ -82,12 +82,7 @@ def answers(entry: EntryPoint, inputs: Arrays) -> Arrays:
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> CalibrationSet:
     """Two smooth photos."""
-    folder = tmp_path_factory.mktemp("photos")
-    rng = np.random.default_rng(0)
-    for index in range(2):
-        coarse = rng.integers(0, 256, (6, 8, 3), np.uint8)
-        Image.fromarray(coarse).resize((160, 120)).save(folder / f"{index}.png")
-    return CalibrationSet.from_folder(folder)
+    return smooth_photos(tmp_path_factory.mktemp("photos"))
 
 
 def request_of(

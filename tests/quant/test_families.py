@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-import numpy as np
 import pytest
-from PIL import Image
 
+from tests.drawn_data import smooth_photos
 from tests.small_families import SMALL
 from tinysam_mobile.modeling.config import config_named
 from tinysam_mobile.modeling.entry_points import contract_of, entry_points
@@ -27,12 +26,7 @@ MIN_DB = 20.0
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> CalibrationSet:
-    folder = tmp_path_factory.mktemp("photos")
-    rng = np.random.default_rng(0)
-    for index in range(2):
-        coarse = rng.integers(0, 256, (6, 8, 3), np.uint8)
-        Image.fromarray(coarse).resize((160, 120)).save(folder / f"{index}.png")
-    return CalibrationSet.from_folder(folder)
+    return smooth_photos(tmp_path_factory.mktemp("photos"))
 
 
 @pytest.mark.parametrize("is_single", [False, True])

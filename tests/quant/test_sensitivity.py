@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
+from tests.drawn_data import smooth_photos
 from tinysam_mobile.cli import main
 from tinysam_mobile.errors import ConversionError
 from tinysam_mobile.modeling.config import CONFIGS
@@ -40,12 +41,7 @@ def graphs() -> dict[str, LayerGraph]:
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> CalibrationSet:
-    folder = tmp_path_factory.mktemp("photos")
-    rng = np.random.default_rng(0)
-    for index in range(2):
-        coarse = rng.integers(0, 256, (6, 8, 3), np.uint8)
-        Image.fromarray(coarse).resize((160, 120)).save(folder / f"{index}.png")
-    return CalibrationSet.from_folder(folder)
+    return smooth_photos(tmp_path_factory.mktemp("photos"))
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,38 @@
+"""Messages that count move the bar: what is named is being worked at, what came before it is done."""
+
+from __future__ import annotations
+
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from tinysam_mobile.cli.output import _bar, _show
+from tinysam_mobile.contract.steps import Steps
+
+
+@pytest.mark.parametrize(
+    ("texts", "completed", "total"),
+    [
+        (["loading"], 0, None),
+        (["photo 1 of 4, a.jpg"], 0, 4),
+        (["photo 1 of 4", "encoding", "photo 3 of 4"], 2, 4),
+        (["photo 3 of 4", "point 16 of 64"], 15, 64),
+        (["step 2 of 2", "step 1 of 2"], 0, 2),
+    ],
+)
+def test_a_count_moves_the_bar(texts: list[str], completed: int, total: int | None) -> None:
+    with _bar(Console(file=StringIO())) as bar:
+        task = bar.add_task("starting", total=None)
+        for text in texts:
+            _show(bar, task, text)
+        (shown,) = bar.tasks
+    assert (shown.completed, shown.total, shown.description) == (completed, total, texts[-1])
+
+
+def test_steps_count_to_their_total_and_no_further() -> None:
+    said: list[str] = []
+    steps = Steps(said.append, 2)
+    for text in "abc":
+        steps(text)
+    assert said == ["step 1 of 2: a", "step 2 of 2: b", "step 2 of 2: c"]
