@@ -83,7 +83,7 @@ Examples:
 @everything_options
 @checkpoint_option
 @bundle_option
-@runtime_option(default="the bundle's first format, without --bundle torch,")
+@runtime_option(default="the bundle's first format (torch if there is no bundle)")
 @recipe_option()
 @image_size_option
 @click.option("--compare", is_flag=True, help="Measure each MODEL (checkpoint or bundle), side by side.")

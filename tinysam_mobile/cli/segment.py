@@ -46,7 +46,7 @@ FORMATS = ("overlay", "mask", "coco", "labels")
 @click.option("--box", "boxes", multiple=True, metavar="X0,Y0,X1,Y1", help="Box in pixels of the photo.")
 @checkpoint_option
 @bundle_option
-@runtime_option(default="the bundle's first format, without --bundle torch,")
+@runtime_option(default="the bundle's first format (torch if there is no bundle)")
 @recipe_option()
 @threads_option
 @isolate_option(default=False)
