@@ -78,7 +78,8 @@ def train(
 
     With `minutes` the run ends when they are over, and the learning rate falls with the clock: such a run
     cannot be repeated step by step.  `workers` processes make the batches, a thread if there are none.
-    `compiled` networks take a minute or two to begin and are faster on an accelerator.  Under `torchrun` every process takes its share: gradients and batch-norm statistics are averaged, the
+    `compiled` networks take a minute or two to begin and are faster on an accelerator.
+    Under `torchrun` every process takes its share: gradients and batch-norm statistics are averaged, the
     first process writes.  Raises `CheckpointError` if the folder holds another run.
     """
     rank, processes = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
