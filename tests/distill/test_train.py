@@ -6,6 +6,7 @@ import csv
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,6 +34,7 @@ from tinysam_mobile.distill.learner import FREQUENCIES, Learner
 from tinysam_mobile.distill.photo_store import Photo, PhotoStore, write_store
 from tinysam_mobile.distill.run_state import STATE_FILE, read_state
 from tinysam_mobile.distill.scenes import SceneComposer, SceneSettings
+from tinysam_mobile.distill.step import Teachers, learn
 from tinysam_mobile.distill.train import learning_rate, train
 from tinysam_mobile.distill.validation import validator
 from tinysam_mobile.errors import CheckpointError, DatasetError, UsageError
@@ -149,6 +151,7 @@ from pathlib import Path
 import torch
 from tinysam_mobile.evaluation.processes import joined_processes
 from tinysam_mobile.distill.config import read_config
+from tinysam_mobile.distill.step import Teachers, learn
 from tinysam_mobile.distill.train import learning_rate, train
 from tinysam_mobile.distill.validation import validator
 
@@ -320,6 +323,25 @@ def test_batches_are_made_on_the_device_of_the_run(config: TrainConfig, store: P
     batches.close()
     tensors = batch.images, batch.prompts.coords, batch.prompts.labels, batch.targets
     assert {tensor.device.type for tensor in tensors} == {"meta"}
+
+
+@pytest.mark.parametrize("refine_share", [0.0, 1.0])
+def test_a_step_makes_nothing_on_another_device(
+    config: TrainConfig, store: Path, monkeypatch: pytest.MonkeyPatch, refine_share: float
+) -> None:
+    """The meta device refuses to mix with the CPU as an accelerator does, and computes nothing."""
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())
+    device = torch.device("meta")
+    stage = replace(config.stages[1], refine_share=refine_share)
+    one_stage = replace(config, stages=(stage,), losses=replace(config.losses, window=0.5, rank=0.3))
+    batches = Batches(SceneComposer([PhotoStore(store)], config.scenes), one_stage, device=device)
+    shape = config_named(config.model).at_image_size(stage.image_size)
+    learner = Learner(shape, one_stage.losses, None).to(device).train()
+    result = learn(learner, batches.at(0), stage, one_stage, torch.Generator().manual_seed(0), Teachers())
+    batches.close()
+    result.total.backward()
+    values = (*result.losses.values(), *result.figures.values())
+    assert {value.device.type for value in values} == {"meta"}
 
 
 def test_processes_make_the_batches_of_the_thread(config: TrainConfig, store: Path) -> None:

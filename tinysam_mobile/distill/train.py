@@ -82,6 +82,8 @@ def train(
     Under `torchrun` every process takes its share: gradients and batch-norm statistics are averaged, the
     first process writes.  Raises `CheckpointError` if the folder holds another run.
     """
+    # What is not bf16 may be TF32 on an accelerator; a CPU knows no such thing.
+    torch.set_float32_matmul_precision("high" if device.type == "cuda" else "highest")
     rank, processes = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
     state = read_state(folder)
     if state is not None and state.config_json != config.to_json():
