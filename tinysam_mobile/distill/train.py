@@ -20,17 +20,16 @@ from tinysam_mobile.distill.batches import Batches
 from tinysam_mobile.distill.cache import EmbeddingCache
 from tinysam_mobile.distill.config import OptimiserSettings, TrainConfig
 from tinysam_mobile.distill.learner import FREQUENCIES, Learner
+from tinysam_mobile.distill.networks import averaged_model, network_of, starting_weights, teacher_named
 from tinysam_mobile.distill.photo_store import PhotoStore
 from tinysam_mobile.distill.progress import Progress, forget_rows_after
 from tinysam_mobile.distill.run_state import RunState, adam_groups, read_state, restore_adam, write_state
 from tinysam_mobile.distill.scenes import SceneComposer
 from tinysam_mobile.distill.step import Teachers, learn
 from tinysam_mobile.errors import CheckpointError
-from tinysam_mobile.modeling.checkpoint import load_checkpoint
-from tinysam_mobile.modeling.config import config_named
 from tinysam_mobile.modeling.sam import TinySAM
 
-__all__ = ["averaged_model", "learning_rate", "train"]
+__all__ = ["learning_rate", "train"]
 
 Validator = Callable[[TinySAM, int], None]
 CPU = torch.device("cpu")
@@ -92,7 +91,7 @@ def train(
     composer = SceneComposer(photos, config.scenes, things)
     teachers = Teachers(
         backbone=PretrainedBackbone().to(device) if config.losses.backbone else None,
-        model=load_checkpoint(config.teacher.checkpoint).model.to(device).requires_grad_(False)
+        model=teacher_named(config.teacher.checkpoint).to(device).requires_grad_(False)
         if config.teacher
         else None,
     )
@@ -119,15 +118,6 @@ def train(
         dist.barrier()
 
 
-def averaged_model(state: RunState, config: TrainConfig, *, image_size: int | None = None) -> TinySAM:
-    """Return the moving average of a run's student, in evaluation mode, at its own or another input size."""
-    shape = config_named(config.model)
-    model = TinySAM(shape.at_image_size(image_size or shape.image_size))
-    average = state.groups["average"]
-    model.load_state_dict({name: average[f"model.{name}"] for name in model.state_dict()})
-    return model.eval()
-
-
 class _StageRun:
     """One stage: its batch shape fixes the size of the student, so it is built anew from the state."""
 
@@ -149,17 +139,17 @@ class _StageRun:
         self.end = sum(stage.steps for stage in config.stages[: index + 1])
         torch.manual_seed(config.seed)
         self.learner = Learner(
-            config_named(config.model).at_image_size(self.stage.image_size),
+            network_of(config, self.stage.image_size),
             config.losses,
             teachers.model.config if teachers.model else None,
         )
-        self.learner.to(device).train()
+        self.learner.to(device).train(not config.optimiser.only)
         self.optimiser = _adam(self.learner, config.optimiser)
         if state:
             self.learner.load_state_dict(dict(state.groups["weights"]))
             restore_adam(self.optimiser, self.learner, state)
         elif config.start_from:
-            self.learner.load_state_dict(_starting_weights(config), strict=False)
+            self.learner.load_state_dict(starting_weights(config), strict=False)
         start = state.groups["average"] if state else self.learner.state_dict()
         self.average = {name: value.detach().to(device, copy=True) for name, value in start.items()}
 
@@ -224,26 +214,13 @@ class _StageRun:
         )
 
 
-def _starting_weights(config: TrainConfig) -> dict[str, Tensor]:
-    """Averaged weights of the run, or the weights of the checkpoint file, that `start_from` names."""
-    path = Path(config.start_from)
-    if path.is_file():
-        model = load_checkpoint(path).model
-        if model.config != config_named(config.model):
-            raise CheckpointError(
-                f"{path}: holds a {model.config.name}, whose layers are not those of {config.model}"
-            )
-        return {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
-    state = read_state(path)
-    if state is None:
-        raise CheckpointError(f"{path}: start_from names neither a checkpoint nor the folder of a run")
-    return dict(state.groups["average"])
-
-
 def _adam(learner: nn.Module, settings: OptimiserSettings) -> torch.optim.AdamW:
     """AdamW without decay on biases, norms, embeddings, frequencies and relative position biases."""
-    frequencies = [p.requires_grad_(settings.frequency_share > 0) for name, p in learner.named_parameters()
-                   if name.endswith(FREQUENCIES)]  # fmt: skip
+    for name, parameter in learner.named_parameters():
+        parameter.requires_grad_(settings.only in name)
+    frequencies = [p for name, p in learner.named_parameters() if name.endswith(FREQUENCIES)]
+    for parameter in frequencies:
+        parameter.requires_grad_(parameter.requires_grad and settings.frequency_share > 0)
     decayed = [
         p
         for name, p in learner.named_parameters()
