@@ -114,3 +114,21 @@ SMALL = {
     )
 }
 """One of each family."""
+
+PUBLISHED = {
+    "small-edgesam": "edgesam",
+    "small-repvit-sam": "repvit-sam",
+    "small-efficientvit-sam": "efficientvit-sam-l0",
+    "small-slimsam": "slimsam-77",
+    "small-efficientsam": "efficientsam-ti",
+    "small-sam2": "sam2-hiera-tiny",
+    "small-edgetam": "edgetam",
+    "small-nanosam": "nanosam",
+}
+"""The published network of whose structure each one is."""
+
+
+def with_published_decoder(config: TinySAMConfig) -> TinySAMConfig:
+    """`config` with a decoder as wide as the published one, four times its own."""
+    decoder = config_named(PUBLISHED[config.name]).decoder
+    return replace(config, decoder=replace(decoder, single_mask=config.decoder.single_mask))

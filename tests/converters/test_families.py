@@ -14,9 +14,8 @@ import numpy as np
 import pytest
 import torch
 
-from tests.converters.tester import BOUNDS
 from tests.drawn_data import smooth_photos
-from tests.small_families import ROUNDED_DB, SMALL
+from tests.small_families import ROUNDED_DB, SMALL, with_published_decoder
 from tinysam_mobile.artifacts.executorch_graph import read_graphs
 from tinysam_mobile.artifacts.formats import FORMATS
 from tinysam_mobile.artifacts.tflite_delegates import delegation
@@ -44,16 +43,16 @@ NETWORKS = {**SMALL, "small-sam2-single": SMALL["small-sam2"].with_single_mask()
 """Each family; SAM 2 also with the mask that its decoder chooses itself."""
 SCORES_SPREAD = 2.0
 """Spread of predicted IoUs and their like with stand-in weights: what a ratio would be taken of."""
-WIDE = BOUNDS["coreml", "fp16"]
-"""Core ML's bars of the small networks: the official decoders, four times as wide, average more rounding out
-and meet 55 dB (tests/converters/test_every_format.py)."""
 MIN_DB = {
     ("tflite", "fp32"): {Component.ENCODER: 100.0, Component.DECODER: 90.0},
     ("executorch", "fp32"): {Component.ENCODER: 100.0, Component.DECODER: 90.0},
-    ("coreml", "fp16"): {Component.ENCODER: 55.0, Component.DECODER: WIDE.decoder_db},
+    ("coreml", "fp16"): dict.fromkeys(Component, 55.0),
     **{(target, "static_w8a8"): dict.fromkeys(Component, ROUNDED_DB) for target in FORMATS},
 }
 """The bars of the project's definition of done."""
+AVERAGING = ("coreml", "fp16")
+"""Judged on decoders of the published width: a decoder of a fourth of it averages less rounding out
+(EdgeSAM's and SlimSAM's 53.6 dB, where the published widths leave 57.0 and 57.2)."""
 MAX_PARTITIONS = 3
 """Of XNNPACK in the encoder: one, and what the edges cut off."""
 SHARE = 0.99
@@ -107,7 +106,8 @@ def request_of(
 def test_family_in_format(
     name: str, target: str, recipe: str, photos: CalibrationSet, tmp_path: Path
 ) -> None:
-    model = stand_in_model(NETWORKS[name])
+    small = NETWORKS[name]
+    model = stand_in_model(with_published_decoder(small) if (target, recipe) == AVERAGING else small)
     contract = contract_of(model, slots=6, batch=2, score_batch=2)
     entries = entry_points(model, contract)
     float_layers = family_of(model.config).float_layers
