@@ -109,6 +109,9 @@ class TrainConfig:
     """Everything that decides the weights, next to the photo stores themselves."""
 
     model: str
+    """The student: a configuration with SAM's prompts and one embedding (TinySAM, SAM, SlimSAM, EdgeSAM,
+    RepViT-SAM, EfficientViT-SAM XL).  But for TinySAM they learn on from published weights (`start_from`), in
+    the form that is exported.  Any checkpoint can be the teacher."""
     stores: tuple[str, ...]
     stages: tuple[TrainingStage, ...]
     cutout_stores: tuple[str, ...] = ()

@@ -8,10 +8,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from tinysam_mobile.contract.rules import PadPoint
 from tinysam_mobile.distill.backbone import FEATURE_CHANNELS
 from tinysam_mobile.distill.config import LossWeights, TrainingStage
 from tinysam_mobile.errors import UsageError
-from tinysam_mobile.modeling.config import TinySAMConfig
+from tinysam_mobile.modeling.config import CONFIGS, TinySAMConfig
+from tinysam_mobile.modeling.encoders.registry import kind_of
 from tinysam_mobile.modeling.encoders.tiny_vit import TinyViT
 from tinysam_mobile.modeling.prompt_encoder import FourierFeatures
 from tinysam_mobile.modeling.sam import TinySAM
@@ -36,10 +38,13 @@ class Learner(nn.Module):
         self, config: TinySAMConfig, losses: LossWeights, teacher: TinySAMConfig | None = None
     ) -> None:
         super().__init__()
+        _check_student(config)
         self.model = TinySAM(config)
-        encoder = _trainable_encoder(self.model)
+        encoder = self.model.image_encoder
         self.adapters = nn.ModuleDict()
         if losses.backbone:
+            if not isinstance(encoder, TinyViT):
+                raise UsageError(f"losses.backbone is for students with a TinyViT; {config.name} has none")
             first_of_neck = encoder.neck[0]
             assert isinstance(first_of_neck, nn.Conv2d)
             self.adapters["backbone"] = nn.Conv2d(first_of_neck.in_channels, FEATURE_CHANNELS, 1)
@@ -47,10 +52,11 @@ class Learner(nn.Module):
             self.adapters["embedding"] = nn.Conv2d(config.decoder.dim, teacher.decoder.dim, 1)
         if teacher is not None and losses.token:
             self.adapters["token"] = nn.Linear(config.decoder.dim, teacher.decoder.dim)
-        last_norm = encoder.neck[3]
-        assert isinstance(last_norm, nn.LayerNorm)
-        # A decoder that learned prompts on an empty embedding is not thrown off by a quiet one.
-        nn.init.constant_(last_norm.weight, FIRST_NECK_SCALE)
+        if isinstance(encoder, TinyViT):
+            last_norm = encoder.neck[3]
+            assert isinstance(last_norm, nn.LayerNorm)
+            # A decoder that learned prompts on an empty embedding is not thrown off by a quiet one.
+            nn.init.constant_(last_norm.weight, FIRST_NECK_SCALE)
         for module in encoder.modules():
             if isinstance(module, nn.Conv2d) and module.kernel_size != (1, 1):
                 module.forward = partial(_conv_in_fp32, module)  # type: ignore[method-assign]
@@ -71,17 +77,31 @@ class Learner(nn.Module):
         if not stage.use_image:
             config = self.model.config
             return Encoded(images.new_zeros(1, config.decoder.dim, config.grid_size, config.grid_size), None)
-        encoder = _trainable_encoder(self.model)
+        encoder = self.model.image_encoder
+        if not isinstance(encoder, TinyViT):
+            return Encoded(self.model.encode(images), None)
         x = encoder.patch_embed(images)
         for layer in encoder.layers:
             x = layer(x)
         return Encoded(encoder.neck(x), x)
 
 
-def _trainable_encoder(model: TinySAM) -> TinyViT:
-    if not isinstance(model.image_encoder, TinyViT):
-        raise UsageError(f"{model.config.name} can only be a teacher: a student's encoder must be a TinyViT")
-    return model.image_encoder
+def _check_student(config: TinySAMConfig) -> None:
+    """Raise `UsageError` unless a model of `config` can learn from prompts that are packed by SAM's rules.
+
+    All encoders learn in the form that is exported: batch norms and branches are folded, which suits learning
+    on from published weights (`start_from`) and not a start from nothing.
+    """
+    name, rules = config.name, config.rules
+    if config.decoder.skips:
+        raise UsageError(f"{name} can only be a teacher: its decoder takes more than an embedding")
+    if rules.frame_scale != 1 or rules.fixed_points or rules.pad_point is not PadPoint.WITHOUT_BOX:
+        raise UsageError(f"{name} can only be a teacher: its prompts are not packed as SAM's are")
+    own_size = CONFIGS[name].image_size if name in CONFIGS else config.image_size
+    if kind_of(config.encoder).fixed_size and config.image_size != own_size:
+        raise UsageError(
+            f"{name} has a position embedding for {own_size} px alone: set image_size of each stage to that"
+        )
 
 
 def _positions_in_fp32(positions: FourierFeatures, xy: Tensor) -> Tensor:
