@@ -112,6 +112,8 @@ class TrainConfig:
     """Everything that decides the weights, next to the photo stores themselves."""
 
     model: str
+    """The student, any configuration.  But for TinySAM, they learn on from published weights (`start_from`)
+    in the form that is exported.  Any checkpoint can be the teacher."""
     stores: tuple[str, ...]
     stages: tuple[TrainingStage, ...]
     cutout_stores: tuple[str, ...] = ()

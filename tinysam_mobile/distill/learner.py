@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from tinysam_mobile.distill.backbone import FEATURE_CHANNELS
 from tinysam_mobile.distill.config import LossWeights, TrainingStage
-from tinysam_mobile.distill.prompts import CELL, Prompts
+from tinysam_mobile.distill.prompts import CELL, Prompts, packed
 from tinysam_mobile.errors import UsageError
-from tinysam_mobile.modeling.config import TinySAMConfig
+from tinysam_mobile.modeling.config import CONFIGS, TinySAMConfig
+from tinysam_mobile.modeling.encoders.registry import kind_of
 from tinysam_mobile.modeling.encoders.tiny_vit import TinyViT
 from tinysam_mobile.modeling.mask_decoder import DecoderOutput
 from tinysam_mobile.modeling.prompt_encoder import FourierFeatures
@@ -40,6 +41,7 @@ class Learner(nn.Module):
 
     def __init__(self, model: TinySAM, losses: LossWeights, teacher: TinySAMConfig | None = None) -> None:
         super().__init__()
+        _check_student(model.config)
         self.model = model
         config, encoder = model.config, model.image_encoder
         self.adapters = nn.ModuleDict()
@@ -87,8 +89,9 @@ class Learner(nn.Module):
 
     def decode(self, encoded: Encoded, prompts: Prompts, image_size: int) -> DecoderOutput:
         """Decode `prompts`, which are in a frame of `image_size`; masks come at a quarter of it."""
-        coords = prompts.coords * (self.model.config.frame_size / image_size)
-        out = self.model.decode(encoded.embedding, coords, prompts.labels, skips=encoded.skips)
+        config = self.model.config
+        wanted = packed(prompts, config.rules, scale=config.frame_size / image_size)
+        out = self.model.decode(encoded.embedding, wanted.coords, wanted.labels, skips=encoded.skips)
         side = image_size // CELL
         if out.masks.shape[-1] == side:
             return out
@@ -98,8 +101,22 @@ class Learner(nn.Module):
 
 def _tiny_vit(model: TinySAM) -> TinyViT:
     if not isinstance(model.image_encoder, TinyViT):
-        raise UsageError(f"{model.config.name}: the backbone loss needs a TinyViT encoder; set backbone = 0")
+        raise UsageError(f"losses.backbone is for students with a TinyViT; {model.config.name} has none")
     return model.image_encoder
+
+
+def _check_student(config: TinySAMConfig) -> None:
+    """Raise `UsageError` unless a model of `config` can learn at the size that it has.
+
+    All encoders learn in the form that is exported: batch norms and branches are folded, which suits learning
+    on from published weights (`start_from`) and not a start from nothing.
+    """
+    name = config.name
+    own_size = CONFIGS[name].image_size if name in CONFIGS else config.image_size
+    if kind_of(config.encoder).fixed_size and config.image_size != own_size:
+        raise UsageError(
+            f"{name} has a position embedding for {own_size} px alone: set image_size of each stage to that"
+        )
 
 
 def _positions_in_fp32(positions: FourierFeatures, xy: Tensor) -> Tensor:
