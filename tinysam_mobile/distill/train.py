@@ -162,7 +162,8 @@ class _StageRun:
             self.step += 1
             progress.add(self.step, figures)
             if validate and self.rank == 0 and self.step % self.config.validate_every_steps == 0:
-                validate(averaged_model(self._state(), self.config), self.step)
+                size = self.stage.image_size
+                validate(averaged_model(self._state(), self.config, image_size=size), self.step)
             if self.rank == 0 and self.step % self.config.checkpoint_every_steps == 0:
                 # The log first: a run that goes on from a state has all that came before it in the log.
                 progress.flush()
