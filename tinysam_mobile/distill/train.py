@@ -71,13 +71,11 @@ def train(
     workers: int = 0,
     validate: Validator | None = None,
     device: torch.device = CPU,
-    compiled: bool = False,
 ) -> None:
     """Run `config` in `folder`, from where the folder's state stands to the end or to step `stop_after`.
 
     With `minutes` the run ends when they are over, and the learning rate falls with the clock: such a run
     cannot be repeated step by step.  `workers` processes make the batches, a thread if there are none.
-    `compiled` networks take a minute or two to begin and are faster on an accelerator.
     Under `torchrun` every process takes its share: gradients and batch-norm statistics are averaged, the
     first process writes.  Raises `CheckpointError` if the folder holds another run.
     """
@@ -107,8 +105,6 @@ def train(
     try:
         while (state.step if state else 0) < end and limit.share < 1:
             run = _StageRun(config, state, teachers, limit, rank=rank, processes=processes, device=device)
-            if compiled:
-                run.learner.compile_parts()
             state = run.advance(batches, progress, folder, end=end, validate=validate)
     finally:
         batches.close()
