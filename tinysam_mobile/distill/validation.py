@@ -14,7 +14,7 @@ from tinysam_mobile.modeling.entry_points import contract_of
 from tinysam_mobile.modeling.sam import TinySAM
 from tinysam_mobile.simulator.registry import open_model
 
-__all__ = ["at_size", "validator"]
+__all__ = ["validator"]
 
 
 def validator(config: TrainConfig, folder: Path) -> Callable[[TinySAM, int], None] | None:
