@@ -85,21 +85,13 @@ def train(
     state = read_state(folder)
     if state is not None and state.config_json != config.to_json():
         raise CheckpointError(f"{folder}: holds a run with another configuration; choose another --out")
-    photos, things = ([PhotoStore(Path(f)) for f in names] for names in (config.stores, config.cutout_stores))
-    composer = SceneComposer(photos, config.scenes, things)
-    teachers = Teachers(
-        backbone=PretrainedBackbone().to(device) if config.losses.backbone else None,
-        model=teacher_named(config.teacher.checkpoint).to(device).requires_grad_(False)
-        if config.teacher
-        else None,
-    )
+    teachers = _teachers(config, device)
     folder.mkdir(parents=True, exist_ok=True)
     if rank == 0:
         for name in ("losses.csv", "validation.csv"):
             forget_rows_after(folder / name, state.step if state else 0)
     progress = Progress(folder, total_steps=config.total_steps, write=rank == 0)
-    cache = EmbeddingCache(Path(config.teacher.cache)) if config.teacher and config.teacher.cache else None
-    batches = Batches(composer, config, rank=rank, cache=cache, workers=workers, device=device)
+    batches = _batches(config, rank=rank, workers=workers, device=device)
     limit = TimeLimit(minutes)
     end = min(config.total_steps, stop_after or config.total_steps)
     try:
@@ -112,6 +104,21 @@ def train(
     if processes > 1:
         # Nobody may read the state before the first process has written it.
         dist.barrier()
+
+
+def _teachers(config: TrainConfig, device: torch.device) -> Teachers:
+    model = None
+    if config.teacher:
+        model = teacher_named(config.teacher.checkpoint).to(device).requires_grad_(False)
+    backbone = PretrainedBackbone().to(device) if config.losses.backbone else None
+    return Teachers(backbone=backbone, model=model)
+
+
+def _batches(config: TrainConfig, *, rank: int, workers: int, device: torch.device) -> Batches:
+    photos, things = ([PhotoStore(Path(f)) for f in names] for names in (config.stores, config.cutout_stores))
+    composer = SceneComposer(photos, config.scenes, things)
+    cache = EmbeddingCache(Path(config.teacher.cache)) if config.teacher and config.teacher.cache else None
+    return Batches(composer, config, rank=rank, cache=cache, workers=workers, device=device)
 
 
 class _StageRun:
