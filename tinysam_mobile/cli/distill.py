@@ -248,7 +248,7 @@ def _say_shard(say: Callable[[str], None], folder: Path, done: int, total: int) 
 @click.option(
     "--minutes",
     type=Number(min=0, min_open=True),
-    help="End so many minutes from now, the learning rate falling with the clock (for a machine that is lent).",
+    help="End after so many minutes, the learning rate falling with the clock (on a machine that is lent).",
 )
 @workers_option
 @command_errors
