@@ -154,9 +154,11 @@ def _check_existing(target: Path, *, is_folder: bool) -> None:
 def check_replaceable(folder: Path, marker: str, *, overwrite: bool) -> None:
     """Raise `UsageError` unless nothing is at `folder`, or with `overwrite` an older one of the same kind.
 
-    `marker` is the name of the file by which a folder of that kind is known; an empty folder is fine too.
+    `marker` is the name of the file by which a folder of that kind is known.  An empty folder is nothing.
     """
     if not folder.exists() and not folder.is_symlink():
+        return
+    if folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir()):
         return
     if not overwrite:
         raise UsageError(f"{folder}: exists already; choose another --out or pass --overwrite")
@@ -200,7 +202,7 @@ def write_text(target: Path, text: str) -> None:
 def new_folder(target: Path, marker: str, *, overwrite: bool = False) -> Iterator[Path]:
     """Give a folder to fill, which becomes `target` if the block ends without an error.
 
-    An existing `target` raises `UsageError` unless `overwrite`; with it, only an empty folder or one that
+    A `target` that exists and is not empty raises `UsageError` unless `overwrite`; with it, only one that
     holds the file `marker` is replaced, after the new one is complete.  What appears at `target` in the
     meantime is treated the same.
     """

@@ -182,6 +182,18 @@ def test_a_folder_that_appears_meanwhile_is_not_deleted(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [target]
 
 
+def test_an_empty_folder_is_simply_used(tmp_path: Path) -> None:
+    (tmp_path / "x").mkdir()
+    with new_folder(tmp_path / "x", "marker") as building:
+        (building / "marker").touch()
+    assert [path.name for path in (tmp_path / "x").iterdir()] == ["marker"]
+    # A link to one is not: what lies behind it may be anybody's.
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "empty")
+    with pytest.raises(UsageError, match="exists already"), new_folder(tmp_path / "link", "marker"):
+        pass
+
+
 def test_a_folder_that_takes_the_place_of_an_older_one_is_not_deleted(tmp_path: Path) -> None:
     target = tmp_path / "bundle"
     target.mkdir()
