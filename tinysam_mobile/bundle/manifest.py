@@ -47,9 +47,9 @@ if TYPE_CHECKING:
 __all__ = ["RUNTIMES_KEY", "SCHEMA_VERSION", "Artifact", "Manifest", "contract_data"]
 
 SCHEMA_VERSION = 1
+"""Of `manifest.json`; another one is refused."""
 MAX_VERSION = 40
 """Characters of a version that are shown."""
-"""Of `manifest.json`; another one is refused."""
 RUNTIMES_KEY = "runtimes"
 """Of a manifest: the runtime's name in `artifacts` → the release that judges its files on the host, which the
 apps should run too.  Core ML's is that of the phone's iOS."""
