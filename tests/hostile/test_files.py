@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -241,6 +242,24 @@ def test_what_a_killed_writer_left_goes_and_what_a_living_one_writes_stays(tmp_p
         process.kill()
     assert len(living) == 2
     with new_folder(target, "marker", overwrite=True) as building:
+        (building / "marker").touch()
+    assert [path.name for path in tmp_path.iterdir()] == ["x"]
+
+
+def test_files_that_differ_in_the_suffix_alone_are_written_apart(tmp_path: Path) -> None:
+    names = ("a.b.png", "a.b.json", "a.b_labels.png")
+    with ExitStack() as stack:
+        for name in names:
+            stack.enter_context(new_file(tmp_path / name)).write_text(name)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {name: name for name in names}
+
+
+def test_a_process_number_locks_nothing(tmp_path: Path) -> None:
+    """It may be that of another container, or of a process that came later."""
+    left = tmp_path / ".x.writing-left"
+    left.mkdir()
+    (left / "lock").write_text(str(os.getpid()))
+    with new_folder(tmp_path / "x", "marker") as building:
         (building / "marker").touch()
     assert [path.name for path in tmp_path.iterdir()] == ["x"]
 
