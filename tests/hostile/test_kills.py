@@ -1,4 +1,7 @@
-"""Commands that are ended at random moments: nothing half-made, and a second run makes what one run makes."""
+"""Commands that are ended at random moments: nothing half-made, and a second run makes what one run makes.
+
+`KILL_MOMENTS=8 pytest -m slow -s tests/hostile/test_kills.py -k train` tries fewer, and says each as it goes.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ ROOT = Path(__file__).parents[2]
 MODEL = "stand-in:tiny-test"
 MOMENTS = int(os.environ.get("KILL_MOMENTS", "25"))
 OVERWRITING = ("segment", "convert", "fixtures")
-"""Verbs that make everything anew; the others go on from what is there."""
+"""Verbs that make all anew, so what was there stays whole at every moment; the others go on from it."""
 SIGNALS = (signal.SIGKILL, signal.SIGINT, signal.SIGTERM)
 VERBS = {
     "segment": [
@@ -79,13 +82,17 @@ def finished(words: list[str], folder: Path) -> str:
 
 
 def written(folder: Path) -> dict[str, str]:
-    """Path → hash of all that lies in `out`, times left out."""
+    """Path → hash of all that lies in `out`, times and what a killed run left hidden left out."""
     out = folder / "out"
     return {
         path.relative_to(out).as_posix(): "" if path.name in TIMED else _hash(path)
         for path in sorted(out.rglob("*"))
-        if path.is_file()
+        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(out).parts)
     }
+
+
+def hidden(out: Path) -> list[str]:
+    return [path.name for path in out.rglob(".*")]
 
 
 def _hash(path: Path) -> str:
@@ -135,17 +142,23 @@ def test_a_run_that_is_ended_leaves_nothing_half_made(verb: str, world: Path) ->
     expected = written(world)
     rng = Random(verb)
     for moment in range(MOMENTS):
+        number = SIGNALS[moment % len(SIGNALS)]
         if verb not in OVERWRITING:
             shutil.rmtree(out)
             out.mkdir()
         process = run(VERBS[verb], world)
-        time.sleep(rng.uniform(0, duration))
-        process.send_signal(SIGNALS[moment % len(SIGNALS)])
+        after_s = rng.uniform(0, duration)
+        time.sleep(after_s)
+        process.send_signal(number)
         _, said = process.communicate()
-        assert b"Traceback" not in said
-        finished(VERBS[verb], world)
-        assert written(world) == expected, f"moment {moment}"
-        assert not [path.name for path in out.iterdir() if path.name.startswith(".")]
+        print(f"{verb}: {number.name} after {after_s:.1f} of {duration:.1f} s: {process.returncode}")
+        assert b"Traceback" not in said, said.decode()
+        if verb in OVERWRITING:
+            assert written(world) == expected, f"moment {moment}: not whole"
+        if verb not in OVERWRITING or moment == MOMENTS - 1:
+            finished(VERBS[verb], world)
+            assert written(world) == expected, f"moment {moment}: another result"
+            assert not hidden(out)
 
 
 def test_two_writers_at_once_leave_one_whole_result(world: Path) -> None:
