@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tinysam_mobile.bundle.folder import Bundle, hash_path
+from tinysam_mobile.distill.photo_store import write_store
 from tinysam_mobile.errors import CheckpointError, InputError, TinySAMError, UsageError
 from tinysam_mobile.evaluation.coco import read_annotations
 from tinysam_mobile.files import (
@@ -254,14 +255,41 @@ def test_files_that_differ_in_the_suffix_alone_are_written_apart(tmp_path: Path)
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {name: name for name in names}
 
 
-def test_a_process_number_locks_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["x", "of another"])
+def test_a_process_number_locks_nothing(name: str, tmp_path: Path) -> None:
     """It may be that of another container, or of a process that came later."""
-    left = tmp_path / ".x.writing-left"
+    left = tmp_path / f".{name}.writing-left"
     left.mkdir()
     (left / "lock").write_text(str(os.getpid()))
     with new_folder(tmp_path / "x", "marker") as building:
         (building / "marker").touch()
     assert [path.name for path in tmp_path.iterdir()] == ["x"]
+
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from tinysam_mobile.files import only_writer
+with only_writer(Path(sys.argv[1])):
+    print("writing", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_files_that_belong_together_have_one_writer(tmp_path: Path) -> None:
+    root = str(Path(__file__).parents[2])
+    command = [sys.executable, "-c", HOLDER, str(tmp_path / "store")]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": root}
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "writing\n"
+        with pytest.raises(UsageError, match="another process is writing there"):
+            write_store([], tmp_path / "store")
+        process.kill()
+        process.wait()
+    assert write_store([], tmp_path / "store") == 0
+    assert sorted(path.name for path in (tmp_path / "store").iterdir()) == ["index.json", "photos.bin"]
 
 
 # Folders of photos, and of packages.
