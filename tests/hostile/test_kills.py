@@ -97,6 +97,11 @@ def written(folder: Path) -> dict[str, str]:
     }
 
 
+def is_before_us(said: bytes) -> bool:
+    """Whether Python itself was ended while it still looked for our first line."""
+    return b"__main__.py" not in said and b"_get_module_details" in said
+
+
 def hidden(out: Path) -> list[str]:
     return [path.name for path in out.rglob(".*")]
 
@@ -133,15 +138,22 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     write_store([photo], folder / "store")
     (folder / "run.toml").write_text(RECIPE)
-    finished(["convert", MODEL, "--target", "tflite", "--batch", "2", "--out", "bundle"], folder)
     return folder
+
+
+def emptied(world: Path, verb: str) -> Path:
+    """The folder to write to, with nothing in it, and the bundle that some verbs read beside it."""
+    if "bundle" in VERBS[verb] and not (world / "bundle").exists():
+        finished(["convert", MODEL, "--target", "tflite", "--batch", "2", "--out", "bundle"], world)
+    out = world / "out"
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir()
+    return out
 
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_a_run_that_is_ended_leaves_nothing_half_made(verb: str, world: Path) -> None:
-    out = world / "out"
-    shutil.rmtree(out, ignore_errors=True)
-    out.mkdir()
+    out = emptied(world, verb)
     started = time.monotonic()
     finished(VERBS[verb], world)
     duration = time.monotonic() - started
@@ -150,15 +162,14 @@ def test_a_run_that_is_ended_leaves_nothing_half_made(verb: str, world: Path) ->
     for moment in range(MOMENTS):
         number = SIGNALS[moment % len(SIGNALS)]
         if verb not in OVERWRITING:
-            shutil.rmtree(out)
-            out.mkdir()
+            emptied(world, verb)
         process = run(VERBS[verb], world)
         after_s = rng.uniform(0, duration)
         time.sleep(after_s)
         process.send_signal(number)
         _, said = process.communicate()
         print(f"{verb}: {number.name} after {after_s:.1f} of {duration:.1f} s: {process.returncode}")
-        assert b"Traceback" not in said, said.decode()
+        assert b"Traceback" not in said or is_before_us(said), said.decode()
         if verb in OVERWRITING:
             assert written(world) == expected, f"moment {moment}: not whole"
         if verb not in OVERWRITING or moment == MOMENTS - 1:
@@ -169,13 +180,10 @@ def test_a_run_that_is_ended_leaves_nothing_half_made(verb: str, world: Path) ->
 
 @pytest.mark.parametrize("verb", ["segment", "fixtures", "evaluate", "prepare", "train"])
 def test_two_writers_at_once_leave_one_whole_result(verb: str, world: Path) -> None:
-    out = world / "out"
-    shutil.rmtree(out, ignore_errors=True)
-    out.mkdir()
+    out = emptied(world, verb)
     finished(VERBS[verb], world)
     expected = written(world)
-    shutil.rmtree(out)
-    out.mkdir()
+    emptied(world, verb)
     codes = []
     for process in [run(VERBS[verb], world) for _ in range(2)]:
         _, said = process.communicate()
