@@ -6,13 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tinysam_mobile.contract.rules import PadPoint, Rules
 from tinysam_mobile.contract.spec import Label
 from tinysam_mobile.evaluation.ideal_prompts import tight_box
+from tinysam_mobile.segment.prompts import FILLING_XY
 
-__all__ = ["PromptSettings", "Prompts", "add_error_points", "sample_prompts"]
+__all__ = ["PromptSettings", "Prompts", "add_error_points", "packed", "sample_prompts"]
 
 SMALL_SHARE = 1 / 300
 """Of the scene's area: COCO's 32² of a 640x480 photo."""
@@ -105,6 +108,30 @@ def sample_prompts(masks: NDArray[np.bool_], rng: np.random.Generator, settings:
     return Prompts(coords=torch.from_numpy(coords), labels=torch.from_numpy(labels))
 
 
+def packed(prompts: Prompts, rules: Rules, *, scale: float) -> Prompts:
+    """The same prompts, drawn by SAM's rules, with the slots and in the frame that a family's rules want.
+
+    `scale` is the side of the family's frame over that of the scene.
+    """
+    coords, labels = prompts.coords * scale, prompts.labels
+    is_spare = labels == Label.UNUSED
+    if rules.pad_point is PadPoint.NEVER:
+        labels = torch.where(labels == Label.PAD, Label.UNUSED, labels)
+    elif rules.pad_point is PadPoint.ALWAYS:
+        lacks_one = (labels != Label.PAD).all(1, keepdim=True)
+        first_spare = is_spare & (is_spare.cumsum(1) == 1)
+        labels = torch.where(lacks_one & first_spare, Label.PAD, labels)
+    if not rules.fixed_points:
+        return Prompts(coords=coords, labels=labels)
+    missing = max(rules.fixed_points - labels.shape[1], 0)
+    coords, labels = F.pad(coords, (0, 0, 0, missing)), F.pad(labels, (0, missing), value=Label.UNUSED)
+    is_filled = labels == Label.UNUSED
+    return Prompts(
+        coords=torch.where(is_filled.unsqueeze(-1), coords.new_tensor(FILLING_XY), coords),
+        labels=torch.where(is_filled, Label.PAD, labels),
+    )
+
+
 def add_error_points(
     prompts: Prompts, logits: Tensor, targets: Tensor, generator: torch.Generator
 ) -> Prompts:
@@ -118,7 +145,10 @@ def add_error_points(
     error = (wanted ^ got).flatten(1)
     has_error = error.any(1)
     chances = torch.where(has_error.unsqueeze(1), error.float(), 1.0)
-    place = torch.multinomial(chances, 1, generator=generator).squeeze(1)
+    # Drawn on the generator's device, so that a CUDA run neither waits for a number nor draws another.
+    total = chances.cumsum(1)
+    drawn = torch.rand(len(total), 1, generator=generator).to(total.device) * total[:, -1:]
+    place = torch.searchsorted(total, drawn, right=True).squeeze(1).clamp(max=total.shape[1] - 1)
     width = logits.shape[-1]
     xy = torch.stack([place % width, place // width], dim=-1) * CELL + (CELL - 1) / 2
     missed = wanted.flatten(1).gather(1, place.unsqueeze(1)).squeeze(1)
