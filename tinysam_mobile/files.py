@@ -30,6 +30,7 @@ __all__ = [
     "file_sha256",
     "new_file",
     "new_folder",
+    "only_writer",
     "open_regular",
     "parse_json",
     "read_bytes",
@@ -154,9 +155,11 @@ def _check_existing(target: Path, *, is_folder: bool) -> None:
 def check_replaceable(folder: Path, marker: str, *, overwrite: bool) -> None:
     """Raise `UsageError` unless nothing is at `folder`, or with `overwrite` an older one of the same kind.
 
-    `marker` is the name of the file by which a folder of that kind is known; an empty folder is fine too.
+    `marker` is the name of the file by which a folder of that kind is known.  An empty folder is nothing.
     """
     if not folder.exists() and not folder.is_symlink():
+        return
+    if folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir()):
         return
     if not overwrite:
         raise UsageError(f"{folder}: exists already; choose another --out or pass --overwrite")
@@ -200,7 +203,7 @@ def write_text(target: Path, text: str) -> None:
 def new_folder(target: Path, marker: str, *, overwrite: bool = False) -> Iterator[Path]:
     """Give a folder to fill, which becomes `target` if the block ends without an error.
 
-    An existing `target` raises `UsageError` unless `overwrite`; with it, only an empty folder or one that
+    A `target` that exists and is not empty raises `UsageError` unless `overwrite`; with it, only one that
     holds the file `marker` is replaced, after the new one is complete.  What appears at `target` in the
     meantime is treated the same.
     """
@@ -229,9 +232,8 @@ def _put(building: Path, target: Path, marker: str, *, overwrite: bool) -> None:
 @contextmanager
 def _staging(target: Path) -> Iterator[Path]:
     """A new folder beside `target`, deleted in the end; what killed runs left goes at the beginning."""
-    prefix = f".{target.name[:100]}{STAGING}"
-    _sweep(target.parent, prefix)
-    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=target.parent))
+    _sweep(target.parent)
+    folder = Path(tempfile.mkdtemp(prefix=f".{target.name[:100]}{STAGING}", dir=target.parent))
     lock = _locked(folder / LOCK)
     try:
         yield folder
@@ -241,15 +243,47 @@ def _staging(target: Path) -> Iterator[Path]:
             os.close(lock)
 
 
-def _sweep(parent: Path, prefix: str) -> None:
-    """Delete the staging folders of runs that ended without a chance to; a running one holds its lock."""
+def _sweep(parent: Path) -> None:
+    """Delete the staging folders of runs that ended without a chance to; a running one holds its lock.
+
+    Those of other targets too: one that was renamed before the kill is perhaps never written again.
+    """
     with suppress(OSError):
         for entry in list(os.scandir(parent)):
-            if entry.name.startswith(prefix) and entry.is_dir(follow_symlinks=False):
+            is_staging = entry.name.startswith(".") and STAGING in entry.name
+            if is_staging and entry.is_dir(follow_symlinks=False):
                 lock = _locked(Path(entry.path) / LOCK, create=False)
                 if lock is not None:
                     shutil.rmtree(entry.path, ignore_errors=True)
                     os.close(lock)
+
+
+@contextmanager
+def only_writer(folder: Path) -> Iterator[None]:
+    """Keep other processes of this package from writing files that belong together into `folder` meanwhile.
+
+    Makes the folder; raises `UsageError` if another process holds it.  The system keeps the lock and gives
+    it up when the process ends in whatever way.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    with _write_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        with suppress(OSError):  # a file system without locks
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise UsageError(
+                    f"{folder}: another process is writing there; wait for it, or choose another --out"
+                ) from error
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _locked(path: Path, *, create: bool = True) -> int | None:

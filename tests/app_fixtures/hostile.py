@@ -52,7 +52,7 @@ def hostile_cases(text: str) -> Iterator[Case]:
             name = f"{'.'.join(map(str, place))} = {value[:20] or 'nothing'}"
             yield edit(name, at, drop, value, refused=value in NEVER)
     yield edit("empty", 0, len(text), "", refused=True)
-    yield edit("cut in the middle", len(text) // 2, len(text), "", refused=True)
+    yield edit("cut in the middle", len(text) // 2, len(text) - len(text) // 2, "", refused=True)
     yield edit("a byte order mark", 0, 0, "\ufeff", refused=False)
     yield edit("text behind it", len(text), 0, "{}", refused=True)
     yield edit("a list", 0, len(text), "[]", refused=True)

@@ -18,6 +18,7 @@ from tinysam_mobile.contract.spec import Component
 from tinysam_mobile.errors import BundleError, UsageError
 from tinysam_mobile.modeling.checkpoint import Checkpoint, load_checkpoint
 from tinysam_mobile.modeling.entry_points import contract_of
+from tinysam_mobile.version import __version__
 
 
 @pytest.fixture(scope="module")
@@ -159,7 +160,20 @@ HOSTILE: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
     "parent path": (lambda d: d["artifacts"][0].update(path="../x"), "not inside the bundle"),
     "windows path": (lambda d: d["artifacts"][0].update(path="..\\x"), "not inside the bundle"),
     "empty path": (lambda d: d["artifacts"][0].update(path=""), "artifact 0"),
-    "other schema": (lambda d: d.update(schema_version=99), "schema version 99"),
+    "newer": (
+        lambda d: d.update(schema_version=99, generator={"version": "9.1\n"}),
+        f"schema version 99 .* by tinysam-mobile 9.1 and this is {__version__}; update tinysam-mobile, or",
+    ),
+    "older": (
+        lambda d: d.update(schema_version=0),
+        f"version 0 .* by tinysam-mobile {__version__} and this is .*; convert again",
+    ),
+    "of a web app": (lambda d: d.pop("schema_version"), "is not one of a bundle; name the folder"),
+    "lacks what this version writes": (
+        lambda d: (d["sizes"].pop("score_batch"), d.update(generator={"version": "0.0.9"})),
+        "'sizes' must .* written by tinysam-mobile 0.0.9 and this is .*, convert again",
+    ),
+    "by nobody": (lambda d: (d["sizes"].clear(), d.pop("generator")), "by tinysam-mobile an unknown version"),
     "no artifacts": (lambda d: d.pop("artifacts"), "'artifacts' must be a list"),
     "short hash": (lambda d: d["artifacts"][0].update(sha256="00"), "artifact 0"),
     "unknown field": (lambda d: d["artifacts"][0].update(run="rm"), "artifact 0"),

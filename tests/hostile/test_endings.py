@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -96,6 +97,38 @@ def test_an_unforeseen_error_is_one_line_and_its_traceback_is_in_a_file(
     assert len(reports) == 2
     assert all("raise KeyError" in path.read_text() for path in reports)
     assert any(path.name in first for path in reports)
+
+
+COLLECTING = """
+import gc, os, signal, sys, time
+from tinysam_mobile.cli.outcome import run_to_an_end
+
+def callback(phase, info):
+    gc.callbacks.remove(callback)
+    os.kill(os.getpid(), int(sys.argv[1]))
+    for _ in range(10**5):  # where Python looks for signals
+        pass
+
+gc.disable()  # none but the one below
+with run_to_an_end():
+    gc.callbacks.append(callback)
+    gc.collect()
+    time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_is_not_lost_in_a_collection_of_garbage(number: signal.Signals, code: int) -> None:
+    """As jax has a callback there, in which a conversion met it."""
+    done = subprocess.run(
+        [sys.executable, "-c", COLLECTING, str(int(number))],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+    assert done.returncode == code
+    assert "Traceback" not in done.stderr
 
 
 def run(*words: str, **options: object) -> subprocess.CompletedProcess[str]:

@@ -6,11 +6,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from tinysam_mobile.bundle.folder import Bundle, hash_path
+from tinysam_mobile.distill.photo_store import write_store
 from tinysam_mobile.errors import CheckpointError, InputError, TinySAMError, UsageError
 from tinysam_mobile.evaluation.coco import read_annotations
 from tinysam_mobile.files import (
@@ -182,6 +184,18 @@ def test_a_folder_that_appears_meanwhile_is_not_deleted(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [target]
 
 
+def test_an_empty_folder_is_simply_used(tmp_path: Path) -> None:
+    (tmp_path / "x").mkdir()
+    with new_folder(tmp_path / "x", "marker") as building:
+        (building / "marker").touch()
+    assert [path.name for path in (tmp_path / "x").iterdir()] == ["marker"]
+    # A link to one is not: what lies behind it may be anybody's.
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "empty")
+    with pytest.raises(UsageError, match="exists already"), new_folder(tmp_path / "link", "marker"):
+        pass
+
+
 def test_a_folder_that_takes_the_place_of_an_older_one_is_not_deleted(tmp_path: Path) -> None:
     target = tmp_path / "bundle"
     target.mkdir()
@@ -231,6 +245,51 @@ def test_what_a_killed_writer_left_goes_and_what_a_living_one_writes_stays(tmp_p
     with new_folder(target, "marker", overwrite=True) as building:
         (building / "marker").touch()
     assert [path.name for path in tmp_path.iterdir()] == ["x"]
+
+
+def test_files_that_differ_in_the_suffix_alone_are_written_apart(tmp_path: Path) -> None:
+    names = ("a.b.png", "a.b.json", "a.b_labels.png")
+    with ExitStack() as stack:
+        for name in names:
+            stack.enter_context(new_file(tmp_path / name)).write_text(name)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {name: name for name in names}
+
+
+@pytest.mark.parametrize("name", ["x", "of another"])
+def test_a_process_number_locks_nothing(name: str, tmp_path: Path) -> None:
+    """It may be that of another container, or of a process that came later."""
+    left = tmp_path / f".{name}.writing-left"
+    left.mkdir()
+    (left / "lock").write_text(str(os.getpid()))
+    with new_folder(tmp_path / "x", "marker") as building:
+        (building / "marker").touch()
+    assert [path.name for path in tmp_path.iterdir()] == ["x"]
+
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from tinysam_mobile.files import only_writer
+with only_writer(Path(sys.argv[1])):
+    print("writing", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_files_that_belong_together_have_one_writer(tmp_path: Path) -> None:
+    root = str(Path(__file__).parents[2])
+    command = [sys.executable, "-c", HOLDER, str(tmp_path / "store")]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": root}
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "writing\n"
+        with pytest.raises(UsageError, match="another process is writing there"):
+            write_store([], tmp_path / "store")
+        process.kill()
+        process.wait()
+    assert write_store([], tmp_path / "store") == 0
+    assert sorted(path.name for path in (tmp_path / "store").iterdir()) == ["index.json", "photos.bin"]
 
 
 # Folders of photos, and of packages.

@@ -22,7 +22,7 @@ from tinysam_mobile.bundle.manifest import Manifest
 from tinysam_mobile.cli import main
 from tinysam_mobile.errors import BundleError, TinySAMError, UsageError
 from tinysam_mobile.parity.compare import probe_inputs
-from tinysam_mobile.simulator.isolated import describe_isolated, open_isolated
+from tinysam_mobile.simulator.isolated import describe_isolated, open_isolated, open_isolated_file
 from tinysam_mobile.simulator.registry import open_bundle
 
 SEEDS = range(100)
@@ -58,6 +58,25 @@ def test_a_process_that_ends_is_an_error_that_says_how(bundle: Bundle, number: s
     inputs = probe_inputs(bundle.manifest.contract, None)["encode"]
     with pytest.raises(BundleError, match=f"was ended by {number.name}"):
         backend.run("encode", inputs)
+
+
+def test_a_file_of_no_bundle_runs_in_a_process_of_its_own(bundle: Bundle) -> None:
+    encoder = next(a for a in bundle.manifest.artifacts if "encode" in a.entry_points)
+    signatures = {"encode": bundle.manifest.contract.signatures["encode"]}
+    session = open_isolated_file(
+        bundle.path_of(encoder),
+        runtime="tflite",
+        signatures=signatures,
+        entry_points={"encode": encoder.entry_points["encode"]},
+        num_threads=1,
+    )
+    inputs = probe_inputs(bundle.manifest.contract, None)["encode"]
+    expected = open_bundle(bundle, "tflite", num_threads=1).run("encode", inputs)
+    for name, array in session.run("encode", inputs).items():
+        np.testing.assert_array_equal(array, expected[name])
+    session._child._process.kill()  # type: ignore[attr-defined]
+    with pytest.raises(BundleError, match="was ended by SIGKILL"):
+        session.run("encode", inputs)
 
 
 def test_a_process_that_does_not_answer_is_stopped(bundle: Bundle) -> None:

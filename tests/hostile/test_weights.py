@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import collections
+import gzip
+import io
 import json
+import pickle
 import subprocess
 import sys
+import tarfile
 import warnings
 import zipfile
 from collections.abc import Callable
@@ -179,3 +183,50 @@ def test_what_a_right_file_says_is_far_below_the_limits(tmp_path: Path) -> None:
     state = collections.OrderedDict((f"layer.{i}.weight", torch.zeros(2)) for i in range(5_000))
     torch.save({"model": state, "optimizer": {"state": dict(enumerate(state.values()))}}, tmp_path / "x.pth")
     assert len(read_weights(tmp_path / "x.pth").state) == 5_000
+
+
+# What is no checkpoint at all, under a checkpoint's name.
+
+
+def zipped() -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("model/weights.npy", b"x")
+    return file.getvalue()
+
+
+def tarred() -> bytes:
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as archive:
+        archive.addfile(tarfile.TarInfo("model.pth"))
+    return file.getvalue()
+
+
+INSTEAD: dict[str, tuple[bytes, str]] = {
+    "text": (b"Access denied\r\n", r"is a text file, .*'Access denied'"),
+    "a long text with an umlaut cut": ("xü".encode() * 400, "is a text file"),
+    "an API's answer": (b'{"message": "Not Found"}', r"is a text file, .*Not Found"),
+    "a page": (b"<!DOCTYPE html>\n<html>404</html>", "is a web page"),
+    "a page with a byte order mark": (b"\xef\xbb\xbf\n  <HTML>", "is a web page"),
+    "a pointer": (b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 9\n", "git lfs pull"),
+    "gzip": (gzip.compress(b"x" * 1000), r"is packed \(gzip\); unpack it"),
+    "tar": (tarred(), r"is packed \(tar\); unpack it"),
+    "zip": (zipped(), "is a zip archive in which no PyTorch checkpoint lies; unpack it"),
+    "a picture": (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", r"is a picture or document \(PNG\)"),
+    "zeros": (bytes(4096), "begins with zeros only"),
+    "nothing": (b"", "is empty; download it again"),
+    "an old pickle": (pickle.dumps({"a": 1}, protocol=0), "is a pickled Python object"),
+}
+
+
+@pytest.mark.parametrize("name", ["x.pth", "x.safetensors", "x.onnx", "blob"])
+@pytest.mark.parametrize("kind", INSTEAD)
+def test_what_is_no_checkpoint_is_named_with_its_remedy(kind: str, name: str, tmp_path: Path) -> None:
+    content, said = INSTEAD[kind]
+    if name != "x.pth" and kind in ("zip", "an old pickle"):
+        name = "x.pt"  # other suffixes make other readers of them
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(CheckpointError, match=said) as caught:
+        read_weights(tmp_path / name)
+    assert str(caught.value).startswith(f"{tmp_path / name}: ")
+    assert str(caught.value).isprintable()

@@ -20,7 +20,14 @@ from tinysam_mobile.artifacts.executorch_sdk import quiet
 from tinysam_mobile.errors import BundleError
 from tinysam_mobile.files import open_regular
 
-__all__ = ["CONTRACT_METHOD", "OUTSIDE_REASONS", "MethodGraph", "check_header", "read_graphs"]
+__all__ = [
+    "CONTRACT_METHOD",
+    "OUTSIDE_REASONS",
+    "MethodGraph",
+    "check_header",
+    "keeps_constants_inside",
+    "read_graphs",
+]
 
 CONTRACT_METHOD = "contract_json"
 """Constant method of every .pte that returns contract.json as a string."""
@@ -97,6 +104,23 @@ def check_header(path: Path) -> None:
     needed = max(program_bytes, segments_at + segments_bytes)
     if size_bytes < needed:
         raise BundleError(f"{path}: is cut off at {size_bytes} of {needed} bytes; copy or convert it again")
+
+
+def keeps_constants_inside(path: Path) -> bool:
+    """Whether a .pte has its constants in the program, as older exports, and not behind it; False if damaged.
+
+    ExecuTorch's runtime is built without what reads those (ET_ENABLE_DEPRECATED_CONSTANT_BUFFER).
+    """
+    with quiet():
+        from executorch.exir._serialize._program import deserialize_pte_binary
+
+    data = path.read_bytes()
+    if HEADER.unpack_from(data)[2] == HEADER_MAGIC:
+        return False
+    try:
+        return bool(deserialize_pte_binary(data).program.constant_buffer)
+    except Exception:  # whatever damaged bytes make the reader raise
+        return False
 
 
 def read_graphs(path: Path) -> dict[str, MethodGraph]:

@@ -132,7 +132,7 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 def new_bundle(target: Path, *, overwrite: bool = False) -> AbstractContextManager[Path]:
     """Give a folder to build in, which becomes the bundle `target` if the block ends without an error.
 
-    An existing `target` raises `UsageError` unless `overwrite`; with it, only an empty folder or a bundle is
+    A `target` that exists and is not empty raises `UsageError` unless `overwrite`; with it, only a bundle is
     replaced, after the new one is complete.
     """
     return new_folder(target, MANIFEST_NAME, overwrite=overwrite)

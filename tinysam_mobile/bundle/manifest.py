@@ -34,6 +34,7 @@ from tinysam_mobile.contract.everything_settings import (
     WINDOW_MARGIN_CELLS,
     everything_settings,
 )
+from tinysam_mobile.contract.foreign_text import one_line
 from tinysam_mobile.contract.rules import Rules
 from tinysam_mobile.contract.schema import Count, Name, RelativePath, Sha256, read_document
 from tinysam_mobile.contract.spec import SIZE_NAMES, Component, Contract, TensorSpec
@@ -47,6 +48,8 @@ __all__ = ["RUNTIMES_KEY", "SCHEMA_VERSION", "Artifact", "Manifest", "contract_d
 
 SCHEMA_VERSION = 1
 """Of `manifest.json`; another one is refused."""
+MAX_VERSION = 40
+"""Characters of a version that are shown."""
 RUNTIMES_KEY = "runtimes"
 """Of a manifest: the runtime's name in `artifacts` → the release that judges its files on the host, which the
 apps should run too.  Core ML's is that of the phone's iOS."""
@@ -108,17 +111,44 @@ class Manifest:
         """Check JSON data from an unknown source; raises `BundleError` that names the field at fault."""
         if not isinstance(data, dict):
             raise BundleError("manifest.json must hold one object")
-        if data.get("schema_version") != SCHEMA_VERSION:
-            raise BundleError(
-                f"manifest.json has schema version {data.get('schema_version')!r}, this package reads "
-                f"{SCHEMA_VERSION}; convert again with this version"
-            )
+        _check_version(data)
         body = {key: value for key, value in data.items() if key != "artifacts"}
         artifacts = data.get("artifacts")
-        if not isinstance(artifacts, list):
-            raise BundleError("manifest.json: 'artifacts' must be a list")
-        _check_body(body)
-        return cls(data=body, artifacts=tuple(_artifact(i, item) for i, item in enumerate(artifacts)))
+        try:
+            if not isinstance(artifacts, list):
+                raise BundleError("manifest.json: 'artifacts' must be a list")
+            _check_body(body)
+            return cls(data=body, artifacts=tuple(_artifact(i, item) for i, item in enumerate(artifacts)))
+        except BundleError as error:
+            # What this version asks for and another one did not write is mended by the same step as damage.
+            raise BundleError(f"{error}; {_written_by(data)}, convert again with this one") from error
+
+
+def _check_version(data: Mapping[str, Any]) -> None:
+    version = data.get("schema_version")
+    if type(version) is not int:
+        raise BundleError(
+            "manifest.json has no schema version, so it is not one of a bundle; name the folder that "
+            "'tinysam-mobile convert' wrote"
+        )
+    if version > SCHEMA_VERSION:
+        raise BundleError(
+            f"manifest.json has schema version {version} and this version reads {SCHEMA_VERSION}: "
+            f"{_written_by(data)}; update tinysam-mobile, or convert again with this version"
+        )
+    if version < SCHEMA_VERSION:
+        raise BundleError(
+            f"manifest.json has schema version {version} and this version reads {SCHEMA_VERSION}: "
+            f"{_written_by(data)}; convert again with this version"
+        )
+
+
+def _written_by(data: Mapping[str, Any]) -> str:
+    """Which version wrote a manifest, and which one reads it."""
+    generator = data.get("generator")
+    version = generator.get("version") if isinstance(generator, dict) else None
+    known = one_line(version)[:MAX_VERSION] if isinstance(version, str) else "an unknown version"
+    return f"the bundle was written by tinysam-mobile {known} and this is {__version__}"
 
 
 def _check_body(body: Mapping[str, Any]) -> None:

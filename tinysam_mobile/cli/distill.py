@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ from tinysam_mobile.cli.parameter_types import (
     OutputFolder,
 )
 from tinysam_mobile.errors import UsageError
+from tinysam_mobile.files import only_writer
 
 if TYPE_CHECKING:
     from tinysam_mobile.distill.prepare import ObjectFinder
@@ -275,7 +277,7 @@ def train(
     if device == "cuda" and not torch.cuda.is_available():
         raise UsageError("--device cuda: torch finds no CUDA here; install a CUDA build of torch or use cpu")
     settings = read_config(config)
-    with joined_processes() as (rank, _):
+    with joined_processes() as (rank, _), only_writer(out) if rank == 0 else nullcontext():
         check = validator(settings, out)
         run(
             settings,

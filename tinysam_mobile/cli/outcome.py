@@ -18,6 +18,7 @@ import re
 import signal
 import sys
 import tempfile
+import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -53,6 +54,8 @@ PLAINER = {
     "is not a valid float range": "is no number",
 }
 """Click's words → ours."""
+RESENT_AFTER_S = 0.2
+"""Long enough for Python to be back in the work: a signal just before a call that waits does not end it."""
 QUOTED = re.compile("'(.*?)'")
 DEBUG_VARIABLE = "TINYSAM_DEBUG"
 """Environment variable; with the value 1 tracebacks are shown on stderr too."""
@@ -70,7 +73,8 @@ def run_to_an_end() -> Iterator[None]:
         # A terminal that has not every character shows a question mark; it is no reason to end.
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")
-    before = None
+    before, hook = None, sys.unraisablehook
+    sys.unraisablehook = _send_again
     with suppress(ValueError):  # only the main thread may; elsewhere nobody sends signals
         before = signal.signal(signal.SIGTERM, _end_by_signal)
     try:
@@ -97,13 +101,35 @@ def run_to_an_end() -> Iterator[None]:
     except Exception as error:  # whatever was not foreseen is one line too
         _end_unforeseen(error)
     finally:
+        sys.unraisablehook = hook
         if before is not None:
             signal.signal(signal.SIGTERM, before)
 
 
 def _end_by_signal(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 (the signature of handlers)
     """Leave as by an exception, so that what is half-written is cleared away."""
-    sys.exit(128 + number)
+    raise _TerminatedError(128 + number)
+
+
+class _TerminatedError(SystemExit):
+    """The end that another process asked for."""
+
+
+def _send_again(unraisable: sys.UnraisableHookArgs) -> None:
+    """Send a signal anew whose exception was lost.
+
+    That happens where it meets what Python calls on its own, `__del__` and callbacks of the garbage
+    collector: the exception is told on stderr and forgotten, and the work would go on.
+    """
+    lost = {KeyboardInterrupt: signal.SIGINT, _TerminatedError: signal.SIGTERM}.get(unraisable.exc_type)
+    if lost is None:
+        sys.__unraisablehook__(unraisable)
+        return
+    # Later, since here it would be lost again; and to the main thread, which may sleep.
+    main = threading.main_thread().ident
+    timer = threading.Timer(RESENT_AFTER_S, signal.pthread_kill, (main, lost))
+    timer.daemon = True
+    timer.start()
 
 
 def print_error(message: str) -> None:

@@ -220,8 +220,8 @@ class OutputFile(CheckedPath):
 class OutputFolder(CheckedPath):
     """A folder that can be written.
 
-    With `marker`, the name of a file that the command writes into it, the folder must not exist; with
-    --overwrite it may, if it is empty or holds that file.
+    With `marker`, the name of a file that the command writes into it, the folder must be empty or not exist;
+    with --overwrite it may also hold that file.
     """
 
     marker: str | None = None

@@ -15,15 +15,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from tinysam_mobile.distill.photo_store import Photo, PhotoStore
 from tinysam_mobile.distill.pixels import normalised
 from tinysam_mobile.errors import DatasetError
-from tinysam_mobile.files import write_with
 from tinysam_mobile.imaging.preprocess import preprocess
 from tinysam_mobile.modeling.checkpoint import Checkpoint
+from tinysam_mobile.modeling.safetensors_writer import write_safetensors
 from tinysam_mobile.modeling.sam import TinySAM
 
 __all__ = ["EmbeddingCache", "write_cache"]
@@ -105,7 +104,7 @@ def _write_shard(teacher: TinySAM, shard: _Shard) -> None:
         "content": _digest(embeddings.numpy().tobytes()),
         "photos": json.dumps([photo.key for photo in shard.photos]),
     }
-    write_with(shard.path, lambda path: save_file({EMBEDDINGS: embeddings}, path, metadata=metadata))
+    write_safetensors(shard.path, {EMBEDDINGS: embeddings}, metadata)
 
 
 def _embed(teacher: TinySAM, photo: Photo) -> Tensor:

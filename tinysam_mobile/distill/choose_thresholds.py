@@ -16,14 +16,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import safe_open
-from safetensors.torch import save_file
 
 from tinysam_mobile.contract.everything_settings import COARSE_FACTOR, EVERYTHING_KEY
 from tinysam_mobile.errors import UsageError
 from tinysam_mobile.evaluation.coco import read_coco
 from tinysam_mobile.evaluation.instances import CocoImage
 from tinysam_mobile.evaluation.miou import targets_of
-from tinysam_mobile.files import write_with
 from tinysam_mobile.imaging.images import load_image
 from tinysam_mobile.imaging.masks import mask_boxes, non_maximum_suppression, stability_scores
 from tinysam_mobile.imaging.overlaps import match_one_to_one
@@ -31,6 +29,7 @@ from tinysam_mobile.imaging.preprocess import Geometry
 from tinysam_mobile.imaging.upscale import upscale_at
 from tinysam_mobile.modeling.checkpoint import load_checkpoint
 from tinysam_mobile.modeling.entry_points import contract_of
+from tinysam_mobile.modeling.safetensors_writer import write_safetensors
 from tinysam_mobile.segment.point_lattice import coarse_lattice, second_round
 from tinysam_mobile.segment.predictor import Predictor
 from tinysam_mobile.segment.prompts import make_prompt
@@ -208,7 +207,7 @@ def store_thresholds(checkpoint: Path, settings: Mapping[str, Any], out: Path) -
         state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         metadata = dict(file.metadata() or {})
     metadata |= {EVERYTHING_KEY: json.dumps(dict(settings))}
-    write_with(out, lambda path: save_file(state, path, metadata=metadata))
+    write_safetensors(out, state, metadata)
 
 
 def choose_for_checkpoint(

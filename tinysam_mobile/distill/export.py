@@ -7,14 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from tinysam_mobile.distill.config import TrainConfig, config_from_data
 from tinysam_mobile.distill.networks import averaged_model
 from tinysam_mobile.distill.run_state import read_state
 from tinysam_mobile.errors import CheckpointError, UsageError
-from tinysam_mobile.files import write_with
+from tinysam_mobile.modeling.safetensors_writer import write_safetensors
 from tinysam_mobile.modeling.sam import TinySAM
 
 __all__ = ["write_checkpoint", "write_run"]
@@ -46,7 +45,7 @@ def write_checkpoint(model: TinySAM, path: Path, *, origin: Mapping[str, str]) -
     state = {name: _narrowed(tensor) for name, tensor in model.state_dict().items()}
     metadata = {CONFIG_KEY: json.dumps(model.config.to_dict())}
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_with(path, lambda building: save_file(state, building, metadata=metadata | dict(origin)))
+    write_safetensors(path, state, metadata | dict(origin))
 
 
 def _narrowed(tensor: Tensor) -> Tensor:

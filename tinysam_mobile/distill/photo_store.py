@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinysam_mobile.errors import DatasetError
-from tinysam_mobile.files import new_file, write_text
+from tinysam_mobile.files import new_file, only_writer, write_text
 
 __all__ = ["LAYER_KINDS", "Photo", "PhotoStore", "write_store"]
 
@@ -53,9 +53,14 @@ class _Entry:
 def write_store(photos: Iterable[Photo], folder: Path) -> int:
     """Write `photos.bin` and `index.json` into `folder`; return the number of photos.
 
-    The index is written last, so a folder without it is an unfinished store.
+    The index is written last, so a folder without it is an unfinished store.  Raises `UsageError` if another
+    process writes one there.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    with only_writer(folder):
+        return _write_store(photos, folder)
+
+
+def _write_store(photos: Iterable[Photo], folder: Path) -> int:
     entries: list[_Entry] = []
     with new_file(folder / "photos.bin") as building, building.open("wb") as file:
         for photo in photos:

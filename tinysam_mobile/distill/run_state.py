@@ -9,11 +9,10 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from tinysam_mobile.errors import CheckpointError
-from tinysam_mobile.files import write_with
+from tinysam_mobile.modeling.safetensors_writer import write_safetensors
 
 __all__ = ["RunState", "read_state", "write_state"]
 
@@ -62,7 +61,7 @@ def write_state(state: RunState, folder: Path) -> None:
         for name, tensor in named.items()
     }
     metadata = {"step": str(state.step), "run": state.config_json}
-    write_with(folder / STATE_FILE, lambda path: save_file(tensors, path, metadata=metadata))
+    write_safetensors(folder / STATE_FILE, tensors, metadata)
 
 
 def read_state(folder: Path) -> RunState | None:

@@ -35,6 +35,9 @@ FOREIGN = (
     "trust it, or take a published state dict (tinysam_42.3.pth, SlimSAM-77-uniform.pth)"
 )
 SCRIPT = "is a TorchScript program, which is not run; take the file with the state dict (.pt, .pth)"
+NO_PICKLE = (
+    "is a zip archive in which no PyTorch checkpoint lies; unpack it and name the checkpoint inside, if any"
+)
 TOO_LARGE = "would unpack to far more than a checkpoint holds, so it is not opened; download it again"
 
 
@@ -66,9 +69,11 @@ class _RefusedError(Exception):
 def _check_archive(file: BinaryIO) -> None:
     with zipfile.ZipFile(file) as archive:
         members = archive.infolist()
+        pickles = [member for member in members if member.filename.endswith("/data.pkl")]
+        if not pickles:
+            raise _RefusedError(NO_PICKLE)
         if len(members) > MAX_MEMBERS or any(m.compress_type != zipfile.ZIP_STORED for m in members):
             raise _RefusedError(TOO_LARGE)
-        pickles = [member for member in members if member.filename.endswith("/data.pkl")]
         if any(member.filename.endswith("/constants.pkl") for member in members):
             raise _RefusedError(SCRIPT)
         for member in pickles:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from tinysam_mobile.errors import CheckpointError
 from tinysam_mobile.files import open_regular
+from tinysam_mobile.modeling.not_weights import what_it_is_instead
 from tinysam_mobile.modeling.onnx_weights import read_onnx
 from tinysam_mobile.modeling.torch_file import read_torch
 from tinysam_mobile.modeling.weights_kind import HEAD_BYTES, kind_of_bytes
@@ -82,12 +83,8 @@ def _kind_and_size(path: Path) -> tuple[str | None, int]:
         size = file.seek(0, 2)
     if not head:
         raise CheckpointError(f"{path}: is empty; download it again")
-    if head.lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml")):
-        raise CheckpointError(
-            f"{path}: is a web page, not a checkpoint; download the file itself (the raw link)"
-        )
-    if head.startswith(b"version https://git-lfs"):
-        raise CheckpointError(f"{path}: is a Git LFS pointer, not the file; run 'git lfs pull' there")
+    if instead := what_it_is_instead(head):
+        raise CheckpointError(f"{path}: {instead}")
     return kind_of_bytes(path, head, size), size
 
 

@@ -14,8 +14,9 @@ says that the graph takes (pixel - mean) / std with zeros outside the photo.  Wi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -29,6 +30,7 @@ from tinysam_mobile.contract.schema import Name, RelativePath, read_document
 from tinysam_mobile.contract.spec import PIXEL_MEAN, PIXEL_STD, Contract, Label, Signature, TensorSpec
 from tinysam_mobile.errors import InputError
 from tinysam_mobile.files import read_json
+from tinysam_mobile.simulator.isolated import open_isolated_file
 from tinysam_mobile.simulator.registry import import_runtime, runtime_named
 
 __all__ = ["HandConverted", "open_hand_converted", "read_mapping"]
@@ -117,17 +119,18 @@ def _only_function(runtime: str) -> str:
 
 
 def open_hand_converted(
-    mapping: HandConverted, contract: Contract, *, num_threads: int | None = None
+    mapping: HandConverted, contract: Contract, *, num_threads: int | None = None, isolate: bool = False
 ) -> Backend:
     """Open the files of `mapping`; `contract` has the sizes of the checkpoint and the mapping's slots.
 
+    With `isolate` a native runtime runs in processes of its own, so that a damaged file ends no other.
     Raises `InputError` for names that are not those of the contract, and what the runtime raises.
     """
     entries = mapping.entry_points
     signatures = {name: _renamed(contract.signatures[name], entry) for name, entry in entries.items()}
-    module = import_runtime(mapping.runtime)
-    sessions: dict[str, Session] = {
-        name: module.open_session(
+    open_it = _opener(mapping.runtime, isolate=isolate)
+    sessions = {
+        name: open_it(
             entry.file,
             signatures={name: signatures[name]},
             entry_points={name: entry.function},
@@ -136,6 +139,13 @@ def open_hand_converted(
         for name, entry in entries.items()
     }
     return _HandBackend(contract, entries, sessions)
+
+
+def _opener(runtime: str, *, isolate: bool) -> Callable[..., Session]:
+    if isolate:
+        return partial(open_isolated_file, runtime=runtime)
+    open_session: Callable[..., Session] = import_runtime(runtime).open_session
+    return open_session
 
 
 def _renamed(signature: Signature, entry: EntryMapping) -> Signature:

@@ -83,7 +83,8 @@ def _mapping(path: Path, asked: Asked) -> Subject:
         bounds=bounds_for(mapping.runtime, mapping.recipe, asked.bounds),
     )
     side = HostSide(
-        known=known, open=lambda: open_hand_converted(mapping, contract, num_threads=asked.threads)
+        known=known,
+        open=lambda: open_hand_converted(mapping, contract, num_threads=asked.threads, isolate=asked.isolate),
     )
     return Subject(
         checkpoint=loaded, contract=contract, sides=[side], everything=_thresholds(loaded.everything)

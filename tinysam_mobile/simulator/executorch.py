@@ -17,7 +17,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tinysam_mobile.artifacts.executorch_graph import CONTRACT_METHOD, check_header, read_graphs
+from tinysam_mobile.artifacts.executorch_graph import (
+    CONTRACT_METHOD,
+    check_header,
+    keeps_constants_inside,
+    read_graphs,
+)
 from tinysam_mobile.artifacts.executorch_sdk import quiet
 from tinysam_mobile.artifacts.native_stderr import without_known_lines
 from tinysam_mobile.contract.backend import Arrays, Session
@@ -145,6 +150,11 @@ def _open_program(path: Path) -> Program:
     try:
         return Runtime.get().load_program(path)
     except RuntimeError as error:
+        if keeps_constants_inside(path):
+            raise BundleError(
+                f"{path}: has its constants inside the program, as an old ExecuTorch wrote them, and the one "
+                "installed here reads only those behind it; export it again with a newer ExecuTorch"
+            ) from error
         raise BundleError(f"{path}: ExecuTorch cannot load it ({_reason(error)}); {AGAIN}") from error
 
 

@@ -17,6 +17,7 @@ import sys
 import weakref
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from select import select
 from typing import Any, BinaryIO
@@ -29,10 +30,12 @@ from tinysam_mobile.artifacts.formats import format_named, format_of
 from tinysam_mobile.bundle.folder import Bundle
 from tinysam_mobile.contract.backend import Arrays, Session
 from tinysam_mobile.contract.foreign_text import one_line
+from tinysam_mobile.contract.schema import read_document
+from tinysam_mobile.contract.spec import Signature
 from tinysam_mobile.errors import BundleError, TinySAMError, UsageError
-from tinysam_mobile.simulator.registry import LoadedModel, open_bundle, runtime_named
+from tinysam_mobile.simulator.registry import LoadedModel, import_runtime, open_bundle, runtime_named
 
-__all__ = ["CALL_TIMEOUT_S", "MAX_CHILD_BYTES", "describe_isolated", "open_isolated"]
+__all__ = ["CALL_TIMEOUT_S", "MAX_CHILD_BYTES", "describe_isolated", "open_isolated", "open_isolated_file"]
 
 MAX_CHILD_BYTES = 8 * 2**30
 """Memory of its own that a child may take; SAM's largest encoder takes 5 GB in fp32."""
@@ -63,6 +66,36 @@ def open_isolated(
     names, _ = child.ask(request, {})
     session = _IsolatedSession(child)
     return LoadedModel(contract=bundle.manifest.contract, sessions=dict.fromkeys(names["names"], session))
+
+
+def open_isolated_file(
+    path: Path,
+    *,
+    runtime: str,
+    signatures: Mapping[str, Signature],
+    entry_points: Mapping[str, str],
+    num_threads: int | None = None,
+) -> Session:
+    """Return the same session as the runtime's `open_session`, in a child process if it is native code.
+
+    For a file that belongs to no bundle.  Raises what `open_session` raises, and `BundleError` if the child
+    dies.
+    """
+    if not runtime_named(runtime).is_native:
+        session: Session = import_runtime(runtime).open_session(
+            path, signatures=signatures, entry_points=entry_points, num_threads=num_threads
+        )
+        return session
+    child = _Child(f"{path}: {runtime}", CALL_TIMEOUT_S)
+    request = {
+        "file": str(path),
+        "runtime": runtime,
+        "signatures": {name: asdict(signature) for name, signature in signatures.items()},
+        "entry_points": dict(entry_points),
+        "threads": num_threads,
+    }
+    child.ask(request, {})
+    return _IsolatedSession(child)
 
 
 def describe_isolated(path: Path, *, timeout_s: float = DESCRIBE_TIMEOUT_S) -> dict[str, Any]:
@@ -201,8 +234,8 @@ def _exactly(pipe: Any, size: int) -> bytes:
 
 
 def serve(source: BinaryIO, target: BinaryIO) -> None:
-    """Answer requests until the parent is gone: describe a file, or open a bundle and run it."""
-    backend: LoadedModel | None = None
+    """Answer requests until the parent is gone: describe a file, or open a bundle or a file and run it."""
+    sessions: Mapping[str, Session] = {}
     while True:
         try:
             request, arrays = _receive(source)
@@ -212,19 +245,30 @@ def serve(source: BinaryIO, target: BinaryIO) -> None:
             if "describe" in request:
                 described = format_named(request["format"]).describe(Path(request["describe"]))
                 _send(target, {"described": described}, {})
-            elif backend is None:
-                backend = _opened(request)
-                _send(target, {"names": sorted(backend.sessions)}, {})
-            else:
+            elif "entry_point" in request:
                 name = request["entry_point"]
-                _send(target, {}, backend.sessions[name].run(name, arrays))
+                _send(target, {}, sessions[name].run(name, arrays))
+            else:
+                sessions = _opened(request)
+                _send(target, {"names": sorted(sessions)}, {})
         except TinySAMError as error:
             _send(target, {"error": type(error).__name__, "message": str(error)}, {})
 
 
-def _opened(request: Mapping[str, Any]) -> LoadedModel:
-    bundle = Bundle.open(Path(request["bundle"]))
-    return open_bundle(bundle, request["runtime"], recipe=request["recipe"], num_threads=request["threads"])
+def _opened(request: Mapping[str, Any]) -> Mapping[str, Session]:
+    """The sessions by entry point, of a bundle or of one file."""
+    runtime, threads = request["runtime"], request["threads"]
+    if "bundle" in request:
+        bundle = Bundle.open(Path(request["bundle"]))
+        return open_bundle(bundle, runtime, recipe=request["recipe"], num_threads=threads).sessions
+    signatures = {n: read_document(Signature, data, n) for n, data in request["signatures"].items()}
+    session = import_runtime(runtime).open_session(
+        Path(request["file"]),
+        signatures=signatures,
+        entry_points=request["entry_points"],
+        num_threads=threads,
+    )
+    return dict.fromkeys(signatures, session)
 
 
 def _limit_memory() -> None:

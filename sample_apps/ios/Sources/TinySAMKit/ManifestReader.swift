@@ -176,6 +176,7 @@ public struct Artifact: Decodable, Equatable, Sendable {
         try require(isHash, "artifacts.sha256", "must be 64 hexadecimal digits, not '\(sha256)'")
         let leaves = path.hasPrefix("/") || path.split(separator: "/").contains("..")
         try require(!path.isEmpty && !leaves, "artifacts.path", "must stay inside the bundle: '\(path)'")
+        try require(sizeBytes >= 0, "artifacts.size_bytes", "must be 0 or more, not \(sizeBytes)")
     }
 }
 

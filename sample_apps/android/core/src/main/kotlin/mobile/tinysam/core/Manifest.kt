@@ -143,6 +143,7 @@ data class Artifact(
     val path: String,
     val entryPoints: Map<String, String>,
     val sha256: String,
+    val sizeBytes: Long,
     val backend: String? = null,
 ) {
     /** The file's name for an entry point of the contract; throws [ManifestException] if it has none. */

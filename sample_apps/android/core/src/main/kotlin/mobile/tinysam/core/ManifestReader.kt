@@ -217,6 +217,7 @@ private fun readArtifact(fields: JsonFields): Artifact {
         path = path,
         entryPoints = entryPoints.keys.associateWith(entryPoints::text),
         sha256 = sha256,
+        sizeBytes = fields.count("size_bytes"),
         backend = if ("details" in fields.keys) fields.fields("details").textIfThere("backend") else null,
     )
 }
