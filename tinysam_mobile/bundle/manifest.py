@@ -121,6 +121,17 @@ class Manifest:
         return cls(data=body, artifacts=tuple(_artifact(i, item) for i, item in enumerate(artifacts)))
 
 
+def _older(sizes: Any) -> str:
+    """What helps if an earlier version of this package wrote `sizes`, which then lack one of today's."""
+    missing = set(SIZE_NAMES) - set(sizes) if isinstance(sizes, dict) else set()
+    if not missing or not set(sizes) < set(SIZE_NAMES):
+        return ""
+    names = ", ".join(sorted(missing))
+    return (
+        f"; without {names} it was written by an earlier version: convert the checkpoint again with this one"
+    )
+
+
 def _check_body(body: Mapping[str, Any]) -> None:
     sizes = body.get("sizes")
     names = set(SIZE_NAMES)
@@ -131,6 +142,7 @@ def _check_body(body: Mapping[str, Any]) -> None:
     ):
         raise BundleError(
             f"manifest.json: 'sizes' must hold the positive integers {', '.join(sorted(names))}"
+            f"{_older(sizes)}"
         )
     _skips(body)
     _has_object_score(body)
