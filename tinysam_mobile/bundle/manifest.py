@@ -23,7 +23,9 @@ from tinysam_mobile.contract import spec
 from tinysam_mobile.contract.everything_settings import (
     BOX_MARGIN,
     COARSE_FACTOR,
+    CROP_EDGE_PIXELS,
     CROP_NMS_THRESH,
+    CROP_OVERLAP_RATIO,
     DUPLICATE_IOUS,
     EVERYTHING_KEY,
     MAX_WAITING_BYTES,
@@ -276,6 +278,8 @@ def _search_data() -> dict[str, Any]:
         "offsets": [list(offset) for offset in SECOND_ROUND_OFFSETS],
         "offset_unit": "x: width // points_per_side, y: height // points_per_side, pixels of the photo",
         "crop_nms_thresh": CROP_NMS_THRESH,
+        "crop_overlap_ratio": CROP_OVERLAP_RATIO,
+        "crop_edge_pixels": CROP_EDGE_PIXELS,
         "fast": {
             "near_iou_slack": NEAR_IOU_SLACK,
             "score_slack": SCORE_SLACK,

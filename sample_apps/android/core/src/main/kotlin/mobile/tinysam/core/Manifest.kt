@@ -95,12 +95,16 @@ data class EverythingThresholds(
 
 /**
  * How everything mode searches: round 1 uses every `coarseFactor`-th point of the grid, round 2 goes around them
- * by `offsets` (x, y of each), and `cropNmsThresh` belongs to the NMS after small regions are cleaned.
+ * by `offsets` (x, y of each), and `cropNmsThresh` belongs to the NMS after small regions are cleaned, and to
+ * that over crops.  Crops of the first layer overlap by `cropOverlapRatio` of the photo's short side; a box no farther
+ * than `cropEdgePixels` from a crop's edge, and farther from the photo's, is taken to be cut.
  */
 data class EverythingSearch(
     val coarseFactor: Int,
     val offsets: List<Pair<Int, Int>>,
     val cropNmsThresh: Double,
+    val cropOverlapRatio: Double,
+    val cropEdgePixels: Int,
     val fast: FastSearch,
 )
 

@@ -190,6 +190,8 @@ private fun readSearch(fields: JsonFields) = EverythingSearch(
         it[0] to it[1]
     },
     cropNmsThresh = fields.number("crop_nms_thresh"),
+    cropOverlapRatio = fields.number("crop_overlap_ratio"),
+    cropEdgePixels = fields.integer("crop_edge_pixels"),
     fast = readFastSearch(fields.fields("fast")),
 )
 

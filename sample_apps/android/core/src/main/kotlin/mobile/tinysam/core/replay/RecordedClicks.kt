@@ -128,6 +128,8 @@ class EverythingCase(val photo: EncodedPhoto, val settings: EverythingSettings, 
             },
             fast = manifest.search.fast,
             minRegionArea = fields.integer("min_region_area"),
+            cropLayers = if ("crop_layers" in fields.keys) fields.integer("crop_layers") else 0,
+            cropPointsDownscale = if ("crop_layers" in fields.keys) fields.integer("crop_points_downscale") else 1,
             maxDecoderCalls = fields.integerOrNull("max_decoder_calls"),
         )
     }
