@@ -28,6 +28,7 @@ ALONE = {
     "jsonreader": "the Kotlin core takes no library",
     "jsonvalue": "the Kotlin core takes no library",
     "jsonwriter": "the Kotlin core takes no library",
+    "photocrop": "the page does not search crops",
     "rawtensor": "see filetree",
     "recordedclicks": "Swift's RecordedEngine answers both",
     "sharedfixtures": "Swift's tool reads them too; in the other cores they are the tests' own",

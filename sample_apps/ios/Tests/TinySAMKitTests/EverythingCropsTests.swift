@@ -31,13 +31,15 @@ final class EverythingCropsTests: XCTestCase {
         let recording = try XCTUnwrap(all.first)
         let manifest = try fixtures.manifest()
         let predictor = Predictor(manifest: manifest, engine: try recording.engine(fixtures, manifest))
-        let photo = RGBImage(unchecked: PixelSize(height: 2, width: 2), pixels: [UInt8](repeating: 0, count: 12))
+        let photo = try RGBImage(size: PixelSize(height: 1, width: 1), grey: [0])
         let encoded = try await predictor.encode(photo)
         var options = EverythingOptions()
         options.cropLayers = 1
-        await assertRefused { try await EverythingGenerator(predictor: predictor, options: options).generate(on: photo) }
+        let hierarchical = EverythingGenerator(predictor: predictor, options: options)
+        await assertRefused { try await hierarchical.generate(on: photo) }
         options.isHierarchical = false
-        await assertRefused { try await EverythingGenerator(predictor: predictor, options: options).generate(on: encoded) }
+        let flat = EverythingGenerator(predictor: predictor, options: options)
+        await assertRefused { try await flat.generate(on: encoded) }
     }
 
     private func assertRefused(_ search: () async throws -> EverythingResult) async {

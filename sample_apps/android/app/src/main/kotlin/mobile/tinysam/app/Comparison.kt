@@ -7,11 +7,7 @@ import mobile.tinysam.core.PromptPoint
 import mobile.tinysam.core.SearchEvent
 
 /** What one engine took on the photo, in milliseconds, or why it could not. */
-data class ComparisonRow(
-    val choice: EngineChoice,
-    val times: Times? = null,
-    val problem: Notice? = null,
-) {
+data class ComparisonRow(val choice: EngineChoice, val times: Times? = null, val problem: Notice? = null) {
     /**
      * `agreement` is the IoU of the middle's mask with that of the first engine that ran; `peakMemoryBytes` is that of
      * the app so far, null where the phone does not say.

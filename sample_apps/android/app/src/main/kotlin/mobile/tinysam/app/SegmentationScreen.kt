@@ -162,7 +162,9 @@ private fun PromptingPhoto(state: SegmentationState.Prompting, actions: Segmenta
             onClick = { tapsAreOnObject = !tapsAreOnObject },
             label = { Text(stringResource(if (tapsAreOnObject) R.string.on_object else R.string.off_object)) },
         )
-        Button(onClick = actions.undo, enabled = state.earlier.isNotEmpty()) { Text(stringResource(R.string.undo)) }
+        Button(onClick = actions.undo, enabled = state.earlier.isNotEmpty()) {
+            Text(stringResource(R.string.undo))
+        }
         Button(onClick = actions.refine, enabled = state.answer != null) { Text(stringResource(R.string.refine)) }
         Button(onClick = actions.clear) { Text(stringResource(R.string.clear)) }
         Button(onClick = actions.findEverything) { Text(stringResource(R.string.everything)) }

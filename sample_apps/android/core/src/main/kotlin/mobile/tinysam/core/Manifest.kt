@@ -42,7 +42,9 @@ data class Manifest(
 
     /** Slots of a prompt of `score_batch`, fewer than N; null where the model has none. */
     val scoreSlots: Int?
-        get() = entryPoints[Contract.SCORE_BATCH]?.inputs?.first { it.name == Contract.POINT_COORDS }?.shape?.get(1)
+        get() = entryPoints[Contract.SCORE_BATCH]?.inputs?.first {
+            it.name == Contract.POINT_COORDS
+        }?.shape?.get(1)
 
     /** What `encode` returns, in order: all that decoding needs of the image. */
     val encoderOutputs: List<TensorSpec> get() = entryPoints.getValue(Contract.ENCODE).outputs

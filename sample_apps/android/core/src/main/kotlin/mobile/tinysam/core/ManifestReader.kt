@@ -99,7 +99,8 @@ private const val SCORE_SLOTS = 2
 /** All that decoding needs of the image: the embedding first, then feature maps of families that have some. */
 private fun checkFeatures(fields: JsonFields, features: List<TensorSpec>, sizes: ModelSizes) {
     val embedding = float(Contract.IMAGE_EMBEDDINGS, 1, sizes.channels, sizes.gridSize, sizes.gridSize)
-    val isKnown = features.firstOrNull() == embedding && features.all { it.dtype == embedding.dtype && it.isPossible }
+    val isKnown =
+        features.firstOrNull() == embedding && features.all { it.dtype == embedding.dtype && it.isPossible }
     if (!isKnown || features.distinctBy { it.name }.size != features.size) {
         fields.wrong("outputs", "$embedding first, then float32 feature maps of other names")
     }

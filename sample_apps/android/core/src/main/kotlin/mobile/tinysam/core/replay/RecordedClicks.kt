@@ -83,7 +83,12 @@ class EverythingCase(val photo: EncodedPhoto, val settings: EverythingSettings, 
             manifest: Manifest,
             scoring: Boolean = true,
         ): EverythingCase {
-            val geometry = Geometry.of(fields.integer("height"), fields.integer("width"), manifest.sizes.imageSize, manifest.rules)
+            val geometry = Geometry.of(
+                fields.integer("height"),
+                fields.integer("width"),
+                manifest.sizes.imageSize,
+                manifest.rules,
+            )
             return EverythingCase(
                 photo = EncodedPhoto(ImageFeatures.zeros(manifest.encoderOutputs), geometry),
                 settings = readSettings(fields, manifest),
