@@ -51,5 +51,6 @@ object R {
         const val photo_gone: Int = 43
         const val disk_trouble: Int = 44
         const val no_camera: Int = 45
+        const val difference_picture: Int = 46
     }
 }

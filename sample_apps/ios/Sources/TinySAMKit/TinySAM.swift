@@ -72,7 +72,8 @@ public actor TinySAM {
 
     /// The same of a photo that is encoded for this, with its crops if the options say so.
     public nonisolated func everything(
-        of photo: RGBImage, _ options: EverythingOptions, isStopped: @escaping @Sendable () -> Bool = { false }
+        of photo: RGBImage, _ options: EverythingOptions,
+        isStopped: @escaping @Sendable () -> Bool = { false }
     ) -> AsyncThrowingStream<SearchEvent, any Error> {
         let generator = EverythingGenerator(predictor: predictor, options: options)
         return Self.events { tell in
