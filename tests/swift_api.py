@@ -30,13 +30,14 @@ FIRST = (
 TYPE = re.compile(r"(?:public )?(?:final )?(struct|final class|class|enum|actor|protocol|extension) ([\w.]+)")
 HEAD = """# TinySAMKit: the Swift library
 
-What is public in the two products of this repository's Swift package, out of their sources by `python -m tests.swift_api`.
+What is public in the two products of this repository's Swift package, out of their sources by
+`python -m tests.swift_api`.
 [iOS](../sample_apps/ios/README.md) says how to add the package; Swift 6, iOS 18 or macOS 15.
 
 ## A whole app
 
-`sample_apps/ios/Examples/OneScreen.swift`, which is compiled on Linux against stubs of Apple's API. It needs the model as
-step 1 of *Embed it* puts it into the app.
+`sample_apps/ios/Examples/OneScreen.swift`, which is compiled on Linux against stubs of Apple's API. It needs
+the model as step 1 of *Embed it* puts it into the app.
 
 """
 
@@ -56,8 +57,7 @@ def page() -> str:
     for library, folder in LIBRARIES.items():
         parts.append(f"\n## {library}\n")
         for path in sorted(folder.glob("*.swift"), key=_place):
-            for declared in declarations(path.read_text(encoding="utf-8")):
-                parts.append(_section(declared))
+            parts += map(_section, declarations(path.read_text(encoding="utf-8")))
     return "".join(parts)
 
 

@@ -16,6 +16,7 @@ CORES = {
     "javascript": (APPS / "web" / "core", "**/*.js"),
 }
 ALONE = {
+    "cameraframe": "Swift has it beside vImage, and the page takes photos",
     "contractshapes": "Swift reads by Codable: shapes are checked beside it",
     "directbuffers": "the JVM's memory that an engine reads in place",
     "entrypointengine": "JavaScript has one engine, which is one itself",
