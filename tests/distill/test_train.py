@@ -6,17 +6,19 @@ import csv
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from click.testing import CliRunner
 from safetensors.torch import load_file, save_file
 
 from tinysam_mobile.cli.distill import command
-from tinysam_mobile.distill.batches import Batches
+from tinysam_mobile.distill.batches import Batches, on_device, raw_batch
 from tinysam_mobile.distill.cache import EmbeddingCache, write_cache
 from tinysam_mobile.distill.config import (
     LossWeights,
@@ -32,7 +34,8 @@ from tinysam_mobile.distill.learner import FREQUENCIES, Learner
 from tinysam_mobile.distill.photo_store import Photo, PhotoStore, write_store
 from tinysam_mobile.distill.run_state import STATE_FILE, read_state
 from tinysam_mobile.distill.scenes import SceneComposer, SceneSettings
-from tinysam_mobile.distill.train import train
+from tinysam_mobile.distill.step import Teachers, learn
+from tinysam_mobile.distill.train import learning_rate, train
 from tinysam_mobile.distill.validation import validator
 from tinysam_mobile.errors import CheckpointError, DatasetError, UsageError
 from tinysam_mobile.modeling.checkpoint import load_checkpoint
@@ -148,7 +151,8 @@ from pathlib import Path
 import torch
 from tinysam_mobile.evaluation.processes import joined_processes
 from tinysam_mobile.distill.config import read_config
-from tinysam_mobile.distill.train import train
+from tinysam_mobile.distill.step import Teachers, learn
+from tinysam_mobile.distill.train import learning_rate, train
 from tinysam_mobile.distill.validation import validator
 
 torch.set_num_threads(1)
@@ -312,16 +316,75 @@ def test_configuration_survives_its_own_json_and_names_what_is_wrong(config: Tra
         replace(config, losses=LossWeights(token=1.0))
 
 
-def test_batches_move_to_the_device_of_the_run(config: TrainConfig, store: Path) -> None:
+def test_batches_are_made_on_the_device_of_the_run(config: TrainConfig, store: Path) -> None:
     composer = SceneComposer([PhotoStore(store)], config.scenes)
-    batches = Batches(composer, config)
+    batches = Batches(composer, config, device=torch.device("meta"))
     batch = batches.at(3)
     batches.close()
-    assert batch.to(torch.device("cpu")) is batch
-    moved = batch.to(torch.device("meta"))
-    tensors = moved.images, moved.prompts.coords, moved.prompts.labels, moved.targets
+    tensors = batch.images, batch.prompts.coords, batch.prompts.labels, batch.targets
     assert {tensor.device.type for tensor in tensors} == {"meta"}
-    assert moved.images.shape == batch.images.shape
+
+
+@pytest.mark.parametrize("refine_share", [0.0, 1.0])
+def test_a_step_makes_nothing_on_another_device(
+    config: TrainConfig, store: Path, monkeypatch: pytest.MonkeyPatch, refine_share: float
+) -> None:
+    """The meta device refuses to mix with the CPU as an accelerator does, and computes nothing."""
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())
+    device = torch.device("meta")
+    stage = replace(config.stages[1], refine_share=refine_share)
+    one_stage = replace(config, stages=(stage,), losses=replace(config.losses, window=0.5, rank=0.3))
+    batches = Batches(SceneComposer([PhotoStore(store)], config.scenes), one_stage, device=device)
+    shape = config_named(config.model).at_image_size(stage.image_size)
+    learner = Learner(shape, one_stage.losses, None).to(device).train()
+    result = learn(learner, batches.at(0), stage, one_stage, torch.Generator().manual_seed(0), Teachers())
+    batches.close()
+    result.total.backward()
+    values = (*result.losses.values(), *result.figures.values())
+    assert {value.device.type for value in values} == {"meta"}
+
+
+def test_processes_make_the_batches_of_the_thread(config: TrainConfig, store: Path) -> None:
+    composer = SceneComposer([PhotoStore(store)], config.scenes)
+    windowed = replace(config, losses=replace(config.losses, window=0.5))
+    alone, helped = (Batches(composer, windowed, workers=workers) for workers in (0, 2))
+    for step in (1, 2, 3, 6):
+        ours, theirs = alone.at(step), helped.at(step)
+        assert torch.equal(ours.images, theirs.images)
+        assert torch.equal(ours.prompts.coords, theirs.prompts.coords)
+        assert torch.equal(ours.targets, theirs.targets)
+        assert ours.windows is not None
+        assert theirs.windows is not None
+        assert torch.equal(ours.windows.truth, theirs.windows.truth)
+    alone.close()
+    helped.close()
+
+
+def test_targets_are_the_share_of_each_cell(config: TrainConfig) -> None:
+    masks = np.random.default_rng(0).random((3, 64, 64)) < 0.4
+    raw = raw_batch(torch.zeros(1, 64, 64, 3, dtype=torch.uint8), masks, np.random.default_rng(0), config)
+    shares = F.avg_pool2d(torch.from_numpy(masks).float().unsqueeze(1), 4).squeeze(1)
+    assert torch.equal(on_device(raw, torch.device("cpu")).targets, shares)
+
+
+def test_a_run_with_a_time_limit_ends_when_it_is_over(config: TrainConfig, tmp_path: Path) -> None:
+    """No clock is read: the limit is over before the first step, or never."""
+    train(config, tmp_path / "none", minutes=1e-9)
+    state = read_state(tmp_path / "none")
+    assert state is None
+    train(config, tmp_path / "some", minutes=1e9, stop_after=2)
+    state = read_state(tmp_path / "some")
+    assert state is not None
+    assert state.step == 2
+
+
+def test_the_rate_follows_steps_or_time_whichever_is_further() -> None:
+    settings = OptimiserSettings(learning_rate=1.0, warm_up_steps=10, final_share=0.0)
+    assert learning_rate(4, 110, settings, time_share=0.9) == pytest.approx(0.5)
+    assert learning_rate(60, 110, settings) == pytest.approx(0.5)
+    assert learning_rate(60, 110, settings, time_share=0.5) == pytest.approx(0.5)
+    assert learning_rate(20, 110, settings, time_share=0.5) == pytest.approx(0.5)
+    assert learning_rate(20, 110, settings, time_share=1.0) == pytest.approx(0.0)
 
 
 def test_an_unknown_or_absent_device_exits_with_2(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from tinysam_mobile.distill.windows import WINDOW_SIDE, see_through, windows_of
+from tinysam_mobile.distill.windows import WINDOW_SIDE, places_of, see_through, windows_of
 
 SIDE = 256
 
@@ -25,8 +25,8 @@ def test_what_is_seen_is_the_enlarged_mask(centre: tuple[float, float], radius: 
     seen, truth = see_through(windows, logits)
     enlarged = F.interpolate(logits, (SIDE, SIDE), mode="bilinear")[0, 0]
     # Independent of grid_sample: the pixel that a place lies in, by its index.
-    inside = (windows[0][0].abs() < 1).all(-1)
-    places = ((windows[0][0][inside] + 1) / 2 * SIDE).long()
+    inside = (places_of(windows)[0].abs() < 1).all(-1)
+    places = ((places_of(windows)[0][inside] + 1) / 2 * SIDE).long()
     differs = (truth[0, 0][inside] > 0.5) != torch.from_numpy(masks[0])[places[:, 1], places[:, 0]]
     assert differs.float().mean() < 0.01  # Places on the border of two pixels, where float32 decides.
     # Both interpolate between centres 4 pixels apart; places are at most half a pixel from a pixel's

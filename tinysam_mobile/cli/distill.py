@@ -28,7 +28,16 @@ __all__ = ["command"]
 
 MAX_PHOTOS = 10**7
 MAX_STEPS = 10**9
+MAX_WORKERS = 256
 CHECKPOINT = (".safetensors",)
+
+workers_option = click.option(
+    "--workers",
+    type=click.IntRange(0, MAX_WORKERS),
+    default=0,
+    show_default=True,
+    help="Processes that read and compose photos; 0 does it without any.",
+)
 
 
 @click.group()
@@ -119,6 +128,57 @@ def cutouts(source: Path, out: Path) -> None:
     click.echo(f"{write_store(found, out)} things in {out}")
 
 
+@command.command()
+@click.argument(
+    "stores", nargs=-1, required=True, type=InputFolder(index="index.json", mend="make a store with prepare")
+)
+@out_option(OutputFile(suffixes=(".zip",)), "Packed store to write, a .zip file of at most 64 MiB.")
+@click.option(
+    "--side",
+    type=click.IntRange(32, 4096),
+    default=256,
+    show_default=True,
+    help="Longest side of a packed photo, in pixels.",
+)
+@click.option(
+    "--quality",
+    type=click.IntRange(1, 100),
+    default=75,
+    show_default=True,
+    help="Quality of the photos, as WebP's.",
+)
+@command_errors
+def pack(stores: tuple[Path, ...], out: Path, side: int, quality: int) -> None:
+    """Pack photo STORES into one small file, to train on a machine that is lent for minutes.
+
+    \b
+    Example, the second and third commands on the other machine:
+      tinysam-mobile distill pack runs/store/photos --out photos.zip
+      tinysam-mobile distill unpack photos.zip --out runs/store/photos --workers 8
+      tinysam-mobile distill train run.toml --out runs/long --device cuda --workers 8 --minutes 9
+    """
+    from tinysam_mobile.distill.packed import pack as write
+    from tinysam_mobile.distill.photo_store import PhotoStore
+
+    count = write([PhotoStore(folder) for folder in stores], out, side=side, quality=quality)
+    click.echo(f"{count} photos in {out} ({out.stat().st_size / 2**20:.1f} MiB)")
+
+
+@command.command()
+@click.argument(
+    "packed", type=InputFile(suffixes=(".zip",), mend="make one with 'tinysam-mobile distill pack'")
+)
+@out_option(OutputFolder(), "Folder of the photo store to write.")
+@workers_option
+@command_errors
+def unpack(packed: Path, out: Path, workers: int) -> None:
+    """Turn a file that `distill pack` wrote into a photo store again."""
+    from tinysam_mobile.distill.packed import unpacked
+    from tinysam_mobile.distill.photo_store import write_store
+
+    click.echo(f"{write_store(unpacked(packed, workers=max(workers, 1)), out)} photos in {out}")
+
+
 def _object_finder(cut_out: bool, salient: Path | None) -> ObjectFinder | None:
     if salient:
         from tinysam_mobile.distill.salient import SalientObjects, separate_objects
@@ -185,8 +245,26 @@ def _say_shard(say: Callable[[str], None], folder: Path, done: int, total: int) 
     show_default=True,
     help="Where to train: cpu, or one accelerator.",
 )
+@click.option(
+    "--minutes",
+    type=Number(min=0, min_open=True),
+    help="End after so many minutes, the learning rate falling with the clock (for a borrowed machine).",
+)
+@workers_option
+@click.option(
+    "--compile", "compiled", is_flag=True, help="Compile the networks first: faster steps on an accelerator."
+)
 @command_errors
-def train(config: Path, out: Path, stop_after: int | None, threads: int | None, device: str) -> None:
+def train(
+    config: Path,
+    out: Path,
+    stop_after: int | None,
+    threads: int | None,
+    device: str,
+    minutes: float | None,
+    workers: int,
+    compiled: bool,
+) -> None:
     """Run the training that CONFIG (TOML) describes; losses go to losses.csv and curves.png in --out."""
     import torch
 
@@ -203,7 +281,16 @@ def train(config: Path, out: Path, stop_after: int | None, threads: int | None, 
     settings = read_config(config)
     with joined_processes() as (rank, _):
         check = validator(settings, out)
-        run(settings, out, stop_after=stop_after, validate=check, device=torch.device(device))
+        run(
+            settings,
+            out,
+            stop_after=stop_after,
+            minutes=minutes,
+            workers=workers,
+            validate=check,
+            device=torch.device(device),
+            compiled=compiled,
+        )
         if rank == 0:
             plot_curves(out, out / "curves.png")
 

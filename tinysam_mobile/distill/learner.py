@@ -61,6 +61,11 @@ class Learner(nn.Module):
         del positions.positional_encoding_gaussian_matrix
         positions.register_parameter(FREQUENCIES, nn.Parameter(frequencies))
 
+    def compile_parts(self) -> None:
+        """Compile encoder and decoder, each when it is first called (a minute or two together)."""
+        self.encode = torch.compile(self.encode, dynamic=False)  # type: ignore[method-assign]
+        self.model.decode = torch.compile(self.model.decode, dynamic=False)  # type: ignore[method-assign]
+
     def encode(self, images: Tensor, stage: TrainingStage) -> Encoded:
         """Encode `images` (G, 3, S, S); one empty embedding for all prompts where the stage has no image."""
         if not stage.use_image:

@@ -8,6 +8,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from torch import Tensor
+
 from tinysam_mobile.files import write_text, write_with
 
 __all__ = ["Progress", "plot_curves"]
@@ -24,13 +26,13 @@ class Progress:
         self._total = total_steps
         self._every = every
         self._write = write
-        self._sums: dict[str, float] = {}
+        self._sums: dict[str, Tensor | float] = {}
         self._count = 0
         self._step = 0
         self._since = time.monotonic()
 
-    def add(self, step: int, figures: Mapping[str, float]) -> None:
-        """Take the figures of step number `step` (from 1)."""
+    def add(self, step: int, figures: Mapping[str, Tensor | float]) -> None:
+        """Take the figures of step number `step` (from 1); what an accelerator computes is not waited for."""
         if not self._write:
             return
         for name, value in figures.items():
@@ -44,9 +46,10 @@ class Progress:
         """Write what has come since the last row, if anything."""
         if not self._count:
             return
+        row = {name: float(total) / self._count for name, total in self._sums.items()}
         now = time.monotonic()
         step_s = (now - self._since) / self._count
-        row = {name: total / self._count for name, total in self._sums.items()} | {"step_s": step_s}
+        row["step_s"] = step_s
         append_row(
             self._file, {"step": str(self._step)} | {name: f"{value:.5g}" for name, value in row.items()}
         )

@@ -118,7 +118,10 @@ def add_error_points(
     error = (wanted ^ got).flatten(1)
     has_error = error.any(1)
     chances = torch.where(has_error.unsqueeze(1), error.float(), 1.0)
-    place = torch.multinomial(chances, 1, generator=generator).squeeze(1)
+    # Drawn on the generator's device, so that a CUDA run neither waits for a number nor draws another.
+    total = chances.cumsum(1)
+    drawn = torch.rand(len(total), 1, generator=generator).to(total.device) * total[:, -1:]
+    place = torch.searchsorted(total, drawn, right=True).squeeze(1).clamp(max=total.shape[1] - 1)
     width = logits.shape[-1]
     xy = torch.stack([place % width, place // width], dim=-1) * CELL + (CELL - 1) / 2
     missed = wanted.flatten(1).gather(1, place.unsqueeze(1)).squeeze(1)

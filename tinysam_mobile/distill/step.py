@@ -71,7 +71,7 @@ def hard_prompts(
 ) -> Prompts:
     """Return the prompts of a randomly drawn iteration of click refinement (arXiv 2312.13789)."""
     prompts = batch.prompts
-    if torch.rand((), generator=generator, device=generator.device).item() >= stage.refine_share:
+    if torch.rand((), generator=generator).item() >= stage.refine_share:
         return prompts
     for _ in range(_random_count(stage.max_refinements, generator)):
         with torch.no_grad():
@@ -81,7 +81,7 @@ def hard_prompts(
 
 
 def _random_count(most: int, generator: torch.Generator) -> int:
-    return int(torch.randint(1, most + 1, (), generator=generator, device=generator.device))
+    return int(torch.randint(1, most + 1, (), generator=generator).item())
 
 
 def _backbone_loss(

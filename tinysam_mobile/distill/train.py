@@ -6,6 +6,7 @@ resumed ends with the weights of one that was not.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from math import cos, pi
 from pathlib import Path
@@ -35,13 +36,31 @@ Validator = Callable[[TinySAM, int], None]
 CPU = torch.device("cpu")
 
 
-def learning_rate(step: int, total_steps: int, settings: OptimiserSettings) -> float:
-    """Rate of step number `step` (from 0): linear warm-up, then a cosine down to `final_share`."""
+def learning_rate(
+    step: int, total_steps: int, settings: OptimiserSettings, *, time_share: float = 0.0
+) -> float:
+    """Rate of step number `step` (from 0): linear warm-up, then a cosine down to `final_share`.
+
+    `time_share` of a limited time is over: the cosine follows what is further, steps or time.
+    """
     if step < settings.warm_up_steps:
         return settings.learning_rate * (step + 1) / settings.warm_up_steps
     share = (step - settings.warm_up_steps) / max(1, total_steps - settings.warm_up_steps)
+    share = min(1.0, max(share, time_share))
     floor = settings.final_share
     return settings.learning_rate * (floor + (1 - floor) * 0.5 * (1 + cos(pi * share)))
+
+
+class TimeLimit:
+    """How much of the time for a run is over, in 0 to 1; always 0 without a limit."""
+
+    def __init__(self, minutes: float | None) -> None:
+        self._begun = time.monotonic()
+        self._seconds = 60 * minutes if minutes else float("inf")
+
+    @property
+    def share(self) -> float:
+        return min(1.0, (time.monotonic() - self._begun) / self._seconds)
 
 
 def train(
@@ -49,14 +68,22 @@ def train(
     folder: Path,
     *,
     stop_after: int | None = None,
+    minutes: float | None = None,
+    workers: int = 0,
     validate: Validator | None = None,
     device: torch.device = CPU,
+    compiled: bool = False,
 ) -> None:
     """Run `config` in `folder`, from where the folder's state stands to the end or to step `stop_after`.
 
+    With `minutes` the run ends when they are over, and the learning rate falls with the clock: such a run
+    cannot be repeated step by step.  `workers` processes make the batches, a thread if there are none.
+    `compiled` networks take a minute or two to begin and are faster on an accelerator.
     Under `torchrun` every process takes its share: gradients and batch-norm statistics are averaged, the
     first process writes.  Raises `CheckpointError` if the folder holds another run.
     """
+    # What is not bf16 may be TF32 on an accelerator; a CPU knows no such thing.
+    torch.set_float32_matmul_precision("high" if device.type == "cuda" else "highest")
     rank, processes = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
     state = read_state(folder)
     if state is not None and state.config_json != config.to_json():
@@ -75,11 +102,14 @@ def train(
             forget_rows_after(folder / name, state.step if state else 0)
     progress = Progress(folder, total_steps=config.total_steps, write=rank == 0)
     cache = EmbeddingCache(Path(config.teacher.cache)) if config.teacher and config.teacher.cache else None
-    batches = Batches(composer, config, rank=rank, cache=cache)
+    batches = Batches(composer, config, rank=rank, cache=cache, workers=workers, device=device)
+    limit = TimeLimit(minutes)
     end = min(config.total_steps, stop_after or config.total_steps)
     try:
-        while (state.step if state else 0) < end:
-            run = _StageRun(config, state, teachers, rank=rank, processes=processes, device=device)
+        while (state.step if state else 0) < end and limit.share < 1:
+            run = _StageRun(config, state, teachers, limit, rank=rank, processes=processes, device=device)
+            if compiled:
+                run.learner.compile_parts()
             state = run.advance(batches, progress, folder, end=end, validate=validate)
     finally:
         batches.close()
@@ -106,12 +136,13 @@ class _StageRun:
         config: TrainConfig,
         state: RunState | None,
         teachers: Teachers,
+        limit: TimeLimit,
         *,
         rank: int,
         processes: int,
         device: torch.device,
     ) -> None:
-        self.teachers, self.device = teachers, device
+        self.teachers, self.device, self.limit = teachers, device, limit
         self.config, self.rank, self.processes = config, rank, processes
         self.step = state.step if state else 0
         index, self.stage = config.stage_at(self.step)
@@ -136,7 +167,7 @@ class _StageRun:
         self, batches: Batches, progress: Progress, folder: Path, *, end: int, validate: Validator | None
     ) -> RunState:
         """Train to the end of the stage or to step `end`; return and write the state there."""
-        while self.step < min(self.end, end):
+        while self.step < min(self.end, end) and self.limit.share < 1:
             figures = self._one_step(batches)
             self.step += 1
             progress.add(self.step, figures)
@@ -152,18 +183,18 @@ class _StageRun:
             write_state(state, folder)
         return state
 
-    def _one_step(self, batches: Batches) -> dict[str, float]:
+    def _one_step(self, batches: Batches) -> dict[str, Tensor | float]:
         config = self.config
-        batch = batches.at(self.step).to(self.device)
+        batch = batches.at(self.step)
         seed = (config.seed * 1_000_003 + self.step) * 1_009 + self.rank
-        generator = torch.Generator(self.device).manual_seed(seed)
+        generator = torch.Generator().manual_seed(seed)
         result = learn(self.learner, batch, self.stage, config, generator, self.teachers)
         self.optimiser.zero_grad()
         result.total.backward()
         if self.processes > 1:
             _average_over_processes(self.learner, self.processes)
         norm = nn.utils.clip_grad_norm_(self.learner.parameters(), config.optimiser.clip_norm)
-        rate = learning_rate(self.step, config.total_steps, config.optimiser)
+        rate = learning_rate(self.step, config.total_steps, config.optimiser, time_share=self.limit.share)
         for group in self.optimiser.param_groups:
             group["lr"] = rate * group["share"]
         self.optimiser.step()
@@ -171,17 +202,18 @@ class _StageRun:
         # A loss that this stage has no use for is logged as 0: the columns of a run stay the same.
         absent = dict.fromkeys(config.losses.active, torch.zeros(()))
         logged = {"loss": result.total} | absent | result.losses | result.figures | {"norm": norm}
-        return {name: float(value.detach()) for name, value in logged.items()} | {"rate": rate}
+        return {name: value.detach() for name, value in logged.items()} | {"rate": rate}
 
     @torch.no_grad()
     def _update_average(self) -> None:
         # A short memory at first, so that the average is not the random start for thousands of steps.
         decay = min(self.config.optimiser.ema_decay, (1 + self.step) / (10 + self.step))
-        for name, value in self.learner.state_dict().items():
-            if value.dtype.is_floating_point:
-                self.average[name].lerp_(value, 1 - decay)
-            else:
-                self.average[name].copy_(value)
+        pairs = [(self.average[name], value) for name, value in self.learner.state_dict().items()]
+        floats = [pair for pair in pairs if pair[1].dtype.is_floating_point]
+        torch._foreach_lerp_([old for old, _ in floats], [new for _, new in floats], 1 - decay)
+        for old, new in pairs:
+            if not new.dtype.is_floating_point:
+                old.copy_(new)
 
     def _state(self) -> RunState:
         groups = {"weights": self.learner.state_dict(), "average": self.average}

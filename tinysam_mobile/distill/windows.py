@@ -8,6 +8,8 @@ bilinearly, as everyone who uses a mask does, and comparing with the truth at th
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -16,7 +18,7 @@ from torch import Tensor
 
 from tinysam_mobile.evaluation.ideal_prompts import tight_box
 
-__all__ = ["Windows", "see_through", "windows_of"]
+__all__ = ["Windows", "places_of", "see_through", "windows_of"]
 
 WINDOW_SIDE = 48
 """Samples across a window."""
@@ -24,30 +26,48 @@ MARGIN = 0.5
 """Of the box's longer side, added on each side of the box."""
 LEAST_SIDE = 24.0
 """Pixels of the S frame across the smallest window: half a pixel per sample."""
+_STEPS = (np.arange(WINDOW_SIDE) + 0.5) / WINDOW_SIDE - 0.5
+"""Where the samples lie, as shares of the window's side from its centre."""
 
-Windows = tuple[Tensor, Tensor]
-"""Places f32 (K, W, W, 2), x and y in -1..1 across the S frame; the truth there, f32 (K, W, W), 0 or 1."""
+
+class Windows(NamedTuple):
+    """Squares around K masks, in the frame of the scene: x and y from -1 to 1."""
+
+    centres: Tensor
+    """f32 (K, 2), x and y."""
+    spans: Tensor
+    """f32 (K), the side of each square."""
+    truth: Tensor
+    """bool (K, W, W), what the mask says at the W x W places of its window."""
 
 
 def windows_of(masks: NDArray[np.bool_]) -> Windows:
     """The window of each mask of bool (K, S, S), none of them empty."""
-    places = torch.from_numpy(np.stack([_places(mask) for mask in masks]))
-    whole = torch.from_numpy(masks).unsqueeze(1).to(torch.uint8).float()
-    truth = F.grid_sample(whole, places, mode="nearest", padding_mode="border", align_corners=False)
-    return places, truth.squeeze(1)
+    size = masks.shape[-1]
+    boxes = np.array([tight_box(mask) for mask in masks], np.float64)
+    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+    sides = np.maximum((1 + 2 * MARGIN) * (boxes[:, 2:] - boxes[:, :2]).max(1), LEAST_SIDE)
+    # A place's pixel is the one that it lies in; beyond the border it is the one at the border.
+    pixels = np.floor(centres[..., None] + sides[:, None, None] * _STEPS).clip(0, size - 1).astype(np.intp)
+    truth = np.stack([mask[np.ix_(y, x)] for mask, (x, y) in zip(masks, pixels, strict=True)])
+    return Windows(
+        centres=torch.from_numpy(2 * centres / size - 1).float(),
+        spans=torch.from_numpy(2 * sides / size).float(),
+        truth=torch.from_numpy(truth),
+    )
 
 
-def _places(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
-    x0, y0, x1, y1 = tight_box(mask)
-    size = mask.shape[-1]
-    side = max((1 + 2 * MARGIN) * max(x1 - x0, y1 - y0), LEAST_SIDE)
-    steps = (np.arange(WINDOW_SIDE) + 0.5) / WINDOW_SIDE - 0.5
-    x, y = ((low + high) / 2 + side * steps for low, high in ((x0, x1), (y0, y1)))
-    return np.stack(np.meshgrid(2 * x / size - 1, 2 * y / size - 1), axis=-1).astype(np.float32)
+def places_of(windows: Windows) -> Tensor:
+    """Where the samples lie, f32 (K, W, W, 2): x and y from -1 to 1 across the scene."""
+    steps = torch.from_numpy(_STEPS).float().to(windows.centres.device)
+    x, y = (windows.centres[:, axis, None] + windows.spans[:, None] * steps for axis in (0, 1))
+    rows, columns = y[:, :, None].expand(-1, -1, WINDOW_SIDE), x[:, None, :].expand(-1, WINDOW_SIDE, -1)
+    return torch.stack([columns, rows], dim=-1)
 
 
 def see_through(windows: Windows, logits: Tensor) -> tuple[Tensor, Tensor]:
     """Logits f32 (K, M, h, w) and the truth at the places of `windows`, both f32 (K, M, W, W)."""
-    places, truth = windows
-    seen = F.grid_sample(logits, places, mode="bilinear", padding_mode="border", align_corners=False)
-    return seen, truth.unsqueeze(1).expand_as(seen)
+    seen = F.grid_sample(
+        logits, places_of(windows), mode="bilinear", padding_mode="border", align_corners=False
+    )
+    return seen, windows.truth.float().unsqueeze(1).expand_as(seen)

@@ -41,9 +41,10 @@ class FourierFeatures(nn.Module):
         The phase is a sum of an x part and a y part, so the angle-addition formulas build the grid from
         two tables of `size` rows: an exported graph stores kilobytes instead of a 4 MB constant.
         """
-        centres = (torch.arange(size, dtype=torch.float32) + 0.5) / size
+        matrix = self.positional_encoding_gaussian_matrix
+        centres = (torch.arange(size, dtype=torch.float32, device=matrix.device) + 0.5) / size
         turns = 2 * pi * (2 * centres.unsqueeze(1) - 1)
-        gauss_x, gauss_y = self.positional_encoding_gaussian_matrix.unsqueeze(1).unbind(0)
+        gauss_x, gauss_y = matrix.unsqueeze(1).unbind(0)
         phase_x, phase_y = (turns * gauss_x).unsqueeze(0), (turns * gauss_y).unsqueeze(1)
         sin = phase_x.sin() * phase_y.cos() + phase_x.cos() * phase_y.sin()
         cos = phase_x.cos() * phase_y.cos() - phase_x.sin() * phase_y.sin()
