@@ -1,8 +1,6 @@
 package mobile.tinysam.app
 
 import androidx.compose.foundation.Image
-import androidx.compose.foundation.layout.Arrangement
-import androidx.compose.foundation.layout.Row
 import androidx.compose.foundation.layout.size
 import androidx.compose.material3.Button
 import androidx.compose.material3.Text
@@ -24,10 +22,9 @@ fun Comparing(state: SegmentationState.Comparing, back: () -> Unit) {
     if (state.isDone) Button(onClick = back) { Text(stringResource(R.string.back_to_prompts)) }
 }
 
-/** Beside each other, so that every engine has room on a phone. */
 @Composable
 private fun Measured(times: ComparisonRow.Times) {
-    Row(horizontalArrangement = Arrangement.spacedBy(8.dp)) {
+    Choices {
         val what = stringResource(R.string.difference_picture)
         Image(times.difference.asImageBitmap(), contentDescription = what, modifier = Modifier.size(96.dp))
         Text(textOf(times))

@@ -100,10 +100,10 @@ private fun Stage(state: SegmentationState, actions: SegmentationActions, modifi
     }
 }
 
-/** Buttons and chips that go on in the next line where the phone is too narrow for them. */
+/** Buttons, chips and the like that go on in the next line where the phone is too narrow for them. */
 @OptIn(ExperimentalLayoutApi::class)
 @Composable
-private fun Choices(content: @Composable () -> Unit) {
+internal fun Choices(content: @Composable () -> Unit) {
     FlowRow(
         horizontalArrangement = Arrangement.spacedBy(8.dp),
         verticalArrangement = Arrangement.spacedBy(4.dp),
