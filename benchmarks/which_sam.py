@@ -4,32 +4,38 @@
     python -m benchmarks.which_sam --measure edgesam       convert stand-in weights first, keep the figures
 
 Parameters and MACs are counted; published figures, licences and addresses are the records of `families`.
-Sizes, SQNR and the pieces that XNNPACK takes are of stand-in weights, whose values change none of them but
-the SQNR; they stand in benchmarks/results/which_sam.json with the versions of the tools.
+Sizes, SQNR, times and the pieces that XNNPACK takes are of stand-in weights, whose values change none of them
+but the SQNR; they stand in benchmarks/results/which_sam.json, written after each format and recipe.
 """
 
 from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from time import process_time
 from typing import Any
 
 import click
 import torch
 
 from benchmarks.record import save
+from tinysam_mobile.artifacts.executorch_graph import read_graphs
+from tinysam_mobile.artifacts.tflite_delegates import delegation
+from tinysam_mobile.bundle.folder import Bundle
+from tinysam_mobile.contract.backend import Backend
 from tinysam_mobile.converters.options import ConversionOptions
 from tinysam_mobile.converters.pipeline import convert_checkpoint
 from tinysam_mobile.evaluation.macs import model_cost
 from tinysam_mobile.evaluation.published import PUBLISHED
-from tinysam_mobile.modeling.checkpoint import load_checkpoint
+from tinysam_mobile.modeling.checkpoint import Checkpoint, load_checkpoint
 from tinysam_mobile.modeling.config import CONFIGS, TinySAMConfig
+from tinysam_mobile.modeling.entry_points import contract_of
 from tinysam_mobile.modeling.families import FAMILIES
 from tinysam_mobile.modeling.fetch import PUBLIC_CHECKPOINTS
 from tinysam_mobile.modeling.sam import TinySAM
-from tinysam_mobile.parity.compare import compare_backends
+from tinysam_mobile.parity.compare import compare_backends, probe_inputs
 from tinysam_mobile.quant.recipe import recipe_named
 from tinysam_mobile.simulator.registry import open_bundle, open_model
 
@@ -58,12 +64,19 @@ compare within a source only.
 MEASURED_HEAD = """
 ## Measured here
 
-Converted from stand-in weights: size of encoder and decoder, SQNR of the embedding and of the masks against
-PyTorch (noise of one machine's rounding; it says that the conversion is right, not how good the masks are).
+Converted from stand-in weights: size of encoder and decoder; SQNR of the embedding and of the masks against
+PyTorch (noise of one machine's rounding; it says that the conversion is right, not how good the masks are);
+the pieces of encoder and decoder that XNNPACK takes (1 is the best: nothing in between runs elsewhere); and
+processor time of one image and of one prompt on one thread of this machine, as a share of what the published
+TinySAM takes in PyTorch in the same run. Core ML runs in our interpreter, whose time says nothing of phones.
 
-| network | format | recipe | MB | SQNR embedding / masks dB |
-|---|---|---|---:|---:|
+| network | format | recipe | MB | SQNR embedding / masks dB | XNNPACK pieces | time image / prompt |
+|---|---|---|---:|---:|---:|---:|
 """
+REFERENCE = "tinysam"
+"""The network whose time in PyTorch is 1."""
+ROUNDS = 3
+ENTRIES = ("encode", "decode")
 RULES_HEAD = """
 ## What differs around the network
 
@@ -118,41 +131,83 @@ def rules_row(config: TinySAMConfig) -> str | None:
     return f"| `{config.name}` | {', '.join(different)} |" if different else None
 
 
-def measured(name: str, recipes: tuple[str, ...]) -> list[dict[str, Any]]:
+def measured(name: str, targets: Sequence[str], recipes: Sequence[str]) -> Iterator[dict[str, Any]]:
     """Convert stand-in weights to every format and compare with PyTorch."""
     checkpoint = load_checkpoint(f"stand-in:{name}")
-    rows = []
+    reference_s = torch_seconds()
     with tempfile.TemporaryDirectory() as folder:
-        for target in TARGETS:
-            options = ConversionOptions(targets=(target,), recipes=recipes, batch=2)
+        for target in targets:
+            options = ConversionOptions(targets=(target,), recipes=tuple(recipes), batch=2, score_batch=2)
             bundle = convert_checkpoint(checkpoint, Path(folder) / target, options, progress=click.echo)
-            reference = open_model(checkpoint.model, bundle.manifest.contract)
             for recipe in recipes:
-                backend = open_bundle(bundle, target, recipe=recipe)
-                parity = compare_backends(reference, backend, runtime=target, recipe=recipe_named(recipe))
-                artifacts = [a for a in bundle.manifest.artifacts if a.recipe == recipe]
-                rows.append(
-                    {
-                        "network": name,
-                        "target": target,
-                        "recipe": recipe,
-                        "size_bytes": sum(a.size_bytes for a in artifacts),
-                        "sqnr_db": {p.entry_point: p.sqnr_db for p in parity},
-                    }
-                )
-    return rows
+                yield {"network": name, **_row(checkpoint, bundle, target, recipe, reference_s)}
+
+
+def _row(
+    checkpoint: Checkpoint, bundle: Bundle, target: str, recipe: str, reference_s: Mapping[str, float]
+) -> dict[str, Any]:
+    reference = open_model(checkpoint.model, bundle.manifest.contract, num_threads=1)
+    backend = open_bundle(bundle, target, recipe=recipe, num_threads=1)
+    parity = compare_backends(reference, backend, runtime=target, recipe=recipe_named(recipe))
+    return {
+        "target": target,
+        "recipe": recipe,
+        "size_bytes": sum(a.size_bytes for a in bundle.artifacts(target, recipe)),
+        "sqnr_db": {p.entry_point: p.sqnr_db for p in parity},
+        "pieces": xnnpack_pieces(bundle, target, recipe),
+        "seconds": {} if target == "coreml" else processor_seconds(backend, reference),
+        "reference_seconds": dict(reference_s),
+    }
+
+
+def xnnpack_pieces(bundle: Bundle, target: str, recipe: str) -> dict[str, int]:
+    """Entry point → pieces that XNNPACK takes; empty where it has no part."""
+    found = {}
+    for artifact in bundle.artifacts(target, recipe):
+        path = bundle.path_of(artifact)
+        names = [name for name in artifact.entry_points if name in ENTRIES]
+        if target == "tflite":
+            found |= {name: delegation(path, name).partitions for name in names}
+        elif target == "executorch":
+            graphs = read_graphs(path)
+            found |= {name: len(graphs[name].delegates) for name in names}
+    return found
+
+
+def torch_seconds() -> dict[str, float]:
+    """Of the network that others are measured against."""
+    checkpoint = load_checkpoint(f"stand-in:{REFERENCE}")
+    model = open_model(checkpoint.model, contract_of(checkpoint.model, batch=2, score_batch=2), num_threads=1)
+    return processor_seconds(model, model)
+
+
+def processor_seconds(backend: Backend, reference: Backend) -> dict[str, float]:
+    """Processor time of an image and of a prompt, the least of some runs; `reference` makes the embedding."""
+    image = probe_inputs(backend.contract, None)
+    inputs = image | probe_inputs(backend.contract, reference.run("encode", image["encode"]))
+    found = {}
+    for name in ENTRIES:
+        times = []
+        for _ in range(ROUNDS):
+            start = process_time()
+            backend.run(name, inputs[name])
+            times.append(process_time() - start)
+        found[name] = min(times)
+    return found
 
 
 def measured_row(row: Mapping[str, Any]) -> str:
     """A row of the second table."""
-    decibels = row["sqnr_db"]
-    shown = f"{decibels['encode']:.1f} / {decibels['decode']:.1f}"
+    decibels, pieces, seconds = row["sqnr_db"], row["pieces"], row["seconds"]
+    shares = [f"{seconds[name] / row['reference_seconds'][name]:.2f}" for name in ENTRIES if name in seconds]
     cells = (
         f"`{row['network']}`",
         row["target"],
         f"`{row['recipe']}`",
         f"{row['size_bytes'] / 1e6:.1f}",
-        shown,
+        f"{decibels['encode']:.1f} / {decibels['decode']:.1f}",
+        " + ".join(str(pieces[name]) for name in ENTRIES if name in pieces),
+        " / ".join(shares),
     )
     return "| " + " | ".join(cells) + " |"
 
@@ -175,16 +230,26 @@ def page(rows: list[Mapping[str, Any]]) -> str:
 @click.option(
     "--measure", "names", multiple=True, type=click.Choice(sorted(CONFIGS)), help="May be repeated."
 )
+@click.option("--targets", default=",".join(TARGETS), show_default=True, help="Separated by commas.")
 @click.option("--recipes", default="fp32,fp16", show_default=True, help="Separated by commas.")
-def main(names: tuple[str, ...], recipes: str) -> None:
+def main(names: tuple[str, ...], targets: str, recipes: str) -> None:
     """Write docs/which_sam.md."""
     rows = json.loads(RESULTS.read_text())["rows"] if RESULTS.is_file() else []
     for name in names:
-        rows = [row for row in rows if row["network"] != name] + measured(name, tuple(recipes.split(",")))
-    if names:
-        save("which_sam", {"rows": rows})
-    PAGE.write_text(page(rows), encoding="utf-8")
+        for row in measured(name, targets.split(","), recipes.split(",")):
+            rows = [other for other in rows if _key(other) != _key(row)] + [row]
+            save("which_sam", {"rows": rows})
+    PAGE.write_text(page(sorted(rows, key=_place)), encoding="utf-8")
     click.echo(PAGE)
+
+
+def _key(row: Mapping[str, Any]) -> tuple[str, str, str]:
+    return row["network"], row["target"], row["recipe"]
+
+
+def _place(row: Mapping[str, Any]) -> tuple[int, int]:
+    """By network as in the first table, then by format."""
+    return list(CONFIGS).index(row["network"]), TARGETS.index(row["target"])
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Calibration photos and the prompts asked of each: what fixes ranges and scales of a static recipe.
 
 Photos are read one at a time, so any number of them costs the memory of one.  The decoder is calibrated
-too: each photo is asked points, a box, a few points of everything mode's grid, and every second time with the
-mask of the call before as a mask prompt, as users refine.
+too: each photo is asked points, a box, a few points of everything mode's grid, and once more with the mask of
+the call before as a mask prompt, as users refine.
 """
 
 from __future__ import annotations

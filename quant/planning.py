@@ -40,12 +40,12 @@ def trace_all(entries: Mapping[str, EntryPoint]) -> dict[str, LayerGraph]:
 
 
 def run_sample(
-    graphs: Mapping[str, LayerGraph], sample: Sample, visit: Visit, *, with_mask: bool
+    graphs: Mapping[str, LayerGraph], sample: Sample, visit: Visit
 ) -> Iterator[tuple[str, tuple[Tensor, ...]]]:
     """Run encoder and decoders on one photo, each layer through `visit`; yields entry point and outputs.
 
-    `decode` gets the best mask of `decode_batch`'s first prompt as its mask prompt if `with_mask`, and if the
-    model takes mask prompts.
+    `decode` gets the best mask of `decode_batch`'s first prompt as its mask prompt, if the model takes any;
+    without one it is what `decode_batch` is.
     """
     tensors = {name: torch.from_numpy(array) for name, array in sample.encode.items()}
     features = graphs["encode"].run((tensors["image"], tensors["valid_size"]), visit)
@@ -57,7 +57,7 @@ def run_sample(
     if graphs["decode"].num_inputs > len(features) + len(one):
         masks, iou = answers[:2]
         best = masks[0, int(iou[0].argmax())].detach()[None, None]
-        one += [best if with_mask else torch.zeros_like(best), torch.tensor([float(with_mask)])]
+        one += [best, torch.ones(1)]
     yield "decode", graphs["decode"].run((*features, *one), visit)
 
 
@@ -82,7 +82,7 @@ def observe(
 
     for number, sample in enumerate(calibration.samples(contract)):
         progress(f"calibrating on photo {number + 1} of {len(calibration.photos)}")
-        for _ in run_sample(graphs, sample, visit, with_mask=number % 2 == 1):
+        for _ in run_sample(graphs, sample, visit):
             pass
     return seen
 

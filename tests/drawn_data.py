@@ -71,10 +71,10 @@ def draw(folder: Path, count: int = 4) -> Path:
     return folder
 
 
-def smooth_photos(folder: Path) -> CalibrationSet:
-    """Two smooth photos to calibrate with, the same every time."""
+def smooth_photos(folder: Path, count: int = 2) -> CalibrationSet:
+    """Smooth photos to calibrate with, the same every time."""
     rng = np.random.default_rng(0)
-    for index in range(2):
+    for index in range(count):
         coarse = rng.integers(0, 256, (6, 8, 3), np.uint8)
         Image.fromarray(coarse).resize((160, 120)).save(folder / f"{index}.png")
     return CalibrationSet.from_folder(folder)

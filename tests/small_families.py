@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 from tinysam_mobile.contract.rules import Rules
@@ -15,6 +16,12 @@ from tinysam_mobile.modeling.encoders.resnet import ResNetConfig
 from tinysam_mobile.modeling.encoders.sam_vit import SamViTConfig
 
 DECODER = DecoderConfig(dim=64, num_heads=4, mlp_dim=128, iou_head_hidden_dim=64)
+
+
+ROUNDED_DB = 10 * math.log10(12 * (255 / 8) ** 2 / 100) - 1
+"""20 dB of what is rounded to 8 bits: a grid over 8 standard deviations leaves a noise of a twelfth of its
+step squared (41 dB), about a hundred roundings of weights, inputs and outputs in a row add up theirs, and
+1 dB is for values beyond the grids: the prompts asked are not those that the ranges were chosen on."""
 
 
 def decoder_of(name: str) -> DecoderConfig:
@@ -107,3 +114,21 @@ SMALL = {
     )
 }
 """One of each family."""
+
+PUBLISHED = {
+    "small-edgesam": "edgesam",
+    "small-repvit-sam": "repvit-sam",
+    "small-efficientvit-sam": "efficientvit-sam-l0",
+    "small-slimsam": "slimsam-77",
+    "small-efficientsam": "efficientsam-ti",
+    "small-sam2": "sam2-hiera-tiny",
+    "small-edgetam": "edgetam",
+    "small-nanosam": "nanosam",
+}
+"""The published network of whose structure each one is."""
+
+
+def with_published_decoder(config: TinySAMConfig) -> TinySAMConfig:
+    """`config` with a decoder as wide as the published one, four times its own."""
+    decoder = config_named(PUBLISHED[config.name]).decoder
+    return replace(config, decoder=replace(decoder, single_mask=config.decoder.single_mask))

@@ -14,9 +14,8 @@ import numpy as np
 import pytest
 import torch
 
-from tests.converters.tester import BOUNDS
 from tests.drawn_data import smooth_photos
-from tests.small_families import SMALL
+from tests.small_families import ROUNDED_DB, SMALL, with_published_decoder
 from tinysam_mobile.artifacts.executorch_graph import read_graphs
 from tinysam_mobile.artifacts.formats import FORMATS
 from tinysam_mobile.artifacts.tflite_delegates import delegation
@@ -32,7 +31,7 @@ from tinysam_mobile.modeling.stand_in import stand_in_model
 from tinysam_mobile.parity.compare import probe_inputs
 from tinysam_mobile.parity.everything_parity import compare_everything
 from tinysam_mobile.parity.metrics import sqnr_db
-from tinysam_mobile.quant.calibration import CalibrationSet
+from tinysam_mobile.quant.calibration import MIN_PHOTOS, CalibrationSet
 from tinysam_mobile.quant.planning import keep_in_float, make_plan, trace_all
 from tinysam_mobile.quant.recipe import RECIPES
 from tinysam_mobile.segment.everything import EverythingConfig
@@ -44,18 +43,16 @@ NETWORKS = {**SMALL, "small-sam2-single": SMALL["small-sam2"].with_single_mask()
 """Each family; SAM 2 also with the mask that its decoder chooses itself."""
 SCORES_SPREAD = 2.0
 """Spread of predicted IoUs and their like with stand-in weights: what a ratio would be taken of."""
-WIDE = BOUNDS["coreml", "fp16"]
-"""Core ML's bars of the small networks: the official decoders, four times as wide, average more rounding out
-and meet 55 dB (tests/converters/test_every_format.py)."""
 MIN_DB = {
     ("tflite", "fp32"): {Component.ENCODER: 100.0, Component.DECODER: 90.0},
     ("executorch", "fp32"): {Component.ENCODER: 100.0, Component.DECODER: 90.0},
-    ("coreml", "fp16"): {Component.ENCODER: 55.0, Component.DECODER: WIDE.decoder_db},
-    # Integers of 8 bits: 25 to 29 dB of the logits with every layer rounded (tests/quant/test_families.py),
-    # a few of which a format's own rounding and other prompts than those of the ranges cost.
-    **{(target, "static_w8a8"): dict.fromkeys(Component, 18.0) for target in FORMATS},
+    ("coreml", "fp16"): dict.fromkeys(Component, 55.0),
+    **{(target, "static_w8a8"): dict.fromkeys(Component, ROUNDED_DB) for target in FORMATS},
 }
 """The bars of the project's definition of done."""
+AVERAGING = ("coreml", "fp16")
+"""Judged on decoders of the published width: a decoder of a fourth of it averages less rounding out
+(EdgeSAM's and SlimSAM's 53.6 dB, where the published widths leave 57.0 and 57.2)."""
 MAX_PARTITIONS = 3
 """Of XNNPACK in the encoder: one, and what the edges cut off."""
 SHARE = 0.99
@@ -81,8 +78,8 @@ def answers(entry: EntryPoint, inputs: Arrays) -> Arrays:
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> CalibrationSet:
-    """Two smooth photos."""
-    return smooth_photos(tmp_path_factory.mktemp("photos"))
+    """As many as ranges want."""
+    return smooth_photos(tmp_path_factory.mktemp("photos"), MIN_PHOTOS)
 
 
 def request_of(
@@ -109,7 +106,8 @@ def request_of(
 def test_family_in_format(
     name: str, target: str, recipe: str, photos: CalibrationSet, tmp_path: Path
 ) -> None:
-    model = stand_in_model(NETWORKS[name])
+    small = NETWORKS[name]
+    model = stand_in_model(with_published_decoder(small) if (target, recipe) == AVERAGING else small)
     contract = contract_of(model, slots=6, batch=2, score_batch=2)
     entries = entry_points(model, contract)
     float_layers = family_of(model.config).float_layers
@@ -142,10 +140,12 @@ def opened(target: str, file: ConvertedFile, entries: dict[str, EntryPoint]) -> 
 def check_answers(expected: Arrays, actual: Arrays, bound: float) -> None:
     """Images and masks reach the bar; scores, a few numbers that make no ratio, the error that it allows."""
     for output, value in expected.items():
+        figure = sqnr_db(value, actual[output])
+        print(f"{output} {figure:.1f} dB")
         if output in ("iou_predictions", "object_scores"):
             assert np.abs(value - actual[output]).max() <= 10 ** (-bound / 20) * SCORES_SPREAD, output
         else:
-            assert sqnr_db(value, actual[output]) >= bound, output
+            assert figure >= bound, output
 
 
 def check_everything(model: TinySAM, other: LoadedModel, photos: CalibrationSet) -> None:

@@ -8,25 +8,30 @@ from dataclasses import replace
 import pytest
 
 from tests.drawn_data import smooth_photos
-from tests.small_families import SMALL
-from tinysam_mobile.modeling.config import config_named
+from tests.small_families import ROUNDED_DB, SMALL
 from tinysam_mobile.modeling.entry_points import contract_of, entry_points
-from tinysam_mobile.modeling.families import FAMILIES
+from tinysam_mobile.modeling.families import family_of
+from tinysam_mobile.modeling.sam import TinySAM
 from tinysam_mobile.modeling.stand_in import stand_in_model
-from tinysam_mobile.quant.calibration import CalibrationSet
-from tinysam_mobile.quant.graph import LayerKind
+from tinysam_mobile.parity.compare import probe_inputs
+from tinysam_mobile.parity.metrics import sqnr_db
+from tinysam_mobile.quant.calibration import MIN_PHOTOS, CalibrationSet
+from tinysam_mobile.quant.graph import LayerKind, Visit
+from tinysam_mobile.quant.plan import QuantPlan
 from tinysam_mobile.quant.planning import keep_in_float, make_plan, trace_all
 from tinysam_mobile.quant.recipe import RECIPES
 from tinysam_mobile.quant.sensitivity import plan_cost
+from tinysam_mobile.quant.simulation import SimulatedModel, simulated
+from tinysam_mobile.simulator.registry import open_model
 
 W8A8 = RECIPES["static_w8a8"]
-MIN_DB = 20.0
-"""Of the mask logits, all layers rounded to 8 bits: noise-like weights leave more of it than trained ones."""
+SHARE_CHOSEN = 0.75
+"""Of eight prompts two may lie at a tie of the masks to choose from and come out as another one."""
 
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> CalibrationSet:
-    return smooth_photos(tmp_path_factory.mktemp("photos"))
+    return smooth_photos(tmp_path_factory.mktemp("photos"), MIN_PHOTOS)
 
 
 @pytest.mark.parametrize("is_single", [False, True])
@@ -48,8 +53,30 @@ def test_plan_of_a_family(name: str, is_single: bool, photos: CalibrationSet) ->
     assert weighted <= set(plan.layers)
     cost = plan_cost(graphs, plan, photos, contract)
     print(name, cost)
-    assert cost.sqnr_db >= MIN_DB
+    assert cost.sqnr_db >= ROUNDED_DB or (is_single and cost.mask_iou >= SHARE_CHOSEN)
     assert plan_cost(graphs, replace(plan, layers={}), photos, contract).sqnr_db == float("inf")
+    patterns = family_of(config).float_layers
+    assert all(any(re.fullmatch(pattern, layer) for layer in plan.layers) for pattern in patterns)
+    kept = keep_in_float(plan, patterns)
+    if not is_single:
+        other = SimulatedModel(contract=contract, graphs=graphs, visit=rounded(kept))
+        assert_other_prompts_survive(other, model)
+
+
+def rounded(plan: QuantPlan) -> Visit:
+    """Outputs too, as TFLite and ExecuTorch do."""
+    return simulated(plan.layers, weight_bits=8, round_outputs=True)
+
+
+def assert_other_prompts_survive(other: SimulatedModel, model: TinySAM) -> None:
+    """A photo, prompts and a mask prompt that ranges were not chosen on cost no more than the rounding."""
+    float_model = open_model(model, other.contract, num_threads=1)
+    features = float_model.run("encode", probe_inputs(other.contract, None)["encode"])
+    inputs = probe_inputs(other.contract, features)
+    for entry in ("decode", "decode_batch"):
+        expected, actual = (side.run(entry, inputs[entry])["low_res_masks"] for side in (float_model, other))
+        print(entry, sqnr_db(expected, actual))
+        assert sqnr_db(expected, actual) >= ROUNDED_DB, entry
 
 
 def test_layers_that_a_family_names_stay_in_float(photos: CalibrationSet) -> None:
@@ -64,15 +91,3 @@ def test_layers_that_a_family_names_stay_in_float(photos: CalibrationSet) -> Non
     assert kept
     assert set(mixed.float_layers) == kept
     assert set(mixed.layers) == set(plan.layers) - kept
-
-
-@pytest.mark.parametrize("name", [name for name, family in FAMILIES.items() if family.float_layers])
-def test_patterns_of_a_family_are_names_of_its_layers(name: str) -> None:
-    """Each pattern matches a layer of the smallest published network of the family."""
-    config = config_named(FAMILIES[name].configs[0]).at_image_size(128)
-    model = stand_in_model(config)
-    entries = entry_points(model, contract_of(model, slots=3, batch=1, score_batch=1))
-    graphs = trace_all({entry: entries[entry] for entry in ("encode", "decode_batch")})
-    layers = {layer.name for graph in graphs.values() for layer in graph.layers.values()}
-    for pattern in FAMILIES[name].float_layers:
-        assert any(re.fullmatch(pattern, layer) for layer in layers), pattern

@@ -32,6 +32,7 @@ from tinysam_mobile.simulator.registry import open_model
 MODEL = stand_in_model(CONFIGS["tiny-test"])
 CONTRACT = contract_of(MODEL, slots=4, batch=4)
 BROKEN = "image_encoder.neck.0"
+MASK_READER = "model.prompt_encoder.mask_downscaling.0"
 
 
 @pytest.fixture(scope="module")
@@ -133,3 +134,10 @@ def test_the_ranking_from_the_command_line(tmp_path: Path) -> None:
     assert costs == sorted(costs)
     # Layers of the mask prompt, which no prompt of the ranking has, cost nothing.
     assert report["all"]["sqnr_db"] < min(layer["sqnr_db"] or np.inf for layer in report["layers"])
+
+
+def test_every_photo_is_asked_a_mask_prompt(graphs: dict[str, LayerGraph], photos: CalibrationSet) -> None:
+    """Of one photo too: with an empty mask the layer that reads it would see zeros only."""
+    one = CalibrationSet(photos=photos.photos[:1])
+    grid = make_plan(RECIPES["static_w8a8"], graphs, one, CONTRACT).layers[MASK_READER].inputs[0]
+    assert grid.scale * (grid.q_max - grid.q_min) > 0.1

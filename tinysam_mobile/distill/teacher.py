@@ -67,12 +67,14 @@ def distillation_losses(
         ours = learner.adapters["token"](out.tokens).float()
         own = out.tokens.shape[1] - prompts.labels.shape[1]
         used = F.pad((prompts.labels != Label.UNUSED).float(), (own, 0), value=1.0).unsqueeze(-1)
-        distance = (ours - taught.output.tokens.float()).abs() * used
+        # A token for the object score, which some teachers have, comes first.
+        theirs = taught.output.tokens[:, -ours.shape[1] :].float()
+        distance = (ours - theirs).abs() * used
         losses["token"] = weights.token * distance.sum() / (used.sum() * ours.shape[-1])
     if weights.output:
-        losses["output"] = weights.output * _output_loss(
-            out.masks.float(), taught.output.masks, batch.targets, weights
-        )
+        # So does the mask of the token for single masks, which NanoSAM gives too.
+        theirs = taught.output.masks[:, -out.masks.shape[1] :]
+        losses["output"] = weights.output * _output_loss(out.masks.float(), theirs, batch.targets, weights)
     return losses
 
 
