@@ -80,7 +80,7 @@ PARSED_ONLY = {
     r"torchrun ": "tests/evaluation/test_run.py and distill/test_train.py start two processes",
     r"make ": "the target exists; CI runs make test, and tests/test_docs.py builds the site",
     r"python -m benchmarks\.": "minutes to hours; the options are parsed",
-    r"python -m tests\.(app_fixtures|app_stubs|conformance|mil|xcode_\w+)": "writes files, or takes long",
+    r"python -m tests\.(app_fixtures|app_stubs|conformance|mil|notebook|swift_api|xcode_\w+)": "writes files",
     r"python -m tinysam_mobile\.(quant\.capability|bundle\.contract_page)": "a test compares the text",
     r"tinysam-mobile mil (run|show|diff|trace)\b": "tests/mil/test_commands.py runs each verb on a package",
     r"python -m pytest -p ": "tests/mil/test_conformance.py runs a sample with the plugin",

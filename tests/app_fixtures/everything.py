@@ -214,7 +214,11 @@ def record(scene: Scene, logits: Array, contract: Contract) -> Recording:
     """Answer every point that either grid may ask for with the disc under it."""
     geometry = Geometry.of(scene.size, contract.image_size)
     everywhere = replay_points(scene, geometry)
-    model = geometry.to_model(everywhere).astype(np.float32)
+    return record_at(geometry.to_model(everywhere).astype(np.float32), scene, logits, contract)
+
+
+def record_at(model: Array, scene: Scene, logits: Array, contract: Contract) -> Recording:
+    """Answer the points f32 (P, 2) of the S frame with the disc under each."""
     answers = np.zeros(len(model), np.int64)
     for i, (cx, cy, radius) in enumerate(scene.discs, start=1):
         distance = np.hypot(*(model / contract.image_size - (cx, cy)).T)

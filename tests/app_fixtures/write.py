@@ -12,7 +12,9 @@ from tinysam_mobile.modeling.checkpoint import load_checkpoint
 from tinysam_mobile.modeling.entry_points import contract_of
 
 from .boxes import from_boxes_cases
+from .difference import difference_cases
 from .everything import everything_cases
+from .everything_crops import everything_crops_cases
 from .everything_fast import everything_fast_cases, half_cases
 from .hostile import hostile_cases
 from .masks import (
@@ -63,6 +65,8 @@ def write_fixtures(folder: Path) -> None:
     store.cases("rules_postprocess", rules_postprocess_cases(store))
     store.cases("half", half_cases())
     store.cases("everything_fast", everything_fast_cases(store, manifest.contract))
+    store.cases("difference", difference_cases(store))
+    store.cases("everything_crops", everything_crops_cases(store, manifest.contract))
     store.cases("from_boxes", from_boxes_cases(store, manifest.contract))
 
 

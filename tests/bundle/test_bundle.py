@@ -182,6 +182,10 @@ HOSTILE: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
     "artifact of another type": (lambda d: d.update(artifacts=[3]), "artifact 0"),
     "entry points of another type": (lambda d: d["artifacts"][0].update(entry_points=[1]), "artifact 0"),
     "huge size": (lambda d: d["sizes"].update(image_size=10**12), "'sizes'"),
+    "of an earlier version": (
+        lambda d: d["sizes"].pop("score_batch"),
+        "score_batch it was written by an earlier version",
+    ),
     "negative size": (lambda d: d["sizes"].update(slots=-8), "'sizes'"),
     "size of another type": (lambda d: d["sizes"].update(batch="16"), "'sizes'"),
     "no checkpoint": (lambda d: d.pop("checkpoint"), "'checkpoint'"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -12,7 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from tinysam_mobile.cli import COMMANDS, main
+from tinysam_mobile.cli import COMMANDS, SECTIONS, main
 from tinysam_mobile.imaging.masks import RunLengths
 
 
@@ -168,6 +169,13 @@ def test_inspect_bundle_artifact_and_strangers(
         result = call("inspect", path)
         assert result.exit_code == 2
         assert result.stderr.startswith("error: ")
+
+
+def test_help_lists_every_command_once_under_a_heading() -> None:
+    text = call("--help").stdout
+    listed = re.findall(r"^  ([a-z-]+)  +[A-Z]", text[text.index("Segment:") :], re.MULTILINE)
+    assert listed == list(COMMANDS)
+    assert re.findall(r"^(\w.*):$", text, re.MULTILINE)[-len(SECTIONS) :] == list(SECTIONS)
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -20,7 +20,7 @@ import skimage.data
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from tests.small_model import cases, contract, reference
+from tests.small_model import PROMPTS, cases, contract, reference
 from tinysam_mobile.cli import main
 from tinysam_mobile.contract.backend import Arrays, Backend
 from tinysam_mobile.contract.spec import Label
@@ -34,6 +34,7 @@ from tinysam_mobile.parity.prompt_sampling import SAMPLED_KINDS, SPARE_XY, make_
 from tinysam_mobile.parity.record import pack_prompt, record_photo
 from tinysam_mobile.parity.report import write_report
 from tinysam_mobile.parity.report_data import ParityReport, environment, report_data
+from tinysam_mobile.parity.side_by_side import SideBySide
 from tinysam_mobile.parity.sides import SideResult
 from tinysam_mobile.parity.stages import PROMPT_KINDS, PROMPT_STAGES, Recording, Stage
 from tinysam_mobile.parity.validation import HostSide, judge_sides
@@ -319,17 +320,26 @@ def test_validate_refuses_what_does_not_fit(
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A report with a side that failed, one that was not run, and names that try to be markup."""
+    """A report of sides that failed and passed, one that was not run, and names that try to be markup."""
     sides = [
-        HostSide(known=known(name="noisy <script>alert(1)</script>"), open=lambda: NoisyBackend(10)),
+        HostSide(
+            known=known(name="noisy <script>alert(1)</script>", size_bytes=4_000_000),
+            open=lambda: NoisyBackend(10),
+        ),
+        HostSide(
+            known=known(name="less", size_bytes=9_000_000, bounds=bounds_for("tflite", "fp16")),
+            open=lambda: NoisyBackend(48),
+        ),
         HostSide(known=known(name="no"), open=lambda: refuse(RuntimeUnavailableError("needs macOS"))),
     ]
+    side_by_side = SideBySide()
     results = judge_sides(
         reference(),
         sides,
         cases(),
         everything=cases()[:1],
         everything_config=EverythingConfig(points_per_side=4, pred_iou_thresh=-10, stability_score_thresh=0),
+        side_by_side=side_by_side,
     )
     report = ParityReport(
         title="a & b",
@@ -337,6 +347,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
         settings={"photos": 2},
         environment=environment(),
         sides=tuple(results),
+        side_by_side=side_by_side.rows,
     )
     folder = tmp_path_factory.mktemp("page")
     json.dumps(report_data(report), allow_nan=False)
@@ -351,6 +362,20 @@ def test_the_page_needs_nothing_else_and_escapes_names(page: Path) -> None:
     assert all(source.startswith(("data:image/jpeg;base64,", "#side-")) for source in sources)
     assert not re.search(r"url\(|@import|<link", text)
     assert sorted(path.name for path in page.parent.iterdir()) == ["junit.xml", "report.html", "report.json"]
+
+
+def test_the_page_shows_the_worst_prompts_by_cause_and_the_sides_beside_each_other(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    noisy, quiet = re.findall(r"<section.*?</section>", text, re.DOTALL)[:2]
+    assert f"The decoder is wrong: {2 * PROMPTS} of {2 * PROMPTS} prompts" in noisy
+    assert "The decoder is wrong" not in quiet
+    rows = re.findall(r'<figure class="row">.*?</figure>', text, re.DOTALL)
+    assert len(rows) == len(cases())
+    assert all(row.count("<img") == 1 + 2 * 2 for row in rows)
+    assert [text.count(f"Mean mask IoU over {cost}") for cost in ("size, MB", "encode and decode, ms")] == [
+        1,
+        1,
+    ]
 
 
 def chromium(*arguments: str) -> str:

@@ -39,7 +39,7 @@ from tinysam_mobile.segment.point_lattice import coarse_lattice, grid_points, se
 from tinysam_mobile.segment.predictor import Predictor
 from tinysam_mobile.segment.prompts import make_prompt, pack_prompts
 
-MAX_TOTAL_BYTES = 2_200_000
+MAX_TOTAL_BYTES = 2_400_000
 EXIF_ORIENTATION = 0x0112
 
 

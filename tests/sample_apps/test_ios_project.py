@@ -101,6 +101,10 @@ def test_run_times_release_code() -> None:
     assert re.search(r'#if DEBUG\s+"debug"\s+#else\s+"release"', dump)
 
 
+SWIFTPM_1_5_0 = "56cc93a96d5fb8d21554ec5f00fbad5a5b228bc4"
+"""As three public projects record it, of which one says "the head of swiftpm-1.5.0"."""
+
+
 def package(name: str) -> str:
     return (IOS / name if name else ROOT / "Package.swift").read_text("utf-8")
 
@@ -111,10 +115,10 @@ def test_packages_and_app_have_one_floor(manifest: str) -> None:
     assert f".iOS(.v{int(float(floor))})" in package(manifest)
 
 
-def test_the_executorch_release_exists_and_is_not_a_moving_branch_of_another() -> None:
-    """pytorch/executorch has the branch swiftpm-1.5.0; 1.5.1 was released on Maven and PyPI only."""
-    assert 'branch: "swiftpm-1.5.0"' in package("ExecuTorch/Package.swift")
-    assert "swiftpm-1.5.1" not in package("ExecuTorch/Package.swift")
+def test_executorch_is_pinned_by_a_revision() -> None:
+    """A branch can move.  The one of swiftpm-1.5.0: 1.5.1 was released on Maven and PyPI only."""
+    text = package("ExecuTorch/Package.swift")
+    assert re.findall(r"(?:branch|revision|from|exact): *\"(.*)\"", text) == [SWIFTPM_1_5_0]
 
 
 def test_static_executorch_is_linked_as_a_whole() -> None:

@@ -16,6 +16,7 @@ CORES = {
     "javascript": (APPS / "web" / "core", "**/*.js"),
 }
 ALONE = {
+    "cameraframe": "Swift has it beside vImage, and the page takes photos",
     "contractshapes": "Swift reads by Codable: shapes are checked beside it",
     "directbuffers": "the JVM's memory that an engine reads in place",
     "entrypointengine": "JavaScript has one engine, which is one itself",
@@ -28,6 +29,7 @@ ALONE = {
     "jsonreader": "the Kotlin core takes no library",
     "jsonvalue": "the Kotlin core takes no library",
     "jsonwriter": "the Kotlin core takes no library",
+    "photocrop": "the page does not search crops",
     "rawtensor": "see filetree",
     "recordedclicks": "Swift's RecordedEngine answers both",
     "sharedfixtures": "Swift's tool reads them too; in the other cores they are the tests' own",

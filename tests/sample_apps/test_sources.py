@@ -37,6 +37,8 @@ DECLARED = {
     ("Zip", 16): "bits of the time in a zip's date",
     ("Zip", 255): "mask of a byte",
     ("Zip", 256): "values of a byte",
+    ("Overlay", 255): "a channel of a colour",
+    ("Overlay", 512): "longest side of a picture on the screen",
     ("JsonReader", 64): "nesting of a JSON document",
     ("JsonReader", 16): "hexadecimal digits",
 }

@@ -23,7 +23,9 @@ from tinysam_mobile.contract import spec
 from tinysam_mobile.contract.everything_settings import (
     BOX_MARGIN,
     COARSE_FACTOR,
+    CROP_EDGE_PIXELS,
     CROP_NMS_THRESH,
+    CROP_OVERLAP_RATIO,
     DUPLICATE_IOUS,
     EVERYTHING_KEY,
     MAX_WAITING_BYTES,
@@ -151,6 +153,17 @@ def _written_by(data: Mapping[str, Any]) -> str:
     return f"the bundle was written by tinysam-mobile {known} and this is {__version__}"
 
 
+def _older(sizes: Any) -> str:
+    """What helps if an earlier version of this package wrote `sizes`, which then lack one of today's."""
+    missing = set(SIZE_NAMES) - set(sizes) if isinstance(sizes, dict) else set()
+    if not missing or not set(sizes) < set(SIZE_NAMES):
+        return ""
+    names = ", ".join(sorted(missing))
+    return (
+        f"; without {names} it was written by an earlier version: convert the checkpoint again with this one"
+    )
+
+
 def _check_body(body: Mapping[str, Any]) -> None:
     sizes = body.get("sizes")
     names = set(SIZE_NAMES)
@@ -161,6 +174,7 @@ def _check_body(body: Mapping[str, Any]) -> None:
     ):
         raise BundleError(
             f"manifest.json: 'sizes' must hold the positive integers {', '.join(sorted(names))}"
+            f"{_older(sizes)}"
         )
     _skips(body)
     _has_object_score(body)
@@ -294,6 +308,8 @@ def _search_data() -> dict[str, Any]:
         "offsets": [list(offset) for offset in SECOND_ROUND_OFFSETS],
         "offset_unit": "x: width // points_per_side, y: height // points_per_side, pixels of the photo",
         "crop_nms_thresh": CROP_NMS_THRESH,
+        "crop_overlap_ratio": CROP_OVERLAP_RATIO,
+        "crop_edge_pixels": CROP_EDGE_PIXELS,
         "fast": {
             "near_iou_slack": NEAR_IOU_SLACK,
             "score_slack": SCORE_SLACK,

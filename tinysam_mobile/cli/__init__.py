@@ -13,48 +13,65 @@ from typing import Any
 
 import click
 
+from tinysam_mobile.cli.loading import telling_of_torch
 from tinysam_mobile.cli.outcome import run_to_an_end
 from tinysam_mobile.errors import did_you_mean
 from tinysam_mobile.version import __version__
 
 __all__ = ["main"]
 
-COMMANDS = {
-    "convert": (
-        "tinysam_mobile.cli.convert",
-        "Turn a checkpoint into Core ML, TFLite and ExecuTorch artifacts.",
-    ),
-    "segment": ("tinysam_mobile.cli.segment", "Segment an object in a photo, on any runtime."),
-    "validate": (
-        "tinysam_mobile.cli.validate",
-        "Compare artifacts with PyTorch stage by stage; name what is wrong.",
-    ),
-    "fixtures": ("tinysam_mobile.cli.fixtures", "Write what an app replays on a device."),
-    "compare-dump": (
-        "tinysam_mobile.cli.compare_dump",
-        "Judge what a device computed, by the zip that its app wrote.",
-    ),
-    "bundle-for-app": (
-        "tinysam_mobile.cli.bundle_for_app",
-        "Put a bundle where a sample app expects it, or make a web page of it.",
-    ),
-    "serve": (
-        "tinysam_mobile.cli.serve",
-        "Serve a page that runs a bundle in the browser of any phone.",
-    ),
-    "bench": ("tinysam_mobile.cli.bench", "Measure latency, load time and memory on this machine."),
-    "sensitivity": (
-        "tinysam_mobile.cli.sensitivity",
-        "Rank layers by the accuracy that their integers cost.",
-    ),
-    "evaluate": ("tinysam_mobile.cli.evaluate", "Measure mIoU, AP and AR on annotated photos."),
-    "distill": ("tinysam_mobile.cli.distill", "Train a small network, from masks or from a teacher."),
-    "fetch": ("tinysam_mobile.cli.fetch", "Download a public checkpoint, checked and resumable."),
-    "inspect": ("tinysam_mobile.cli.inspect", "Describe a checkpoint, an artifact or a bundle."),
-    "mil": ("tinysam_mobile.cli.mil", "Run, describe, compare and trace any Core ML model."),
-    "doctor": ("tinysam_mobile.cli.doctor", "List runtimes and versions, what is missing and what mends it."),
+SECTIONS = {
+    "Segment": {
+        "segment": ("tinysam_mobile.cli.segment", "Segment an object in a photo, on any runtime."),
+        "fetch": ("tinysam_mobile.cli.fetch", "Download a public checkpoint, checked and resumable."),
+    },
+    "Convert and check": {
+        "convert": (
+            "tinysam_mobile.cli.convert",
+            "Turn a checkpoint into Core ML, TFLite and ExecuTorch artifacts.",
+        ),
+        "validate": (
+            "tinysam_mobile.cli.validate",
+            "Compare artifacts with PyTorch stage by stage; name what is wrong.",
+        ),
+        "inspect": ("tinysam_mobile.cli.inspect", "Describe a checkpoint, an artifact or a bundle."),
+        "bench": ("tinysam_mobile.cli.bench", "Measure latency, load time and memory on this machine."),
+        "evaluate": ("tinysam_mobile.cli.evaluate", "Measure mIoU, AP and AR on annotated photos."),
+        "sensitivity": (
+            "tinysam_mobile.cli.sensitivity",
+            "Rank layers by the accuracy that their integers cost.",
+        ),
+    },
+    "Phones and apps": {
+        "serve": (
+            "tinysam_mobile.cli.serve",
+            "Serve a page that runs a bundle in the browser of any phone.",
+        ),
+        "bundle-for-app": (
+            "tinysam_mobile.cli.bundle_for_app",
+            "Put a bundle where a sample app expects it, or make a web page of it.",
+        ),
+        "fixtures": ("tinysam_mobile.cli.fixtures", "Write what an app replays on a device."),
+        "compare-dump": (
+            "tinysam_mobile.cli.compare_dump",
+            "Judge what a device computed, by the zip that its app wrote.",
+        ),
+    },
+    "Train": {
+        "distill": ("tinysam_mobile.cli.distill", "Train a small network, from masks or from a teacher."),
+    },
+    "Core ML interpreter": {
+        "mil": ("tinysam_mobile.cli.mil", "Run, describe, compare and trace any Core ML model."),
+    },
+    "This machine": {
+        "doctor": (
+            "tinysam_mobile.cli.doctor",
+            "List runtimes and versions, what is missing and what mends it.",
+        ),
+    },
 }
-"""Verb → the module that has it as `command`, and its line in --help."""
+"""Heading in --help → verb → the module that has it as `command`, and its line."""
+COMMANDS = {verb: entry for verbs in SECTIONS.values() for verb, entry in verbs.items()}
 
 
 class LazyGroup(click.Group):
@@ -83,14 +100,16 @@ class LazyGroup(click.Group):
         """Run the command line to one of the ends that `outcome` lists."""
         if not standalone_mode:
             return super().main(args, standalone_mode=False, **kwargs)
-        with run_to_an_end():
+        with run_to_an_end(), telling_of_torch():
             code = super().main(args, standalone_mode=False, **kwargs)
             sys.stdout.flush()
         sys.exit(code if isinstance(code, int) else 0)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+        width = max(map(len, COMMANDS))
+        for title, verbs in SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(verb.ljust(width), line) for verb, (_, line) in verbs.items()])
 
 
 @click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

@@ -10,7 +10,7 @@ import click
 
 from tinysam_mobile.artifacts.formats import FORMATS
 from tinysam_mobile.cli.options import as_json_option
-from tinysam_mobile.cli.output import command_errors, print_json, print_table
+from tinysam_mobile.cli.output import command_errors, print_json, print_table, progress
 from tinysam_mobile.errors import RuntimeUnavailableError
 from tinysam_mobile.simulator.registry import RUNTIMES, import_runtime
 from tinysam_mobile.version import __version__, install_command, package_version
@@ -59,9 +59,13 @@ def command(as_json: bool) -> None:
     Example:
       tinysam-mobile doctor
     """
+    rows = [_target_row(name) for name in FORMATS]
+    with progress() as say:
+        for name in RUNTIMES:
+            say(f"loading the runtime {name}")
+            rows.append(_runtime_row(name))
     from tinysam_mobile.modeling.checkpoint import shipped_checkpoint
 
-    rows = [_target_row(name) for name in FORMATS] + [_runtime_row(name) for name in RUNTIMES]
     shipped = shipped_checkpoint()
     machine = {
         "tinysam-mobile": __version__,

@@ -10,7 +10,9 @@ from tinysam_mobile.errors import InputError
 __all__ = [
     "BOX_MARGIN",
     "COARSE_FACTOR",
+    "CROP_EDGE_PIXELS",
     "CROP_NMS_THRESH",
+    "CROP_OVERLAP_RATIO",
     "DUPLICATE_IOUS",
     "EVERYTHING_DEFAULTS",
     "EVERYTHING_KEY",
@@ -28,6 +30,12 @@ EVERYTHING_KEY = "everything"
 
 CROP_NMS_THRESH = 0.7
 """Box IoU above which masks of different crops, or whose small regions were cleaned, are duplicates."""
+
+CROP_OVERLAP_RATIO = 512 / 1500
+"""How far the crops of the first layer overlap, in parts of the short side (segment-anything, amg)."""
+
+CROP_EDGE_PIXELS = 20
+"""A box this near to a crop's edge, and not to the photo's, is taken to be cut (segment-anything, amg)."""
 
 EVERYTHING_DEFAULTS: Mapping[str, float] = {
     "points_per_side": 32,

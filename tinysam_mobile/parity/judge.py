@@ -7,8 +7,8 @@ compared end to end, since that is what a user sees.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -77,7 +77,8 @@ class PromptJudgement:
     `chosen` and `expected` are indices of the shown masks; where they differ, `mask_iou` and `boundary_iou`
     are those of the side's choice.  `score_difference` is the largest of the three.  `required_iou` is the
     limit of `mask_iou`, less than the bound where the float model's own outline is uncertain: `certain_iou`
-    is the IoU of its certain pixels with its possible ones.
+    is the IoU of its certain pixels with its possible ones.  `fault` is the first stage, of the photo or of
+    this prompt, that leaves its bound.
     """
 
     index: int
@@ -92,6 +93,7 @@ class PromptJudgement:
     score: float
     expected_score: float
     score_difference: float
+    fault: Stage | None = None
 
     @property
     def argmax_agrees(self) -> bool:
@@ -115,9 +117,8 @@ class PhotoJudgement:
     @property
     def first_fault(self) -> Stage | None:
         """The first stage that leaves its bound; masks that differ end to end count as the last one."""
-        for stage, judgement in self.stages.items():
-            if not judgement.passed:
-                return stage
+        if (stage := _first_fault(tuple(self.stages.values()))) is not None:
+            return stage
         return None if all(prompt.passed for prompt in self.prompts) else Stage.FULL_SIZE_MASK
 
     @property
@@ -151,10 +152,19 @@ def judge_photo(
         found = [stages_of_prompt[stage] for stages_of_prompt in judged if stage in stages_of_prompt]
         if found:
             stages[stage] = min(found, key=margin)
+    of_photo = [stages[stage] for stage in PHOTO_STAGES if stage in stages]
     prompts = tuple(
-        _judge_prompt(index, case, expected, own, geometry, bounds) for index in range(len(case.prompts))
+        replace(
+            _judge_prompt(index, case, expected, own, geometry, bounds),
+            fault=_first_fault([*of_photo, *judged[index].values()]),
+        )
+        for index in range(len(case.prompts))
     )
     return PhotoJudgement(name=case.name, stages=stages, prompts=prompts)
+
+
+def _first_fault(stages: Sequence[StageJudgement]) -> Stage | None:
+    return next((judged.stage for judged in stages if not judged.passed), None)
 
 
 def check_recording(side: Recording, case: PhotoCase, contract: Contract) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,31 +23,13 @@ def write_report(report: ParityReport, folder: Path) -> dict[str, Path]:
     texts = {
         "report.json": json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n",
         "junit.xml": _junit(report),
-        "report.html": render_page(report, data, _images(report)),
+        "report.html": render_page(report, data),
     }
     paths = {}
     for name, text in texts.items():
         paths[name] = folder / name
         write_text(paths[name], text)
     return paths
-
-
-def _images(report: ParityReport) -> list[dict[str, list[dict[str, str]]]]:
-    """Per side, the pictures of masks and of everything mode as data URIs."""
-    return [
-        {
-            "masks": [
-                {key: _uri(getattr(picture, key)) for key in ("expected", "shown", "difference")}
-                for picture in side.pictures
-            ],
-            "everything": [{"picture": _uri(check.picture)} for check in side.everything],
-        }
-        for side in report.sides
-    ]
-
-
-def _uri(jpeg: bytes) -> str:
-    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()
 
 
 def _junit(report: ParityReport) -> str:

@@ -15,6 +15,8 @@ from tinysam_mobile.artifacts.formats import tool_versions
 from tinysam_mobile.contract.verdict import Verdict
 from tinysam_mobile.parity.everything_section import EverythingCheck
 from tinysam_mobile.parity.judge import PhotoJudgement
+from tinysam_mobile.parity.prompt_causes import cause_of
+from tinysam_mobile.parity.side_by_side import SideBySideRow
 from tinysam_mobile.parity.sides import SideResult
 from tinysam_mobile.version import __version__
 
@@ -29,7 +31,7 @@ class ParityReport:
     """Everything that the three files say.
 
     `title` is what was compared, `reference` the float model's name and SHA-256, `settings` what the user
-    chose.
+    chose.  `side_by_side` are pictures of the prompts on which the sides differ most.
     """
 
     title: str
@@ -37,6 +39,7 @@ class ParityReport:
     settings: Mapping[str, Any]
     environment: Mapping[str, Any]
     sides: tuple[SideResult, ...]
+    side_by_side: tuple[SideBySideRow, ...] = ()
 
     @property
     def verdict(self) -> Verdict:
@@ -92,6 +95,8 @@ def _side_data(side: SideResult) -> dict[str, Any]:
         "photos": [_photo_data(photo) for photo in side.photos],
         "everything": [_everything_data(check) for check in side.everything],
         "lint": [_plain(finding) for finding in side.lint],
+        "size_bytes": side.size_bytes,
+        "latency_ms": _plain(side.latency_ms),
         "bounds": _plain(side.bounds),
         "details": _plain(side.details),
     }
@@ -103,7 +108,12 @@ def _photo_data(photo: PhotoJudgement) -> dict[str, Any]:
         "first_fault": photo.first_fault,
         "stages": [_plain(judgement) for judgement in photo.stages.values()],
         "prompts": [
-            {**_plain(prompt), "argmax_agrees": prompt.argmax_agrees, "passed": prompt.passed}
+            {
+                **_plain(prompt),
+                "argmax_agrees": prompt.argmax_agrees,
+                "passed": prompt.passed,
+                "cause": cause_of(prompt),
+            }
             for prompt in photo.prompts
         ],
     }

@@ -9,16 +9,22 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from tinysam_mobile.contract.rules import Rules
 from tinysam_mobile.imaging.images import RGBImage
 from tinysam_mobile.imaging.pictures import draw_prompts, overlay
-from tinysam_mobile.imaging.preprocess import Geometry
-from tinysam_mobile.imaging.upscale import upscale_masks
-from tinysam_mobile.parity.judge import PhotoJudgement, PromptJudgement
+from tinysam_mobile.parity.judge import PromptJudgement
 from tinysam_mobile.parity.stages import PhotoCase, Recording, Stage
 from tinysam_mobile.segment.prompts import Prompt
 
-__all__ = ["MaskPictures", "difference_picture", "jpeg", "mask_pictures", "shrunk"]
+__all__ = [
+    "MaskPictures",
+    "badness",
+    "difference_picture",
+    "jpeg",
+    "mask_pictures",
+    "shrunk",
+    "shrunk_mask",
+    "small_mask",
+]
 
 SIDE_PX = 360
 JPEG_QUALITY = 80
@@ -29,7 +35,7 @@ DIMMED = 0.45
 
 @dataclass(frozen=True, kw_only=True)
 class MaskPictures:
-    """The worst prompt of a photo as JPEG files: the float model's mask, the side's, their difference."""
+    """A prompt as JPEG files: the mask that the float model shows, the side's, and their difference."""
 
     photo: str
     prompt: PromptJudgement
@@ -37,28 +43,30 @@ class MaskPictures:
     shown: bytes
     difference: bytes
 
-    @property
-    def badness(self) -> float:
-        """Lower is worse: the mask IoU, NaN lowest."""
-        return -1.0 if np.isnan(self.prompt.mask_iou) else self.prompt.mask_iou
+
+def badness(prompt: PromptJudgement) -> float:
+    """Lower is worse: the mask IoU, NaN lowest."""
+    return -1.0 if np.isnan(prompt.mask_iou) else prompt.mask_iou
+
+
+def small_mask(recording: Recording, index: int) -> NDArray[np.bool_]:
+    """The full-size mask of a prompt, in the size of `shrunk`."""
+    return shrunk_mask(recording.prompts[index][Stage.FULL_SIZE_MASK] != 0)
 
 
 def mask_pictures(
-    case: PhotoCase, expected: Recording, side: Recording, judgement: PhotoJudgement, rules: Rules
+    case: PhotoCase, expected: Recording, shown: NDArray[np.bool_], judged: PromptJudgement
 ) -> MaskPictures:
-    """Draw the prompt of `case` with the lowest mask IoU."""
-    worst = min(judgement.prompts, key=lambda prompt: prompt.mask_iou)
-    height, width = case.pixels.shape[:2]
-    arrays = {**expected.prompts[worst.index], **side.prompts[worst.index]}
-    low = expected.prompts[worst.index][Stage.LOW_RES_LOGITS][worst.chosen]
-    contract_size = expected.photo[Stage.PREPROCESSED_IMAGE].shape[1]
-    right = upscale_masks(low[None], Geometry.of((height, width), contract_size, rules))[0]
-    shown = arrays[Stage.FULL_SIZE_MASK] != 0
-    photo, right, shown = shrunk(case.pixels), shrunk_mask(right), shrunk_mask(shown)
-    prompt, scale = case.prompts[worst.index].prompt, photo.shape[1] / width
+    """Draw one prompt of `case`: what people see, each side's own choice among the masks.
+
+    `expected` is the float model's recording, `shown` the side's mask as `small_mask` gives it.
+    """
+    width = case.pixels.shape[1]
+    photo, right = shrunk(case.pixels), small_mask(expected, judged.index)
+    prompt, scale = case.prompts[judged.index].prompt, photo.shape[1] / width
     return MaskPictures(
         photo=case.name,
-        prompt=worst,
+        prompt=judged,
         expected=jpeg(_with_prompt(overlay(photo, right), prompt, scale)),
         shown=jpeg(_with_prompt(overlay(photo, shown), prompt, scale)),
         difference=jpeg(difference_picture(photo, missing=right & ~shown, extra=shown & ~right)),

@@ -13,17 +13,24 @@ from tinysam_mobile.contract.verdict import Verdict
 from tinysam_mobile.parity.bounds import Bounds
 from tinysam_mobile.parity.diagnose import Explanation, diagnose, situation_of
 from tinysam_mobile.parity.everything_section import EverythingCheck
-from tinysam_mobile.parity.judge import PhotoJudgement, StageJudgement, judge_photo, margin
+from tinysam_mobile.parity.judge import (
+    PhotoJudgement,
+    PromptJudgement,
+    StageJudgement,
+    judge_photo,
+    margin,
+)
 from tinysam_mobile.parity.lint import Finding, Severity
-from tinysam_mobile.parity.report_pictures import MaskPictures, mask_pictures
+from tinysam_mobile.parity.prompt_causes import CAUSES, cause_of
+from tinysam_mobile.parity.report_pictures import MaskPictures, badness, mask_pictures, small_mask
 from tinysam_mobile.parity.stages import PhotoCase, Recording, Stage
 
 __all__ = ["SideJudge", "SideResult"]
 
 DIAGNOSED_PHOTOS = 3
 """Photos on which a cause is looked for: it must explain all of them."""
-SHOWN_PHOTOS = 6
-"""Photos of which the worst prompt is drawn in the report."""
+SHOWN_PER_CAUSE = 3
+"""Prompts that are drawn in the report for each cause, the worst of as many photos as there are."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +38,9 @@ class SideResult:
     """All that is known of one side.
 
     `not_run` says why it was not run, `error` why it broke off; `details` are the artifacts' hashes or the
-    device's own words.  `explanation` is None also for a failure with no known cause.
+    device's own words.  `explanation` is None also for a failure with no known cause.  `gallery` has the
+    worst prompts by cause (`prompt_causes.CAUSES`), `size_bytes` is that of the artifacts, `latency_ms` the
+    median of a call by entry point, as it was in this run.
     """
 
     name: str
@@ -44,7 +53,9 @@ class SideResult:
     explanation: Explanation | None = None
     everything: tuple[EverythingCheck, ...] = ()
     lint: tuple[Finding, ...] = ()
-    pictures: tuple[MaskPictures, ...] = ()
+    gallery: Mapping[str, tuple[MaskPictures, ...]] = field(default_factory=dict)
+    size_bytes: int | None = None
+    latency_ms: Mapping[str, float] = field(default_factory=dict)
     details: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -67,6 +78,13 @@ class SideResult:
         if not all(check.passed for check in self.everything):
             faults.add(Stage.EVERYTHING)
         return next((stage for stage in Stage if stage in faults), None)
+
+    @property
+    def mean_mask_iou(self) -> float | None:
+        """Mean over all prompts; None if there is none, or if a figure is NaN."""
+        ious = [prompt.mask_iou for photo in self.photos for prompt in photo.prompts]
+        mean = sum(ious) / len(ious) if ious else np.nan
+        return None if np.isnan(mean) else float(mean)
 
     @property
     def stages(self) -> dict[Stage, StageJudgement]:
@@ -96,16 +114,14 @@ class SideJudge:
         self._reference = reference
         self._side = side
         self._photos: list[PhotoJudgement] = []
-        self._pictures: list[MaskPictures] = []
+        self._gallery: dict[str, list[MaskPictures]] = {}
         self._failed: dict[Stage, list[tuple[PhotoCase, Recording, Recording]]] = {}
 
     def add(self, case: PhotoCase, expected: Recording, recording: Recording) -> PhotoJudgement:
         """Judge one photo; `expected` is the float model's recording of `case`.  Raises `InputError`."""
         judgement = judge_photo(self._reference, case, expected, recording, self._side.bounds)
         self._photos.append(judgement)
-        self._pictures.append(
-            mask_pictures(case, expected, recording, judgement, self._reference.contract.rules)
-        )
+        self._draw_worst(case, expected, recording, judgement)
         if judgement.first_fault is not None:
             kept = self._failed.setdefault(judgement.first_fault, [])
             kept.append((case, expected, recording))
@@ -114,13 +130,34 @@ class SideJudge:
             del kept[DIAGNOSED_PHOTOS:]
         return judgement
 
-    def result(self, *, everything: Sequence[EverythingCheck] = (), error: str | None = None) -> SideResult:
+    def _draw_worst(
+        self, case: PhotoCase, expected: Recording, recording: Recording, judgement: PhotoJudgement
+    ) -> None:
+        """Draw the photo's worst prompt of each cause, if it is among the worst of all photos."""
+        worst: dict[str, PromptJudgement] = {}
+        for prompt in sorted(judgement.prompts, key=badness):
+            if (cause := cause_of(prompt)) is not None:
+                worst.setdefault(cause, prompt)
+        for cause, prompt in worst.items():
+            shown = self._gallery.setdefault(cause, [])
+            if len(shown) < SHOWN_PER_CAUSE or badness(prompt) < badness(shown[-1].prompt):
+                shown.append(mask_pictures(case, expected, small_mask(recording, prompt.index), prompt))
+                shown.sort(key=lambda pictures: badness(pictures.prompt))
+                del shown[SHOWN_PER_CAUSE:]
+
+    def result(
+        self,
+        *,
+        everything: Sequence[EverythingCheck] = (),
+        error: str | None = None,
+        latency_ms: Mapping[str, float] | None = None,
+    ) -> SideResult:
         """Return the side with the judgements so far; looks for a cause if a stage failed."""
-        worst = sorted(self._pictures, key=lambda pictures: pictures.badness)[:SHOWN_PHOTOS]
         side = replace(
             self._side,
             photos=tuple(self._photos),
-            pictures=tuple(worst),
+            gallery={cause: tuple(self._gallery[cause]) for cause in CAUSES if cause in self._gallery},
+            latency_ms=latency_ms or self._side.latency_ms,
             everything=tuple(everything),
             error=error,
         )

@@ -17,6 +17,7 @@ from tinysam_mobile.modeling.checkpoint import Checkpoint
 from tinysam_mobile.parity.photo_set import PhotoSet
 from tinysam_mobile.parity.report import write_report
 from tinysam_mobile.parity.report_data import ParityReport, environment
+from tinysam_mobile.parity.side_by_side import SideBySide, SideBySideRow
 from tinysam_mobile.parity.sides import SideResult
 from tinysam_mobile.parity.subject import Asked, open_subject
 from tinysam_mobile.parity.validation import judge_sides
@@ -74,23 +75,29 @@ def validate_photos(
     """
     progress("loading the checkpoint")
     subject = open_subject(path, asked)
+    side_by_side = SideBySide()
     results = judge_sides(
         open_model(subject.checkpoint.model, subject.contract, num_threads=asked.threads),
         subject.sides,
         photos.cases(subject.contract),
         everything=list(photos.cases(subject.contract, first=everything_photos)),
         everything_config=EverythingConfig(**{**subject.everything, **everything}),
+        side_by_side=side_by_side,
         progress=Steps(progress, (len(photos.paths) + everything_photos) * (1 + len(subject.sides))),
     )
-    return _report(path, subject.checkpoint, photos, results)
+    return _report(path.name, subject.checkpoint, photos, results, side_by_side.rows)
 
 
 def _report(
-    subject: Path, checkpoint: Checkpoint, photos: PhotoSet, sides: Sequence[SideResult]
+    title: str,
+    checkpoint: Checkpoint,
+    photos: PhotoSet,
+    sides: Sequence[SideResult],
+    side_by_side: tuple[SideBySideRow, ...],
 ) -> ParityReport:
     """Return what was compared with what, on which prompts, and how it ended."""
     return ParityReport(
-        title=subject.name,
+        title=title,
         reference={"name": checkpoint.name, "sha256": checkpoint.sha256},
         settings={
             "photos": len(photos.paths) - len(photos.damaged),
@@ -101,4 +108,5 @@ def _report(
         },
         environment=environment(),
         sides=tuple(sides),
+        side_by_side=side_by_side,
     )

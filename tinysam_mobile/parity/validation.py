@@ -13,8 +13,11 @@ from tinysam_mobile.parity.bounds import bounds_for
 from tinysam_mobile.parity.everything_section import EverythingCheck, check_everything, everything_of
 from tinysam_mobile.parity.lint import Finding, lint_artifact
 from tinysam_mobile.parity.record import record_photo
+from tinysam_mobile.parity.report_pictures import small_mask
+from tinysam_mobile.parity.side_by_side import SideBySide, SideOfPhoto
 from tinysam_mobile.parity.sides import SideJudge, SideResult
 from tinysam_mobile.parity.stages import PhotoCase, Recording
+from tinysam_mobile.parity.timed_backend import TimedBackend
 from tinysam_mobile.segment.everything import EverythingConfig, EverythingResult
 from tinysam_mobile.simulator.isolated import open_isolated
 from tinysam_mobile.simulator.registry import RUNTIMES, open_bundle
@@ -60,6 +63,7 @@ def bundle_sides(
                         recipe=artifacts[0].recipe,
                         bounds=bounds_for(artifact_runtime, artifacts[0].recipe, overrides),
                         lint=_lint(bundle, artifacts),
+                        size_bytes=sum(a.size_bytes for a in artifacts),
                         details={a.path: f"sha256 {a.sha256}, {a.size_bytes} bytes" for a in artifacts},
                     ),
                     open=_opener(bundle, runtime, artifacts[0].recipe, num_threads, isolate),
@@ -90,19 +94,25 @@ def judge_sides(
     *,
     everything: Sequence[PhotoCase] = (),
     everything_config: EverythingConfig | None = None,
+    side_by_side: SideBySide | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> list[SideResult]:
     """Judge every side on every photo; `everything` are photos that everything mode is also run on.
 
-    A side that cannot be opened or breaks off keeps the others going.
+    A side that cannot be opened or breaks off keeps the others going.  `side_by_side` is given the photos
+    with what all sides answered.
     """
     runs = [_Run(reference, side) for side in sides]
     for case in cases:
         progress(f"{case.name}, torch")
         expected = record_photo(reference, case)
+        answers = {}
         for run in runs:
             progress(f"{case.name}, {run.name}")
-            run.judge_photo(case, expected)
+            if (answer := run.judge_photo(case, expected)) is not None:
+                answers[run.name] = answer
+        if side_by_side is not None:
+            side_by_side.add(case, expected, answers)
     config = everything_config or EverythingConfig()
     for case in everything:
         progress(f"{case.name}, everything mode, torch")
@@ -123,21 +133,28 @@ class _Run:
         self._everything: list[EverythingCheck] = []
         self._not_run: str | None = None
         self._error: str | None = None
-        self._backend: Backend | None = None
+        self._backend: TimedBackend | None = None
+        self._latency_ms: dict[str, float] = {}
         try:
-            self._backend = side.open()
+            self._backend = TimedBackend(side.open())
         except RuntimeUnavailableError as error:
             self._not_run = str(error)
         except TinySAMError as error:
             self._error = str(error)
 
-    def judge_photo(self, case: PhotoCase, expected: Recording) -> None:
+    def judge_photo(self, case: PhotoCase, expected: Recording) -> SideOfPhoto | None:
+        """Judge one photo; returns what stands beside the other sides, None if this one runs no more."""
         if self._backend is None:
-            return
+            return None
         try:
-            self._judge.add(case, expected, record_photo(self._backend, case))
+            recording = record_photo(self._backend, case)
+            self._latency_ms = self._backend.latency_ms()
+            judged = self._judge.add(case, expected, recording)
         except TinySAMError as error:
             self._break_off(f"{case.name}: {error}")
+            return None
+        masks = tuple(small_mask(recording, index) for index in range(len(case.prompts)))
+        return SideOfPhoto(prompts=judged.prompts, masks=masks)
 
     def judge_everything(
         self, case: PhotoCase, reference: Mapping[str, EverythingResult], config: EverythingConfig
@@ -160,4 +177,4 @@ class _Run:
     def result(self) -> SideResult:
         if self._not_run is not None:
             return replace(self._known, not_run=self._not_run)
-        return self._judge.result(everything=self._everything, error=self._error)
+        return self._judge.result(everything=self._everything, error=self._error, latency_ms=self._latency_ms)

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from tinysam_mobile.contract.everything_settings import (
     COARSE_FACTOR,
     CROP_NMS_THRESH,
+    CROP_OVERLAP_RATIO,
     NEAR_IOU_SLACK,
     SCORE_SLACK,
 )
@@ -82,7 +83,7 @@ class EverythingConfig:
     near_iou_slack: float = NEAR_IOU_SLACK
     box_nms_thresh: float = 0.7
     crop_layers: int = 0
-    crop_overlap_ratio: float = 512 / 1500
+    crop_overlap_ratio: float = CROP_OVERLAP_RATIO
     crop_nms_thresh: float = CROP_NMS_THRESH
     crop_points_downscale: int = 1
     min_region_area: int = 0

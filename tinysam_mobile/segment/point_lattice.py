@@ -11,7 +11,7 @@ from math import ceil
 import numpy as np
 from numpy.typing import NDArray
 
-from tinysam_mobile.contract.everything_settings import COARSE_FACTOR, SECOND_ROUND_OFFSETS
+from tinysam_mobile.contract.everything_settings import COARSE_FACTOR, CROP_EDGE_PIXELS, SECOND_ROUND_OFFSETS
 
 __all__ = [
     "Lattice",
@@ -22,9 +22,6 @@ __all__ = [
     "is_cut_by_crop",
     "second_round",
 ]
-
-CROP_EDGE_PIXELS = 20
-"""A box this near to a crop's edge, and not to the photo's, is taken to be cut (segment-anything, amg)."""
 
 Points = NDArray[np.float64]
 Box = tuple[int, int, int, int]

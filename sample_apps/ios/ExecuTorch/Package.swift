@@ -9,7 +9,11 @@ let package = Package(
     dependencies: [
         .package(name: "TinySAMKit", path: ".."),
         // The version that makes the .pte files: a runtime reads those of its own release and before.
-        .package(url: "https://github.com/pytorch/executorch.git", branch: "swiftpm-1.5.0"),
+        // The head of the branch swiftpm-1.5.0, which could move; there is no swiftpm-1.5.1.
+        .package(
+            url: "https://github.com/pytorch/executorch.git",
+            revision: "56cc93a96d5fb8d21554ec5f00fbad5a5b228bc4"
+        ),
     ],
     targets: [
         .target(

@@ -67,7 +67,7 @@ class Bitmap(val width: Int, val height: Int) {
     enum class Config { ALPHA_8, ARGB_8888 }
 
     companion object {
-        fun createBitmap(colors: IntArray, width: Int, height: Int, config: Config): Bitmap = absent()
+        fun createBitmap(colors: IntArray, width: Int, height: Int, config: Config): Bitmap = Bitmap(width, height)
 
         fun createBitmap(width: Int, height: Int, config: Config): Bitmap = Bitmap(width, height)
 
@@ -106,7 +106,7 @@ object Color {
 
     fun blue(color: Int): Int = absent()
 
-    fun rgb(red: Int, green: Int, blue: Int): Int = absent()
+    fun rgb(red: Int, green: Int, blue: Int): Int = red + green + blue
 
     fun argb(alpha: Int, red: Int, green: Int, blue: Int): Int = alpha + red + green + blue
 }

@@ -44,12 +44,13 @@ object R {
         const val compared_steps: Int = 36
         const val compared_search: Int = 37
         const val compared_phone: Int = 38
-        const val prompt_full: Int = 39
-        const val other_runtime: Int = 40
-        const val out_of_memory: Int = 41
-        const val no_native_library: Int = 42
-        const val photo_gone: Int = 43
-        const val disk_trouble: Int = 44
-        const val no_camera: Int = 45
+        const val difference_picture: Int = 39
+        const val prompt_full: Int = 40
+        const val other_runtime: Int = 41
+        const val out_of_memory: Int = 42
+        const val no_native_library: Int = 43
+        const val photo_gone: Int = 44
+        const val disk_trouble: Int = 45
+        const val no_camera: Int = 46
     }
 }

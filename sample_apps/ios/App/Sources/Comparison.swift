@@ -1,4 +1,6 @@
+import CoreGraphics
 import Foundation
+import TinySAMCoreML
 import TinySAMKit
 
 /// What one engine took on the photo, in milliseconds, or why it could not.
@@ -9,8 +11,10 @@ struct ComparisonRow: Identifiable, Sendable {
         let decode: Double
         let everything: Double
         let objects: Int
-        /// IoU of the middle's mask with that of the first engine that ran.
+        /// IoU of the middle's mask with that of the CPU, or of the first engine that ran.
         let agreement: Double
+        /// Where the two differ; nil where there is no memory to draw it.
+        let difference: CGImage?
         let thermalState: ProcessInfo.ThermalState
     }
 
@@ -28,7 +32,9 @@ struct Comparison: Sendable {
     @MainActor
     func run(_ photo: RGBImage, _ show: (ComparisonRow) -> Void) async throws {
         var reference: Mask?
-        for engine in EngineChoice.allCases {
+        // The CPU computes in float32 or as the model says, and the same on every phone.
+        let engines = EngineChoice.allCases
+        for engine in engines.filter({ $0 == .cpu }) + engines.filter({ $0 != .cpu }) {
             do {
                 let (times, mask) = try await times(engine, photo, reference)
                 reference = reference ?? mask
@@ -60,6 +66,7 @@ struct Comparison: Sendable {
         let times = ComparisonRow.Times(
             load: model.loadMilliseconds, encode: encode, decode: decode, everything: everything,
             objects: found.objects.count, agreement: try mask.agreement(with: reference ?? mask),
+            difference: try Overlay.difference(of: mask, from: reference ?? mask, over: photo).cgImage,
             thermalState: ProcessInfo.processInfo.thermalState
         )
         return (times, mask)

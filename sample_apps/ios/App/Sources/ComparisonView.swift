@@ -11,6 +11,9 @@ struct ComparisonView: View {
                 VStack(alignment: .leading, spacing: 4) {
                     Text(row.engine.name).font(.headline)
                     details(row)
+                    if case let .success(times) = row.result, let difference = times.difference {
+                        picture(difference)
+                    }
                 }
             }
             .navigationTitle("Compare engines")
@@ -34,6 +37,18 @@ struct ComparisonView: View {
             Text(error.localizedDescription).foregroundStyle(.red)
         }
     }
+
+    private func picture(_ difference: CGImage) -> some View {
+        Image(decorative: difference, scale: 1)
+            .resizable()
+            .frame(
+                width: Self.pictureWidth,
+                height: Self.pictureWidth * CGFloat(difference.height) / CGFloat(difference.width)
+            )
+            .accessibilityLabel(Text("Red: only the CPU's mask. Blue: only this one's."))
+    }
+
+    private static let pictureWidth: CGFloat = 240
 
     private func ms(_ milliseconds: Double) -> String {
         milliseconds.formatted(.number.precision(.fractionLength(1)))

@@ -13,6 +13,9 @@ public struct EverythingCase: Decodable, Sendable {
         let cropNmsThresh: Float
         let minRegionArea: Int
         let maxDecoderCalls: Int?
+        /// Those of `everything_crops.json`.
+        let cropLayers: Int?
+        let cropPointsDownscale: Int?
 
         func options(_ mode: EverythingMode) -> EverythingOptions {
             var options = EverythingOptions()
@@ -20,6 +23,8 @@ public struct EverythingCase: Decodable, Sendable {
             options.isHierarchical = hierarchical
             options.minRegionArea = minRegionArea
             options.maxDecoderCalls = maxDecoderCalls
+            options.cropLayers = cropLayers ?? 0
+            options.cropPointsDownscale = cropPointsDownscale ?? 1
             return options
         }
 
@@ -82,6 +87,10 @@ public struct EverythingCase: Decodable, Sendable {
             options: settings.options(rules == nil ? .exact : .fast),
             thresholds: try settings.thresholds(), rules: search
         )
+        guard settings.cropLayers == nil else {
+            let grey = [UInt8](repeating: 0, count: size.area)
+            return try await generator.generate(on: RGBImage(size: size, grey: grey))
+        }
         return try await generator.generate(on: image(manifest))
     }
 
@@ -93,13 +102,18 @@ public struct EverythingCase: Decodable, Sendable {
 
     private func image(_ manifest: Manifest) -> EncodedImage {
         EncodedImage(
-            features: Self.features,
+            features: Self.features(manifest),
             geometry: Geometry(originalSize: size, imageSize: manifest.sizes.imageSize, rules: manifest.rules)
         )
     }
 
     /// Stands for what `encode` returned, which a recording does not read.
-    private static let features = ImageFeatures(values: [:])
+    private static func features(_ manifest: Manifest) -> ImageFeatures {
+        let zeros = manifest.encoderOutputs.map { spec in
+            (spec.name, FloatTensor(shape: spec.shape) { $0.update(repeating: 0) })
+        }
+        return ImageFeatures(values: Dictionary(uniqueKeysWithValues: zeros))
+    }
 
     public func engine(
         _ fixtures: SharedFixtures, _ manifest: Manifest, _ scoring: Bool = true
@@ -120,7 +134,7 @@ public struct EverythingCase: Decodable, Sendable {
                 logits: pictures[answer], scores: (0..<masks).map { scores[row * masks + $0] }
             )
         }
-        let photo = RecordedEngine.Photo(image: nil, features: Self.features, answers: recorded)
+        let photo = RecordedEngine.Photo(image: nil, features: Self.features(manifest), answers: recorded)
         return RecordedEngine(manifest: manifest, photos: [photo], scoreError: scoring ? scoreError : nil)
     }
 

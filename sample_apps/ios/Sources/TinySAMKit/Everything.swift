@@ -12,6 +12,11 @@ public struct EverythingOptions: Sendable {
     public var mode = EverythingMode.fast
     /// TinySAM's two rounds (arXiv 2312.13789, section 3.4); false: Segment Anything's flat grid.
     public var isHierarchical = true
+    /// Segment Anything's crops, which find small things in large photos: layer i has 2ⁱ x 2ⁱ of them, each encoded on
+    /// its own. Of the flat grid only, and of `generate(on:)` with a photo.
+    public var cropLayers = 0
+    /// The grid of layer i has this many times fewer points along each side, to the power of i.
+    public var cropPointsDownscale = 1
     /// Holes and islands of fewer pixels go; 0 leaves masks as they are.
     public var minRegionArea = 0
     /// The search ends with what was found before the call that would be one too many.
@@ -59,10 +64,10 @@ public struct EverythingProgress: Equatable, Sendable {
 
 /// Finds every object of a photo, with the masks, order and survivors of the host's `segment/everything.py`.
 public struct EverythingGenerator: Sendable {
-    private let predictor: Predictor
-    private let thresholds: EverythingThresholds
-    private let rules: EverythingSearchRules
-    private let options: EverythingOptions
+    let predictor: Predictor
+    let thresholds: EverythingThresholds
+    let rules: EverythingSearchRules
+    let options: EverythingOptions
 
     /// Thresholds and rules are the manifest's unless others are given.
     public init(
@@ -75,32 +80,59 @@ public struct EverythingGenerator: Sendable {
         self.thresholds = thresholds ?? predictor.manifest.everything
     }
 
+    /// Segments a photo, with its crops if the options say so. Else as with an encoded one.
+    public func generate(
+        on photo: RGBImage, progress: @Sendable (EverythingProgress) -> Void = { _ in },
+        isStopped: @escaping @Sendable () -> Bool = { false }
+    ) async throws -> EverythingResult {
+        guard options.cropLayers > 0 else {
+            return try await generate(
+                on: predictor.encode(photo), progress: progress, isStopped: isStopped
+            )
+        }
+        return try await generateInCrops(of: photo, progress, isStopped)
+    }
+
     /// Segments an encoded photo. `progress` is called between decoder calls, on any thread.
     ///
     /// `isStopped` is asked before each call: if it says so the search ends with what was found. Throws
-    /// `CancellationError` soon after the task is cancelled, which leaves nothing, and what the engine throws.
+    /// `CancellationError` soon after the task is cancelled, which leaves nothing, what the engine throws, and
+    /// `TinySAMError.prompt` if crops were asked for, which need the photo itself.
     public func generate(
         on image: EncodedImage, progress: @Sendable (EverythingProgress) -> Void = { _ in },
         isStopped: @escaping @Sendable () -> Bool = { false }
     ) async throws -> EverythingResult {
+        guard options.cropLayers == 0 else {
+            throw TinySAMError.prompt(
+                reason: "crops are encoded one by one: call generate(on:) with the photo itself")
+        }
         let lattice = PointLattice(
             rules: rules, pointsPerSide: thresholds.pointsPerSide, size: image.geometry.originalSize
         )
         let judge = judge(image.geometry, watched: options.isHierarchical ? lattice.secondRound : [])
-        let scoresFirst = options.mode == .fast ? await predictor.canScore : false
-        var search = EverythingSearch(
-            predictor: predictor, image: image, options: options, judge: judge,
-            floor: scoresFirst ? thresholds.predictedIoU(less: rules.fast.scoreSlack) : nil,
-            isStopped: isStopped
-        )
+        var search = await search(image, judge, isStopped)
         let found: [Candidate]
         if options.isHierarchical {
             found = try await hierarchical(&search, lattice, progress)
         } else {
             found = try await search.decode(lattice.flat, progress).candidates
         }
-        var objects = judge.finished(found)
-        if options.minRegionArea > 0 { objects = cleaned(objects) }
+        return result(of: search, judge.finished(found))
+    }
+
+    func search(
+        _ image: EncodedImage, _ judge: any CandidateJudge, _ isStopped: @escaping @Sendable () -> Bool
+    ) async -> EverythingSearch {
+        let scoresFirst = options.mode == .fast ? await predictor.canScore : false
+        return EverythingSearch(
+            predictor: predictor, image: image, options: options, judge: judge,
+            floor: scoresFirst ? thresholds.predictedIoU(less: rules.fast.scoreSlack) : nil,
+            isStopped: isStopped
+        )
+    }
+
+    func result(of search: EverythingSearch, _ found: [SegmentedObject]) -> EverythingResult {
+        let objects = options.minRegionArea > 0 ? cleaned(found) : found
         return EverythingResult(
             objects: stableOrder(falling: objects.map(\.score)).map { objects[$0] },
             points: search.visited, decoderCalls: search.decoderCalls,
@@ -108,7 +140,7 @@ public struct EverythingGenerator: Sendable {
         )
     }
 
-    private func judge(_ geometry: Geometry, watched: [Point]) -> any CandidateJudge {
+    func judge(_ geometry: Geometry, watched: [Point]) -> any CandidateJudge {
         let maskSize = predictor.manifest.sizes.maskSize
         let threshold = predictor.manifest.postprocess.maskThreshold
         let upscaler = MaskUpscaler(geometry: geometry, maskSize: maskSize)

@@ -1,9 +1,11 @@
 /// One run of everything mode over one photo: what was visited, what it cost, when to stop.
 struct EverythingSearch {
     private let predictor: Predictor
-    private let image: EncodedImage
+    private var image: EncodedImage
     private let options: EverythingOptions
-    private let judge: any CandidateJudge
+    private var judge: any CandidateJudge
+    /// Of the crop that `image` is, in pixels of the photo.
+    private var corner = Point(x: 0, y: 0)
     /// Points with no score above it are not decoded; none where no scores come first.
     private let floor: Float?
     private let isStopped: @Sendable () -> Bool
@@ -26,6 +28,13 @@ struct EverythingSearch {
         self.judge = judge
     }
 
+    /// Goes on in another crop of the photo, whose first pixel is `corner`.
+    mutating func turn(to image: EncodedImage, at corner: Point, judge: any CandidateJudge) {
+        self.image = image
+        self.corner = corner
+        self.judge = judge
+    }
+
     /// What asking some points gave.
     struct Found {
         /// The survivors, in order.
@@ -36,7 +45,7 @@ struct EverythingSearch {
         var bestScores: [Float]
     }
 
-    /// Decodes `points` of the photo, K to a call; where scores come first, those of them that may pass.
+    /// Decodes `points` of the photo or crop, K to a call; where scores come first, those of them that may pass.
     mutating func decode(
         _ points: [Point], _ progress: @Sendable (EverythingProgress) -> Void
     ) async throws -> Found {
@@ -61,7 +70,7 @@ struct EverythingSearch {
     /// One call of the decoder.
     private mutating func decode(_ batch: [(index: Int, point: Point)], _ found: inout Found) async throws {
         decoderCalls += 1
-        if floor == nil { visited += batch.map(\.point) }
+        if floor == nil { visited += batch.map { inPhoto($0.point) } }
         let answers = try await predictor.decodeBatch(prompts(batch.map(\.point)), on: image)
         for (answer, (index, _)) in zip(answers, batch) { found.bestScores[index] = answer.scores.max() ?? 0 }
         for verdict in await verdicts(answers, batch.map(\.point)) {
@@ -80,13 +89,15 @@ struct EverythingSearch {
             try Task.checkCancellation()
             let batch = Array(points[start..<min(start + rows, points.count)])
             scoreCalls += 1
-            visited += batch
+            visited += batch.map(inPhoto)
             for (index, scores) in try await predictor.scoreBatch(prompts(batch), on: image).enumerated() {
                 best[start + index] = scores.max() ?? 0
             }
         }
         return best
     }
+
+    private func inPhoto(_ point: Point) -> Point { Point(x: point.x + corner.x, y: point.y + corner.y) }
 
     private func prompts(_ points: [Point]) throws -> [Prompt] {
         try points.map { try Prompt(points: [PromptPoint(x: $0.x, y: $0.y)]) }
@@ -106,6 +117,7 @@ struct EverythingSearch {
     /// Judges each point on a core of its own; the order is that of the points.
     private func verdicts(_ answers: [LowResolution], _ points: [Point]) async -> [Verdict] {
         let judge = judge
+        let points = points.map(inPhoto)
         return await withTaskGroup(of: (Int, Verdict).self) { group in
             for (index, (answer, point)) in zip(answers, points).enumerated() {
                 group.addTask { (index, judge.verdict(on: answer, point: point)) }
@@ -116,7 +128,8 @@ struct EverythingSearch {
         }
     }
 
-    private mutating func mustStop() -> Bool {
+    /// Whether the search ends here: a budget is spent, or somebody said so.
+    mutating func mustStop() -> Bool {
         let isOverCalls = options.maxDecoderCalls.map { decoderCalls >= $0 } ?? false
         let isOverTime = options.timeBudget.map { ContinuousClock.now - start >= $0 } ?? false
         let isOver = isOverCalls || isOverTime || isStopped()

@@ -33,6 +33,38 @@ public enum Overlay {
         return RGBImage(unchecked: size, pixels: pixels)
     }
 
+    private static let missingColour: SIMD3<UInt8> = [255, 65, 54]
+    private static let extraColour: SIMD3<UInt8> = [30, 144, 255]
+    private static let dimmed = 0.45
+
+    /// Where two masks of a photo differ: on the darkened photo in red what `mask` lacks of `reference`, in blue what it
+    /// has besides. A pixel stands for a square of the photo's, so that no side is longer than `longestSide`.
+    ///
+    /// Throws `TinySAMError.image` for masks of another size.
+    public static func difference(
+        of mask: Mask, from reference: Mask, over photo: RGBImage, longestSide: Int = 512
+    ) throws -> RGBImage {
+        guard mask.size == photo.size, reference.size == photo.size else {
+            throw TinySAMError.image(reason: "a mask is of another size than the photo")
+        }
+        let step = (max(photo.size.height, photo.size.width) + longestSide - 1) / longestSide
+        let size = PixelSize(
+            height: (photo.size.height + step - 1) / step, width: (photo.size.width + step - 1) / step
+        )
+        var colours = (0..<size.area).map { index -> SIMD3<UInt8> in
+            let (y, x) = (index / size.width * step, index % size.width * step)
+            let first = (y * photo.size.width + x) * RGBImage.channels
+            return SIMD3(photo.pixels[first..<first + RGBImage.channels].map { UInt8(Double($0) * dimmed) })
+        }
+        for (only, other, colour) in [(reference, mask, missingColour), (mask, reference, extraColour)] {
+            for index in only.pixels.indices where only.pixels[index] != 0 && other.pixels[index] == 0 {
+                let (y, x) = index.quotientAndRemainder(dividingBy: photo.size.width)
+                colours[y / step * size.width + x / step] = colour
+            }
+        }
+        return RGBImage(unchecked: size, pixels: colours.flatMap { [$0.x, $0.y, $0.z] })
+    }
+
     /// Whether the pixel to the right or below belongs to another object.
     private static func isEdge(_ index: Int, _ labels: [UInt16], _ size: PixelSize) -> Bool {
         let isLastColumn = (index + 1) % size.width == 0

@@ -5,14 +5,19 @@ public struct EverythingSearchRules: Decodable, Equatable, Sendable {
     /// Round 2 around each coarse point: pairs x, y in steps of the lattice, in the order of their visit.
     public let offsets: [[Int]]
     /// Least box IoU at which masks that were cleaned of small regions count as duplicates.
+    /// The same between masks of different crops.
     public let cropNmsThresh: Float
+    /// How far the crops of the first layer overlap, in parts of the photo's short side.
+    public let cropOverlapRatio: Double
+    /// A box this near to a crop's edge, and not to the photo's, is taken to be cut.
+    public let cropEdgePixels: Int
     public let fast: FastSearchRules
 
     /// The same search with another threshold, or other rules of the fast mode.
     public func with(cropNmsThresh: Float, fast: FastSearchRules? = nil) -> EverythingSearchRules {
         EverythingSearchRules(
             coarseFactor: coarseFactor, offsets: offsets, cropNmsThresh: cropNmsThresh,
-            fast: fast ?? self.fast
+            cropOverlapRatio: cropOverlapRatio, cropEdgePixels: cropEdgePixels, fast: fast ?? self.fast
         )
     }
 
@@ -20,6 +25,12 @@ public struct EverythingSearchRules: Decodable, Equatable, Sendable {
         guard coarseFactor > 0, offsets.allSatisfy({ $0.count == 2 }) else {
             throw TinySAMError.manifest(
                 field: "everything_search", reason: "needs a positive coarse_factor and offsets in pairs x, y"
+            )
+        }
+        guard cropEdgePixels >= 0, (0...1).contains(cropOverlapRatio) else {
+            throw TinySAMError.manifest(
+                field: "everything_search",
+                reason: "needs crop_edge_pixels from 0 on and a crop_overlap_ratio from 0 to 1"
             )
         }
         guard thresholds.pointsPerSide >= coarseFactor else {

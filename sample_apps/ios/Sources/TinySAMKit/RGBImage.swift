@@ -47,6 +47,17 @@ public struct RGBImage: Equatable, Sendable {
         try self.init(size: size, pixels: pixels)
     }
 
+    /// The part of the photo in `window`, which lies inside it.
+    func cropped(to window: PixelWindow) -> RGBImage {
+        var part: [UInt8] = []
+        part.reserveCapacity(window.size.area * Self.channels)
+        for y in window.rows {
+            let start = (y * size.width + window.columns.lowerBound) * Self.channels
+            part += pixels[start..<start + window.columns.count * Self.channels]
+        }
+        return RGBImage(unchecked: window.size, pixels: part)
+    }
+
     /// For pixels that this library made, whose number is right.
     init(unchecked size: PixelSize, pixels: [UInt8]) {
         assert(pixels.count == size.area * Self.channels)

@@ -3,7 +3,7 @@
 public struct RecordedEngine: SegmentationEngine {
     /// One photo that was encoded.
     public struct Photo: Sendable {
-        /// f32 (1, 3, S, S) as `encode` took it; none if the photo is not encoded again.
+        /// f32 (1, 3, S, S) as `encode` took it; none if the photo is not encoded, or stands for any.
         public let image: FloatTensor?
         public let features: ImageFeatures
         public let answers: [Question: LowResolution]
@@ -46,7 +46,9 @@ public struct RecordedEngine: SegmentationEngine {
     }
 
     public func encode(image: FloatTensor, validSize: PixelSize) async throws -> ImageFeatures {
-        guard let photo = photos.first(where: { $0.image == image }) else {
+        // One photo without an image stands for whatever is encoded.
+        guard let photo = photos.first(where: { $0.image == image || (photos.count == 1 && $0.image == nil) })
+        else {
             throw TinySAMError.engine(reason: "this image was not recorded: preprocessing gave other values")
         }
         return photo.features

@@ -65,21 +65,36 @@ public actor TinySAM {
     ) throws -> AsyncThrowingStream<SearchEvent, any Error> {
         let image = try current()
         let generator = EverythingGenerator(predictor: predictor, options: options)
-        return AsyncThrowingStream { events in
-            let search = Task {
+        return Self.events { tell in
+            try await generator.generate(on: image, progress: tell, isStopped: isStopped)
+        }
+    }
+
+    /// The same of a photo that is encoded for this, with its crops if the options say so.
+    public nonisolated func everything(
+        of photo: RGBImage, _ options: EverythingOptions,
+        isStopped: @escaping @Sendable () -> Bool = { false }
+    ) -> AsyncThrowingStream<SearchEvent, any Error> {
+        let generator = EverythingGenerator(predictor: predictor, options: options)
+        return Self.events { tell in
+            try await generator.generate(on: photo, progress: tell, isStopped: isStopped)
+        }
+    }
+
+    private static func events(
+        of search: @escaping @Sendable (@escaping @Sendable (EverythingProgress) -> Void) async throws ->
+            EverythingResult
+    ) -> AsyncThrowingStream<SearchEvent, any Error> {
+        AsyncThrowingStream { events in
+            let task = Task {
                 do {
-                    let result = try await generator.generate(on: image) {
-                        events.yield(.progress($0))
-                    } isStopped: {
-                        isStopped()
-                    }
-                    events.yield(.finished(result))
+                    events.yield(.finished(try await search { events.yield(.progress($0)) }))
                     events.finish()
                 } catch {
                     events.finish(throwing: error)
                 }
             }
-            events.onTermination = { _ in search.cancel() }
+            events.onTermination = { _ in task.cancel() }
         }
     }
 

@@ -256,9 +256,12 @@ func compareEngines() async throws {
     try await world.until("every engine has a row") {
         world.model.comparison?.count == EngineChoice.allCases.count
     }
+    try check(world.model.comparison?.first?.engine == .cpu, "all are compared with the CPU")
     for row in world.model.comparison ?? [] {
         switch row.result {
-        case let .success(times): try check(times.agreement == 1, "equal engines agree")
+        case let .success(times):
+            try check(times.agreement == 1, "equal engines agree")
+            try check(times.difference != nil, "the difference is drawn")
         case .failure: try check(row.engine == .gpu, "\(row.engine) failed")
         }
     }

@@ -1,3 +1,4 @@
+import TinySAMFixtures
 import XCTest
 
 @testable import TinySAMKit
@@ -10,6 +11,32 @@ final class PictureTests: XCTestCase {
         return SegmentedObject(
             runs: runs, box: runs.box, score: score, stability: 1, point: Point(x: 0, y: 0), maskIndex: 0
         )
+    }
+
+    private struct DifferenceCase: Decodable {
+        let name: String
+        let longestSide: Int
+        let photo: SharedFixtures.Tensor
+        let mask: SharedFixtures.Tensor
+        let reference: SharedFixtures.Tensor
+        let picture: SharedFixtures.Tensor
+    }
+
+    func testDifferencesAreDrawnAsOnTheHost() throws {
+        let all: [DifferenceCase] = try cases("difference")
+        for expected in all {
+            let picture = try Overlay.difference(
+                of: fixtures.mask(expected.mask), from: fixtures.mask(expected.reference),
+                over: fixtures.image(expected.photo), longestSide: expected.longestSide
+            )
+            XCTAssertEqual(picture, try fixtures.image(expected.picture), expected.name)
+        }
+    }
+
+    func testAMaskOfAnotherSizeHasNoDifference() throws {
+        let photo = try RGBImage(size: PixelSize(height: 1, width: 1), grey: [0])
+        let mask = try Mask(size: size, pixels: Array(repeating: 0, count: size.area))
+        XCTAssertThrowsError(try Overlay.difference(of: mask, from: mask, over: photo))
     }
 
     func testImagesOfAnotherLength() {

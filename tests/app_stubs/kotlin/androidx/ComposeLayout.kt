@@ -60,3 +60,5 @@ fun Modifier.fillMaxSize(fraction: Float = 1f): Modifier = absent()
 fun Modifier.fillMaxWidth(fraction: Float = 1f): Modifier = absent()
 
 fun Modifier.padding(all: Dp): Modifier = absent()
+
+fun Modifier.size(size: Dp): Modifier = absent()

@@ -1,19 +1,19 @@
 package mobile.tinysam.app
 
+import android.graphics.Bitmap
 import kotlinx.coroutines.CancellationException
 import mobile.tinysam.core.Mask
 import mobile.tinysam.core.Prompt
 import mobile.tinysam.core.PromptPoint
 import mobile.tinysam.core.SearchEvent
+import mobile.tinysam.core.differencePicture
+import mobile.tinysam.platform.toBitmap
 
 /** What one engine took on the photo, in milliseconds, or why it could not. */
-data class ComparisonRow(
-    val choice: EngineChoice,
-    val times: Times? = null,
-    val problem: Notice? = null,
-) {
+data class ComparisonRow(val choice: EngineChoice, val times: Times? = null, val problem: Notice? = null) {
     /**
-     * `agreement` is the IoU of the middle's mask with that of the first engine that ran; `peakMemoryBytes` is that of
+     * `agreement` is the IoU of the middle's mask with that of the CPU, or of the first engine that ran, and
+     * `difference` shows where they are not the same; `peakMemoryBytes` is that of
      * the app so far, null where the phone does not say.
      */
     data class Times(
@@ -23,6 +23,7 @@ data class ComparisonRow(
         val everythingMs: Double,
         val objects: Int,
         val agreement: Double,
+        val difference: Bitmap,
         val peakMemoryBytes: Long?,
         val thermal: String,
     )
@@ -61,13 +62,15 @@ class Comparison(private val models: ModelSource) {
             val (_, everythingMs) = timed {
                 model.sam.everything().collect { if (it is SearchEvent.Finished) objects = it.result.objects.size }
             }
+            val expected = reference ?: mask.also { reference = it }
             return ComparisonRow.Times(
                 loadMs = model.loadMs,
                 encodeMs = encodeMs,
                 decodeMs = decodeMs,
                 everythingMs = everythingMs,
                 objects = objects,
-                agreement = mask.agreementWith(reference ?: mask.also { reference = it }),
+                agreement = mask.agreementWith(expected),
+                difference = differencePicture(photo.rows, mask, expected).toBitmap(),
                 peakMemoryBytes = peakMemoryBytes(),
                 thermal = models.thermalStatus(),
             )

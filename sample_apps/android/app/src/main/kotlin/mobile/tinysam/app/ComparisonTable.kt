@@ -1,9 +1,14 @@
 package mobile.tinysam.app
 
+import androidx.compose.foundation.Image
+import androidx.compose.foundation.layout.size
 import androidx.compose.material3.Button
 import androidx.compose.material3.Text
 import androidx.compose.runtime.Composable
+import androidx.compose.ui.Modifier
+import androidx.compose.ui.graphics.asImageBitmap
 import androidx.compose.ui.res.stringResource
+import androidx.compose.ui.unit.dp
 
 /** What each engine took on the photo, a line each, as it comes. */
 @Composable
@@ -12,9 +17,18 @@ fun Comparing(state: SegmentationState.Comparing, back: () -> Unit) {
     for (row in state.rows) {
         Text(nameOf(row.choice))
         row.problem?.let { Text(textOf(it)) }
-        row.times?.let { Text(textOf(it)) }
+        row.times?.let { Measured(it) }
     }
     if (state.isDone) Button(onClick = back) { Text(stringResource(R.string.back_to_prompts)) }
+}
+
+@Composable
+private fun Measured(times: ComparisonRow.Times) {
+    Choices {
+        val what = stringResource(R.string.difference_picture)
+        Image(times.difference.asImageBitmap(), contentDescription = what, modifier = Modifier.size(96.dp))
+        Text(textOf(times))
+    }
 }
 
 @Composable

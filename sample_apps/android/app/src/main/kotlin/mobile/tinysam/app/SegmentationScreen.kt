@@ -100,10 +100,10 @@ private fun Stage(state: SegmentationState, actions: SegmentationActions, modifi
     }
 }
 
-/** Buttons and chips that go on in the next line where the phone is too narrow for them. */
+/** Buttons, chips and the like that go on in the next line where the phone is too narrow for them. */
 @OptIn(ExperimentalLayoutApi::class)
 @Composable
-private fun Choices(content: @Composable () -> Unit) {
+internal fun Choices(content: @Composable () -> Unit) {
     FlowRow(
         horizontalArrangement = Arrangement.spacedBy(8.dp),
         verticalArrangement = Arrangement.spacedBy(4.dp),
@@ -162,7 +162,9 @@ private fun PromptingPhoto(state: SegmentationState.Prompting, actions: Segmenta
             onClick = { tapsAreOnObject = !tapsAreOnObject },
             label = { Text(stringResource(if (tapsAreOnObject) R.string.on_object else R.string.off_object)) },
         )
-        Button(onClick = actions.undo, enabled = state.earlier.isNotEmpty()) { Text(stringResource(R.string.undo)) }
+        Button(onClick = actions.undo, enabled = state.earlier.isNotEmpty()) {
+            Text(stringResource(R.string.undo))
+        }
         Button(onClick = actions.refine, enabled = state.answer != null) { Text(stringResource(R.string.refine)) }
         Button(onClick = actions.clear) { Text(stringResource(R.string.clear)) }
         Button(onClick = actions.findEverything) { Text(stringResource(R.string.everything)) }

@@ -172,7 +172,11 @@ class SegmentationViewModel(
         }
     }
 
-    private suspend fun found(photo: ReadyPhoto, event: SearchEvent.Finished, searchMs: Double): SegmentationState {
+    private suspend fun found(
+        photo: ReadyPhoto,
+        event: SearchEvent.Finished,
+        searchMs: Double,
+    ): SegmentationState {
         val result = event.result
         val geometry = photo.encoded.geometry
         val picture = withContext(background) {
@@ -232,11 +236,7 @@ class SegmentationViewModel(
      *
      * A job that was ended can show nothing any more: it is cancelled on the thread on which it would.
      */
-    private fun start(
-        next: SegmentationState,
-        failed: (Notice) -> SegmentationState,
-        body: suspend () -> Unit,
-    ) {
+    private fun start(next: SegmentationState, failed: (Notice) -> SegmentationState, body: suspend () -> Unit) {
         work?.cancel()
         mutableState.value = next
         work = viewModelScope.launch {
@@ -252,7 +252,9 @@ class SegmentationViewModel(
 
     private fun noticed(state: SegmentationState, notice: Notice): SegmentationState = when (state) {
         is SegmentationState.Prompting -> state.copy(notice = notice)
+
         is SegmentationState.NoModel -> SegmentationState.NoModel(notice)
+
         else -> readyPhotoOf(state)?.let { SegmentationState.Prompting(it, notice = notice) }
             ?: SegmentationState.NoPhoto(notice)
     }

@@ -16,7 +16,9 @@ enum class EverythingMode {
  * Thresholds and grid of everything mode; [of] takes them from the manifest.
  *
  * `highScoreThresh` (the paper's τ) and `stabilityScoreOffset` are mask logits; `minRegionArea` in pixels, 0 for
- * no cleaning.  `maxDecoderCalls` and `budgetMs` end the search early with what was found.
+ * no cleaning.  `cropLayers` of Segment Anything's crops find small things in large photos: layer i has 2ⁱ x 2ⁱ of them,
+ * each encoded on its own, with a grid that has `cropPointsDownscale` times fewer points along each side, to the power
+ * of i; they belong to the flat grid and to a search that is given the photo.  `maxDecoderCalls` and `budgetMs` end the search early with what was found.
  */
 data class EverythingSettings(
     val hierarchical: Boolean,
@@ -30,6 +32,8 @@ data class EverythingSettings(
     val fast: FastSearch,
     val mode: EverythingMode = EverythingMode.FAST,
     val minRegionArea: Int = 0,
+    val cropLayers: Int = 0,
+    val cropPointsDownscale: Int = 1,
     val maxDecoderCalls: Int? = null,
     val budgetMs: Double? = null,
 ) {

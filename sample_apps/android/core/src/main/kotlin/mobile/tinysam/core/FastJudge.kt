@@ -47,7 +47,10 @@ internal class FastJudge(
             val unsure = overlaps.indices.filter { overlaps[it] > perhaps }
             if (unsure.isNotEmpty()) candidate = fullSize(candidate)
             for (place in unsure) kept[place] = fullSize(kept[place])
-            if (unsure.none { iouOf(candidate.box, kept[it].box) > settings.boxNmsThresh.toFloat() }) kept += candidate
+            if (unsure.none { iouOf(candidate.box, kept[it].box) > settings.boxNmsThresh.toFloat() }) {
+                kept +=
+                    candidate
+            }
         }
         return kept.mapNotNull { fullSize(it).objectOrNull() }
     }

@@ -38,7 +38,11 @@ class ImageFeatures(val values: Map<String, FloatBuffer>) {
 
         /** The features of an encoder whose outputs are `specs`, from one array: how fixtures hold them. */
         fun split(joined: FloatArray, specs: List<TensorSpec>): ImageFeatures {
-            require(joined.size == specs.sumOf { it.count }) { "${joined.size} values are not ${specs.map { it.name }}" }
+            require(
+                joined.size == specs.sumOf {
+                    it.count
+                },
+            ) { "${joined.size} values are not ${specs.map { it.name }}" }
             var start = 0
             return ImageFeatures(
                 specs.associate { spec ->

@@ -42,7 +42,9 @@ data class Manifest(
 
     /** Slots of a prompt of `score_batch`, fewer than N; null where the model has none. */
     val scoreSlots: Int?
-        get() = entryPoints[Contract.SCORE_BATCH]?.inputs?.first { it.name == Contract.POINT_COORDS }?.shape?.get(1)
+        get() = entryPoints[Contract.SCORE_BATCH]?.inputs?.first {
+            it.name == Contract.POINT_COORDS
+        }?.shape?.get(1)
 
     /** What `encode` returns, in order: all that decoding needs of the image. */
     val encoderOutputs: List<TensorSpec> get() = entryPoints.getValue(Contract.ENCODE).outputs
@@ -95,12 +97,16 @@ data class EverythingThresholds(
 
 /**
  * How everything mode searches: round 1 uses every `coarseFactor`-th point of the grid, round 2 goes around them
- * by `offsets` (x, y of each), and `cropNmsThresh` belongs to the NMS after small regions are cleaned.
+ * by `offsets` (x, y of each), and `cropNmsThresh` belongs to the NMS after small regions are cleaned, and to
+ * that over crops.  Crops of the first layer overlap by `cropOverlapRatio` of the photo's short side; a box no farther
+ * than `cropEdgePixels` from a crop's edge, and farther from the photo's, is taken to be cut.
  */
 data class EverythingSearch(
     val coarseFactor: Int,
     val offsets: List<Pair<Int, Int>>,
     val cropNmsThresh: Double,
+    val cropOverlapRatio: Double,
+    val cropEdgePixels: Int,
     val fast: FastSearch,
 )
 

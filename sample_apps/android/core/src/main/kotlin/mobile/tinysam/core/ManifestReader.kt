@@ -99,7 +99,8 @@ private const val SCORE_SLOTS = 2
 /** All that decoding needs of the image: the embedding first, then feature maps of families that have some. */
 private fun checkFeatures(fields: JsonFields, features: List<TensorSpec>, sizes: ModelSizes) {
     val embedding = float(Contract.IMAGE_EMBEDDINGS, 1, sizes.channels, sizes.gridSize, sizes.gridSize)
-    val isKnown = features.firstOrNull() == embedding && features.all { it.dtype == embedding.dtype && it.isPossible }
+    val isKnown =
+        features.firstOrNull() == embedding && features.all { it.dtype == embedding.dtype && it.isPossible }
     if (!isKnown || features.distinctBy { it.name }.size != features.size) {
         fields.wrong("outputs", "$embedding first, then float32 feature maps of other names")
     }
@@ -190,6 +191,8 @@ private fun readSearch(fields: JsonFields) = EverythingSearch(
         it[0] to it[1]
     },
     cropNmsThresh = fields.number("crop_nms_thresh"),
+    cropOverlapRatio = fields.number("crop_overlap_ratio"),
+    cropEdgePixels = fields.integer("crop_edge_pixels"),
     fast = readFastSearch(fields.fields("fast")),
 )
 

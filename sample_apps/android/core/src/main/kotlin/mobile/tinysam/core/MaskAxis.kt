@@ -86,7 +86,13 @@ internal class MaskAxis(val first: IntArray, val weights: FloatArray, val taps: 
                 val weights = DoubleArray(target * taps)
                 for (i in 0 until target) {
                     val centre = (i + PIXEL_CENTRE) * (source.toDouble() / target) - PIXEL_CENTRE
-                    val low = if (filter == Filter.BICUBIC) Math.floor(centre).toInt() - 1 else maxOf(centre, 0.0).toInt()
+                    val low = if (filter ==
+                        Filter.BICUBIC
+                    ) {
+                        Math.floor(centre).toInt() - 1
+                    } else {
+                        maxOf(centre, 0.0).toInt()
+                    }
                     val values = if (filter == Filter.BICUBIC) cubic(centre) else linear(maxOf(centre, 0.0))
                     first[i] = low.coerceIn(0, source - 1)
                     for (t in values.indices) {

@@ -70,7 +70,12 @@ class MaskUpscaler(private val geometry: Geometry, private val maskSize: Int, pr
     /** The mask's run lengths, of which only the part that it may touch is made. */
     internal fun runLengths(lowRes: FloatArray): RunLengths {
         val window = windowAbove(lowRes, threshold) ?: PixelWindow(0 until 0, 0 until 0)
-        val builder = RunLengthBuilder(geometry.height, geometry.width, window.columns.first, window.columns.last + 1)
+        val builder = RunLengthBuilder(
+            geometry.height,
+            geometry.width,
+            window.columns.first,
+            window.columns.last + 1,
+        )
         if (!window.rows.isEmpty()) {
             val bits = ByteArray(window.width)
             forEachRow(lowRes, window) { y, row ->

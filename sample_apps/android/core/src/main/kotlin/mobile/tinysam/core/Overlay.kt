@@ -9,6 +9,10 @@ private val RINGS = listOf(75 to 100, 95 to 80, 50 to 95)
 private const val PERCENT = 100.0
 private const val SEXTANTS = 6
 private const val WHITE = BYTE_MASK.toByte()
+private const val DIMMED = 0.45
+private const val PICTURE_SIDE = 512
+private val MISSING_COLOUR = intArrayOf(255, 65, 54)
+private val EXTRA_COLOUR = intArrayOf(30, 144, 255)
 
 /** The colour of object `index`, R, G, B: neighbours in the list look different, and each call gives the same. */
 fun objectColour(index: Int): IntArray {
@@ -61,4 +65,41 @@ private fun isEdge(map: LabelMap, x: Int, y: Int): Boolean {
     val index = y * map.width + x
     val right = x + 1 < map.width && map[index + 1] != map[index]
     return right || (y + 1 < map.height && map[index + map.width] != map[index])
+}
+
+/**
+ * Where two masks of a photo differ: on the darkened photo in red what `mask` lacks of `reference`, in blue what it has
+ * besides.  A pixel stands for a square of the photo's, so that no side is longer than `longestSide`.
+ *
+ * Throws [ImageException] for masks of another size.
+ */
+fun differencePicture(photo: RgbRows, mask: Mask, reference: Mask, longestSide: Int = PICTURE_SIDE): RgbImage {
+    if (listOf(mask, reference).any { it.height != photo.height || it.width != photo.width }) {
+        throw ImageException("a mask is of another size than the photo")
+    }
+    val step = (maxOf(photo.height, photo.width) + longestSide - 1) / longestSide
+    val height = (photo.height + step - 1) / step
+    val width = (photo.width + step - 1) / step
+    val samples = ByteArray(height * width * RGB_CHANNELS)
+    val row = ByteArray(photo.width * RGB_CHANNELS)
+    for (y in 0 until height) {
+        photo.readRow(y * step, row)
+        for (x in 0 until width) {
+            for (i in 0 until RGB_CHANNELS) {
+                val light = row[x * step * RGB_CHANNELS + i].toInt() and BYTE_MASK
+                samples[(y * width + x) * RGB_CHANNELS + i] = (light * DIMMED).toInt().toByte()
+            }
+        }
+    }
+    for ((only, other, colour) in listOf(
+        Triple(reference, mask, MISSING_COLOUR),
+        Triple(mask, reference, EXTRA_COLOUR),
+    )) {
+        for (index in only.pixels.indices) {
+            if (only.pixels[index] == Mask.OUTSIDE || other.pixels[index] != Mask.OUTSIDE) continue
+            val place = (index / photo.width / step * width + index % photo.width / step) * RGB_CHANNELS
+            for (i in 0 until RGB_CHANNELS) samples[place + i] = colour[i].toByte()
+        }
+    }
+    return RgbImage(height, width, samples)
 }

@@ -25,7 +25,10 @@ class Prediction(
 internal fun selectionScores(logits: List<FloatArray>, scores: FloatArray, rules: Rules): FloatArray =
     when (rules.selection) {
         Selection.PREDICTED_IOU -> scores
-        Selection.STABILITY -> FloatArray(logits.size) { stabilityScore(logits[it], threshold = 0.0, offset = 1.0) }
+
+        Selection.STABILITY -> FloatArray(logits.size) {
+            stabilityScore(logits[it], threshold = 0.0, offset = 1.0)
+        }
     }
 
 /**
@@ -97,7 +100,9 @@ class Predictor(val engine: SegmentationEngine, val manifest: Manifest) {
         val scores = engine.scoreBatch(photo.features, packed)
         val masks = manifest.masksPerPrompt
         if (scores.size != sizes.scoreBatch * masks) {
-            throw EngineException("${Contract.SCORE_BATCH} gave ${scores.size} scores, the manifest says otherwise")
+            throw EngineException(
+                "${Contract.SCORE_BATCH} gave ${scores.size} scores, the manifest says otherwise",
+            )
         }
         return clicks.indices.map { scores.copyOfRange(it * masks, (it + 1) * masks) }
     }

@@ -20,8 +20,12 @@ internal class ResizedPhoto private constructor(
 internal fun resizePhoto(photo: RgbRows, height: Int, width: Int, rules: Rules): ResizedPhoto {
     if (rules.wholeValues) return ResizedPhoto(resizeWhole(photo, height, width, rules.filter))
     val axis: (Int, Int) -> Axis =
-        if (rules.antialias) { from, to -> Axis.pillow(from, to, rules.filter) } else { from, to ->
-            Axis.plain(from, to, rules.filter)
+        if (rules.antialias) {
+            { from, to -> Axis.pillow(from, to, rules.filter) }
+        } else {
+            { from, to ->
+                Axis.plain(from, to, rules.filter)
+            }
         }
     return resizeFloat(photo, axis(photo.width, width), axis(photo.height, height))
 }

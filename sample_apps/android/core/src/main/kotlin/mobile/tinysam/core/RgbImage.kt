@@ -18,6 +18,18 @@ interface RgbRows {
     fun readRow(y: Int, row: ByteArray)
 }
 
+/** The part of a photo in `window`, read where the photo lies. */
+internal class RgbPart(private val photo: RgbRows, private val window: PixelWindow) : RgbRows {
+    override val height: Int get() = window.rows.count()
+    override val width: Int get() = window.columns.count()
+    private val whole = ByteArray(photo.width * RGB_CHANNELS)
+
+    override fun readRow(y: Int, row: ByteArray) {
+        photo.readRow(window.rows.first + y, whole)
+        whole.copyInto(row, 0, window.columns.first * RGB_CHANNELS, (window.columns.last + 1) * RGB_CHANNELS)
+    }
+}
+
 /** A photo in memory: `samples` uint8 (height, width, 3), RGB.  Throws [ImageException] for another length. */
 class RgbImage(override val height: Int, override val width: Int, val samples: ByteArray) : RgbRows {
     init {

@@ -75,10 +75,11 @@ class TinySam private constructor(val predictor: Predictor, private val worker: 
      * Every object of the photo, searched while the flow is collected.
      *
      * Cancelling the collector ends the search before its next decoder call, with nothing; where `isStopped` says so
-     * it ends with what was found.
+     * it ends with what was found.  Settings with crops need `rows`, the photo itself; without crops it is encoded anew.
      */
     fun everything(
         settings: EverythingSettings = EverythingSettings.of(manifest),
+        rows: RgbRows? = null,
         isStopped: () -> Boolean = { false },
     ): Flow<SearchEvent> = channelFlow {
         withContext(worker) {
@@ -89,7 +90,8 @@ class TinySam private constructor(val predictor: Predictor, private val worker: 
                     progress = { trySend(SearchEvent.Progress(it)) },
                     isCancelled = { isStopped() || !isActive },
                 )
-            send(SearchEvent.Finished(search.generate(current())))
+            val found = if (rows == null) search.generate(current()) else search.generate(rows)
+            send(SearchEvent.Finished(found))
         }
     }
 

@@ -87,6 +87,13 @@ class EverythingControlTest {
     }
 
     @Test
+    fun `crops need the flat grid and the photo itself`() {
+        val settings = case.settings.copy(cropLayers = 1)
+        assertThrows(SettingsException::class.java) { generate(settings) }
+        assertThrows(SettingsException::class.java) { generate(settings.copy(hierarchical = false)) }
+    }
+
+    @Test
     fun `a point that the host would not decode`() {
         val settings = case.settings.copy(pointsPerSide = case.settings.pointsPerSide + 1, hierarchical = false)
         assertThrows(RecordingException::class.java) { generate(settings) }

@@ -13,7 +13,10 @@ import org.junit.runners.Parameterized
 class EverythingTest(@Suppress("unused") private val name: String, private val case: JsonFields) {
     private fun search(scoring: Boolean): EverythingResult {
         val read = EverythingCase.read(SharedFixtures.files, case, SharedFixtures.manifest, scoring)
-        return EverythingGenerator(Predictor(read.engine, SharedFixtures.manifest), read.settings).generate(read.photo)
+        val generator = EverythingGenerator(Predictor(read.engine, SharedFixtures.manifest), read.settings)
+        if (read.settings.cropLayers == 0) return generator.generate(read.photo)
+        val (height, width) = read.photo.geometry.height to read.photo.geometry.width
+        return generator.generate(RgbImage.ofGrey(height, width, ByteArray(height * width)))
     }
 
     @Test
@@ -60,7 +63,7 @@ class EverythingTest(@Suppress("unused") private val name: String, private val c
     companion object {
         @JvmStatic
         @Parameterized.Parameters(name = "{0}")
-        fun cases() = listOf("everything", "everything_fast").flatMap { topic ->
+        fun cases() = listOf("everything", "everything_fast", "everything_crops").flatMap { topic ->
             SharedFixtures.cases(topic).map { (name, case) -> arrayOf("$topic: $name", case) }
         }
     }

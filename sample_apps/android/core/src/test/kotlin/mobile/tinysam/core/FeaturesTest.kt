@@ -15,7 +15,13 @@ private class CountingEngine(manifest: Manifest, private val outputs: List<Tenso
 
     override fun run(entryPoint: String, inputs: Map<String, Any>): Map<String, FloatArray> {
         given[entryPoint] = inputsOf(entryPoint, inputs)
-        val specs = if (entryPoint == Contract.ENCODE) outputs else manifest.entryPoints.getValue(entryPoint).outputs
+        val specs = if (entryPoint ==
+            Contract.ENCODE
+        ) {
+            outputs
+        } else {
+            manifest.entryPoints.getValue(entryPoint).outputs
+        }
         return specs.withIndex().associate { (i, spec) -> spec.name to FloatArray(spec.count) { i + 1f } }
     }
 
@@ -53,7 +59,11 @@ class FeaturesTest {
         predictor.decodeClicks(photo, listOf(PromptPoint(1.0, 2.0)))
         assertEquals(listOf(1f, 1f, 1f), predictor.scoreClicks(photo, listOf(PromptPoint(1.0, 2.0)))[0].toList())
         val scored = engine.given.getValue(Contract.SCORE_BATCH).keys.map { it.name }
-        assertEquals("maps are for masks alone", listOf("image_embeddings", "point_coords", "point_labels"), scored)
+        assertEquals(
+            "maps are for masks alone",
+            listOf("image_embeddings", "point_coords", "point_labels"),
+            scored,
+        )
         assertEquals(listOf("image_embeddings", "made_up_map", "other"), manifest.encoderOutputs.map { it.name })
         for (entry in listOf(Contract.DECODE, Contract.DECODE_BATCH)) {
             val given = engine.given.getValue(entry)

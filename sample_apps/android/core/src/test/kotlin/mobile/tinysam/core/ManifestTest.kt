@@ -108,7 +108,10 @@ class ManifestTest {
         assertNames("num_masks", refusalOfRule("\"num_masks\": 3", "\"num_masks\": 0"))
         assertNames("outputs", refusalOfRule("\"num_masks\": 3", "\"num_masks\": 4"))
         assertNames("slots", refusalOfRule("\"fixed_points\": 0", "\"fixed_points\": 9"))
-        assertNames("upscale_filter", refusalOfRule("\"upscale_filter\": \"bilinear\"", "\"upscale_filter\": \"bicubic\""))
+        assertNames(
+            "upscale_filter",
+            refusalOfRule("\"upscale_filter\": \"bilinear\"", "\"upscale_filter\": \"bicubic\""),
+        )
         assertNames("antialias", refusalOfRule("\"antialias\": true", "\"antialias\": false"))
         assertNames("inputs", refusalOfRule("\"mask_prompts\": true", "\"mask_prompts\": false"))
     }

@@ -101,12 +101,7 @@ private fun disc(geometry: Geometry, maskSize: Int, share: Int): FloatArray {
 }
 
 /** Everything mode on an engine that answers all discs to each of a batch of clicks, and all of them survive. */
-private fun oneBatch(
-    manifest: Manifest,
-    mode: EverythingMode,
-    geometry: Geometry,
-    discs: List<FloatArray>,
-): Int {
+private fun oneBatch(manifest: Manifest, mode: EverythingMode, geometry: Geometry, discs: List<FloatArray>): Int {
     val photo = EncodedPhoto(ImageFeatures.zeros(manifest.encoderOutputs), geometry)
     val settings = EverythingSettings.of(manifest, hierarchical = false).copy(maxDecoderCalls = 1, mode = mode)
     val objects = EverythingGenerator(

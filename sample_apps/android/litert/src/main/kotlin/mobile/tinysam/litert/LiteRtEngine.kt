@@ -55,10 +55,8 @@ class LiteRtEngine private constructor(
 }
 
 /** One file's signatures; `keys` has the file's name for each entry point of the contract. */
-internal class Signatures private constructor(
-    private val model: CompiledModel,
-    val keys: Map<String, String>,
-) : AutoCloseable {
+internal class Signatures private constructor(private val model: CompiledModel, val keys: Map<String, String>) :
+    AutoCloseable {
     private val buffers = HashMap<String, Buffers>()
 
     /** Inputs and outputs of one signature by name, and what was written into each last. */
@@ -118,15 +116,15 @@ internal class Signatures private constructor(
     }
 
     companion object {
-        fun open(
-            bundle: AppBundle,
-            component: String,
-            environment: Environment,
-            settings: LiteRt,
-        ): Signatures {
+        fun open(bundle: AppBundle, component: String, environment: Environment, settings: LiteRt): Signatures {
             val artifact = bundle.manifest.artifact(settings.runtime, component)
             val options = settings.options(artifact, bundle.cache.path)
-            val model = CompiledModel.create(bundle.context.assets, bundle.assetPath(artifact), options, environment)
+            val model = CompiledModel.create(
+                bundle.context.assets,
+                bundle.assetPath(artifact),
+                options,
+                environment,
+            )
             return Signatures(model, artifact.entryPoints)
         }
     }

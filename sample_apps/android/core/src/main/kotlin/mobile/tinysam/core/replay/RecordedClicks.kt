@@ -83,7 +83,12 @@ class EverythingCase(val photo: EncodedPhoto, val settings: EverythingSettings, 
             manifest: Manifest,
             scoring: Boolean = true,
         ): EverythingCase {
-            val geometry = Geometry.of(fields.integer("height"), fields.integer("width"), manifest.sizes.imageSize, manifest.rules)
+            val geometry = Geometry.of(
+                fields.integer("height"),
+                fields.integer("width"),
+                manifest.sizes.imageSize,
+                manifest.rules,
+            )
             return EverythingCase(
                 photo = EncodedPhoto(ImageFeatures.zeros(manifest.encoderOutputs), geometry),
                 settings = readSettings(fields, manifest),
@@ -128,6 +133,8 @@ class EverythingCase(val photo: EncodedPhoto, val settings: EverythingSettings, 
             },
             fast = manifest.search.fast,
             minRegionArea = fields.integer("min_region_area"),
+            cropLayers = if ("crop_layers" in fields.keys) fields.integer("crop_layers") else 0,
+            cropPointsDownscale = if ("crop_layers" in fields.keys) fields.integer("crop_points_downscale") else 1,
             maxDecoderCalls = fields.integerOrNull("max_decoder_calls"),
         )
     }
