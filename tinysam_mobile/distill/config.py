@@ -89,6 +89,8 @@ class OptimiserSettings:
     weight_decay: float = 0.05
     clip_norm: float = 1.0
     ema_decay: float = 0.999
+    only: str = ""
+    """Part of the names of the parameters to train, all if empty; the rest stays, batch norms too."""
     frequency_share: float = 0.0
     """Share of the rate at which the frequencies of the positional encoding are learned; SAM's are random."""
 
@@ -97,7 +99,8 @@ class OptimiserSettings:
 class TeacherSettings:
     """A checkpoint to learn from, and the folder of its cached embeddings (`distill cache`).
 
-    Without a cache the teacher encodes every scene itself, which allows augmented scenes.
+    `checkpoint` may be the folder of a run too.  Without a cache the teacher encodes every scene itself,
+    which allows augmented scenes.
     """
 
     checkpoint: str
@@ -109,9 +112,8 @@ class TrainConfig:
     """Everything that decides the weights, next to the photo stores themselves."""
 
     model: str
-    """The student: a configuration with SAM's prompts and one embedding (TinySAM, SAM, SlimSAM, EdgeSAM,
-    RepViT-SAM, EfficientViT-SAM XL).  But for TinySAM they learn on from published weights (`start_from`), in
-    the form that is exported.  Any checkpoint can be the teacher."""
+    """The student, any configuration.  But for TinySAM, they learn on from published weights (`start_from`)
+    in the form that is exported.  Any checkpoint can be the teacher."""
     stores: tuple[str, ...]
     stages: tuple[TrainingStage, ...]
     cutout_stores: tuple[str, ...] = ()
@@ -123,9 +125,13 @@ class TrainConfig:
     prompts: PromptSettings = field(default_factory=PromptSettings)
     scenes: SceneSettings = field(default_factory=SceneSettings)
     teacher: TeacherSettings | None = None
+    wide: bool = False
+    """Train a teacher: EfficientNet-Lite0, pretrained on ImageNet, in place of the model's encoder."""
     start_from: str = ""
     """Folder of another run whose averaged weights are the start, or a checkpoint file (fp32 from fp16);
     random weights if empty."""
+    start_decoder_only: bool = False
+    """Take prompt encoder and decoder from `start_from`, and leave the encoder as it begins."""
     validation: str = ""
     """COCO-style folder of which the last `validation_photos` photos are validated on; none if empty."""
     validation_photos: int = 100

@@ -11,9 +11,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from tinysam_mobile.distill.config import TrainConfig, config_from_data
+from tinysam_mobile.distill.networks import averaged_model
 from tinysam_mobile.distill.run_state import read_state
-from tinysam_mobile.distill.train import averaged_model
-from tinysam_mobile.errors import CheckpointError
+from tinysam_mobile.errors import CheckpointError, UsageError
 from tinysam_mobile.files import write_with
 from tinysam_mobile.modeling.sam import TinySAM
 
@@ -31,6 +31,8 @@ def write_run(folder: Path, path: Path) -> None:
     if state is None:
         raise CheckpointError(f"{folder}: holds no training run; train one with `distill train`")
     config = config_from_data(TrainConfig, json.loads(state.config_json), where=str(folder))
+    if config.wide:
+        raise UsageError(f"{folder}: its network is only a teacher; train a student with it, and export that")
     model = averaged_model(state, config)
     origin = {"run": state.config_json, "step": str(state.step)}
     write_checkpoint(model, path, origin=origin)

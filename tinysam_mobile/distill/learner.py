@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tinysam_mobile.contract.rules import PadPoint
 from tinysam_mobile.distill.backbone import FEATURE_CHANNELS
 from tinysam_mobile.distill.config import LossWeights, TrainingStage
+from tinysam_mobile.distill.prompts import CELL, Prompts, packed
 from tinysam_mobile.errors import UsageError
 from tinysam_mobile.modeling.config import CONFIGS, TinySAMConfig
 from tinysam_mobile.modeling.encoders.registry import kind_of
 from tinysam_mobile.modeling.encoders.tiny_vit import TinyViT
+from tinysam_mobile.modeling.mask_decoder import DecoderOutput
 from tinysam_mobile.modeling.prompt_encoder import FourierFeatures
 from tinysam_mobile.modeling.sam import TinySAM
 
@@ -25,41 +28,39 @@ FREQUENCIES = "positional_encoding_gaussian_matrix"
 
 
 class Encoded(NamedTuple):
-    """`embedding` (G, C, S/16, S/16), and `features` (G, C', S/16, S/16) of the encoder's last stage."""
+    """`embedding` (G, C, S/16, S/16), `features` (G, C', S/16, S/16) of the encoder's last stage if a loss
+    looks at them, and the maps that a decoder with skips takes."""
 
     embedding: Tensor
     features: Tensor | None
+    skips: tuple[Tensor, ...] = ()
 
 
 class Learner(nn.Module):
     """The student under `model`; adapters beside it exist only for the losses that need them."""
 
-    def __init__(
-        self, config: TinySAMConfig, losses: LossWeights, teacher: TinySAMConfig | None = None
-    ) -> None:
+    def __init__(self, model: TinySAM, losses: LossWeights, teacher: TinySAMConfig | None = None) -> None:
         super().__init__()
-        _check_student(config)
-        self.model = TinySAM(config)
-        encoder = self.model.image_encoder
+        _check_student(model.config)
+        self.model = model
+        config, encoder = model.config, model.image_encoder
         self.adapters = nn.ModuleDict()
         if losses.backbone:
-            if not isinstance(encoder, TinyViT):
-                raise UsageError(f"losses.backbone is for students with a TinyViT; {config.name} has none")
-            first_of_neck = encoder.neck[0]
+            first_of_neck = _tiny_vit(model).neck[0]
             assert isinstance(first_of_neck, nn.Conv2d)
             self.adapters["backbone"] = nn.Conv2d(first_of_neck.in_channels, FEATURE_CHANNELS, 1)
         if teacher is not None and losses.embedding:
             self.adapters["embedding"] = nn.Conv2d(config.decoder.dim, teacher.decoder.dim, 1)
         if teacher is not None and losses.token:
             self.adapters["token"] = nn.Linear(config.decoder.dim, teacher.decoder.dim)
-        if isinstance(encoder, TinyViT):
-            last_norm = encoder.neck[3]
-            assert isinstance(last_norm, nn.LayerNorm)
+        if isinstance(neck := getattr(encoder, "neck", None), nn.Sequential):
             # A decoder that learned prompts on an empty embedding is not thrown off by a quiet one.
+            last_norm = neck[-1]
+            assert isinstance(last_norm, nn.LayerNorm)
             nn.init.constant_(last_norm.weight, FIRST_NECK_SCALE)
         for module in encoder.modules():
             if isinstance(module, nn.Conv2d) and module.kernel_size != (1, 1):
-                module.forward = partial(_conv_in_fp32, module)  # type: ignore[method-assign]
+                module.forward = partial(_conv_in_fp32, module.forward)  # type: ignore[method-assign]
         positions = self.model.prompt_encoder.pe_layer
         positions.forward = partial(_positions_in_fp32, positions)  # type: ignore[method-assign]
         # A parameter under the name of the buffer: runs and checkpoints have the same keys.
@@ -67,36 +68,45 @@ class Learner(nn.Module):
         del positions.positional_encoding_gaussian_matrix
         positions.register_parameter(FREQUENCIES, nn.Parameter(frequencies))
 
-    def compile_parts(self) -> None:
-        """Compile encoder and decoder, each when it is first called (a minute or two together)."""
-        self.encode = torch.compile(self.encode, dynamic=False)  # type: ignore[method-assign]
-        self.model.decode = torch.compile(self.model.decode, dynamic=False)  # type: ignore[method-assign]
-
     def encode(self, images: Tensor, stage: TrainingStage) -> Encoded:
         """Encode `images` (G, 3, S, S); one empty embedding for all prompts where the stage has no image."""
         if not stage.use_image:
             config = self.model.config
             return Encoded(images.new_zeros(1, config.decoder.dim, config.grid_size, config.grid_size), None)
-        encoder = self.model.image_encoder
-        if not isinstance(encoder, TinyViT):
-            return Encoded(self.model.encode(images), None)
+        if "backbone" not in self.adapters:
+            embedding, *skips = self.model.features(images)
+            return Encoded(embedding, None, tuple(skips))
+        encoder = _tiny_vit(self.model)
         x = encoder.patch_embed(images)
         for layer in encoder.layers:
             x = layer(x)
         return Encoded(encoder.neck(x), x)
 
+    def decode(self, encoded: Encoded, prompts: Prompts, image_size: int) -> DecoderOutput:
+        """Decode `prompts`, which are in a frame of `image_size`; masks come at a quarter of it."""
+        config = self.model.config
+        wanted = packed(prompts, config.rules, scale=config.frame_size / image_size)
+        out = self.model.decode(encoded.embedding, wanted.coords, wanted.labels, skips=encoded.skips)
+        side = image_size // CELL
+        if out.masks.shape[-1] == side:
+            return out
+        # EfficientViT-SAM's masks are as fine as those of an input of twice its size.
+        return out._replace(masks=F.interpolate(out.masks, (side, side), mode="bilinear"))
+
+
+def _tiny_vit(model: TinySAM) -> TinyViT:
+    if not isinstance(model.image_encoder, TinyViT):
+        raise UsageError(f"losses.backbone is for students with a TinyViT; {model.config.name} has none")
+    return model.image_encoder
+
 
 def _check_student(config: TinySAMConfig) -> None:
-    """Raise `UsageError` unless a model of `config` can learn from prompts that are packed by SAM's rules.
+    """Raise `UsageError` unless a model of `config` can learn at the size that it has.
 
     All encoders learn in the form that is exported: batch norms and branches are folded, which suits learning
     on from published weights (`start_from`) and not a start from nothing.
     """
-    name, rules = config.name, config.rules
-    if config.decoder.skips:
-        raise UsageError(f"{name} can only be a teacher: its decoder takes more than an embedding")
-    if rules.frame_scale != 1 or rules.fixed_points or rules.pad_point is not PadPoint.WITHOUT_BOX:
-        raise UsageError(f"{name} can only be a teacher: its prompts are not packed as SAM's are")
+    name = config.name
     own_size = CONFIGS[name].image_size if name in CONFIGS else config.image_size
     if kind_of(config.encoder).fixed_size and config.image_size != own_size:
         raise UsageError(
@@ -110,10 +120,9 @@ def _positions_in_fp32(positions: FourierFeatures, xy: Tensor) -> Tensor:
         return FourierFeatures.forward(positions, xy)
 
 
-def _conv_in_fp32(conv: nn.Conv2d, x: Tensor) -> Tensor:
+def _conv_in_fp32(convolve: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """oneDNN takes 3 to 10 times longer for bf16 gradients of strided depthwise and 3x3 convolutions."""
     if x.device.type != "cpu":
-        return nn.Conv2d.forward(conv, x)
+        return convolve(x)
     with torch.autocast("cpu", enabled=False):
-        out: Tensor = nn.Conv2d.forward(conv, x.float())
-        return out
+        return convolve(x.float())

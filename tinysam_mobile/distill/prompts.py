@@ -6,13 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tinysam_mobile.contract.rules import PadPoint, Rules
 from tinysam_mobile.contract.spec import Label
 from tinysam_mobile.evaluation.ideal_prompts import tight_box
+from tinysam_mobile.segment.prompts import FILLING_XY
 
-__all__ = ["PromptSettings", "Prompts", "add_error_points", "sample_prompts"]
+__all__ = ["PromptSettings", "Prompts", "add_error_points", "packed", "sample_prompts"]
 
 SMALL_SHARE = 1 / 300
 """Of the scene's area: COCO's 32² of a 640x480 photo."""
@@ -103,6 +106,30 @@ def sample_prompts(masks: NDArray[np.bool_], rng: np.random.Generator, settings:
         if not has_box:
             labels[row, 1] = Label.PAD
     return Prompts(coords=torch.from_numpy(coords), labels=torch.from_numpy(labels))
+
+
+def packed(prompts: Prompts, rules: Rules, *, scale: float) -> Prompts:
+    """The same prompts, drawn by SAM's rules, with the slots and in the frame that a family's rules want.
+
+    `scale` is the side of the family's frame over that of the scene.
+    """
+    coords, labels = prompts.coords * scale, prompts.labels
+    is_spare = labels == Label.UNUSED
+    if rules.pad_point is PadPoint.NEVER:
+        labels = torch.where(labels == Label.PAD, Label.UNUSED, labels)
+    elif rules.pad_point is PadPoint.ALWAYS:
+        lacks_one = (labels != Label.PAD).all(1, keepdim=True)
+        first_spare = is_spare & (is_spare.cumsum(1) == 1)
+        labels = torch.where(lacks_one & first_spare, Label.PAD, labels)
+    if not rules.fixed_points:
+        return Prompts(coords=coords, labels=labels)
+    missing = max(rules.fixed_points - labels.shape[1], 0)
+    coords, labels = F.pad(coords, (0, 0, 0, missing)), F.pad(labels, (0, missing), value=Label.UNUSED)
+    is_filled = labels == Label.UNUSED
+    return Prompts(
+        coords=torch.where(is_filled.unsqueeze(-1), coords.new_tensor(FILLING_XY), coords),
+        labels=torch.where(is_filled, Label.PAD, labels),
+    )
 
 
 def add_error_points(

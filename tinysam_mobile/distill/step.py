@@ -54,8 +54,8 @@ def learn(
     """Forward pass and losses of one batch."""
     with torch.autocast(batch.images.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
         encoded = learner.encode(batch.images, stage)
-        prompts = hard_prompts(learner.model, encoded.embedding, batch, stage, generator)
-        out = learner.model.decode(encoded.embedding, prompts.coords, prompts.labels)
+        prompts = hard_prompts(learner, encoded, batch, stage, generator)
+        out = learner.decode(encoded, prompts, batch.images.shape[-1])
         extra = _backbone_loss(learner, encoded, batch, config.losses, teachers)
         if teachers.model is not None and stage.use_image:
             taught = teach(teachers.model, batch, prompts)
@@ -67,7 +67,7 @@ def learn(
 
 
 def hard_prompts(
-    model: TinySAM, embedding: Tensor, batch: Batch, stage: TrainingStage, generator: torch.Generator
+    learner: Learner, encoded: Encoded, batch: Batch, stage: TrainingStage, generator: torch.Generator
 ) -> Prompts:
     """Return the prompts of a randomly drawn iteration of click refinement (arXiv 2312.13789)."""
     prompts = batch.prompts
@@ -75,7 +75,7 @@ def hard_prompts(
         return prompts
     for _ in range(_random_count(stage.max_refinements, generator)):
         with torch.no_grad():
-            out = model.decode(embedding, prompts.coords, prompts.labels)
+            out = learner.decode(encoded, prompts, batch.images.shape[-1])
         prompts = add_error_points(prompts, picked(out.masks, out.iou), batch.targets, generator)
     return prompts
 

@@ -20,17 +20,16 @@ from tinysam_mobile.distill.batches import Batches
 from tinysam_mobile.distill.cache import EmbeddingCache
 from tinysam_mobile.distill.config import OptimiserSettings, TrainConfig
 from tinysam_mobile.distill.learner import FREQUENCIES, Learner
+from tinysam_mobile.distill.networks import averaged_model, network_of, starting_weights, teacher_named
 from tinysam_mobile.distill.photo_store import PhotoStore
 from tinysam_mobile.distill.progress import Progress, forget_rows_after
 from tinysam_mobile.distill.run_state import RunState, adam_groups, read_state, restore_adam, write_state
 from tinysam_mobile.distill.scenes import SceneComposer
 from tinysam_mobile.distill.step import Teachers, learn
 from tinysam_mobile.errors import CheckpointError
-from tinysam_mobile.modeling.checkpoint import load_checkpoint
-from tinysam_mobile.modeling.config import config_named
 from tinysam_mobile.modeling.sam import TinySAM
 
-__all__ = ["averaged_model", "learning_rate", "train"]
+__all__ = ["learning_rate", "train"]
 
 Validator = Callable[[TinySAM, int], None]
 CPU = torch.device("cpu")
@@ -72,13 +71,11 @@ def train(
     workers: int = 0,
     validate: Validator | None = None,
     device: torch.device = CPU,
-    compiled: bool = False,
 ) -> None:
     """Run `config` in `folder`, from where the folder's state stands to the end or to step `stop_after`.
 
     With `minutes` the run ends when they are over, and the learning rate falls with the clock: such a run
     cannot be repeated step by step.  `workers` processes make the batches, a thread if there are none.
-    `compiled` networks take a minute or two to begin and are faster on an accelerator.
     Under `torchrun` every process takes its share: gradients and batch-norm statistics are averaged, the
     first process writes.  Raises `CheckpointError` if the folder holds another run.
     """
@@ -92,7 +89,7 @@ def train(
     composer = SceneComposer(photos, config.scenes, things)
     teachers = Teachers(
         backbone=PretrainedBackbone().to(device) if config.losses.backbone else None,
-        model=load_checkpoint(config.teacher.checkpoint).model.to(device).requires_grad_(False)
+        model=teacher_named(config.teacher.checkpoint).to(device).requires_grad_(False)
         if config.teacher
         else None,
     )
@@ -108,8 +105,6 @@ def train(
     try:
         while (state.step if state else 0) < end and limit.share < 1:
             run = _StageRun(config, state, teachers, limit, rank=rank, processes=processes, device=device)
-            if compiled:
-                run.learner.compile_parts()
             state = run.advance(batches, progress, folder, end=end, validate=validate)
     finally:
         batches.close()
@@ -117,15 +112,6 @@ def train(
     if processes > 1:
         # Nobody may read the state before the first process has written it.
         dist.barrier()
-
-
-def averaged_model(state: RunState, config: TrainConfig, *, image_size: int | None = None) -> TinySAM:
-    """Return the moving average of a run's student, in evaluation mode, at its own or another input size."""
-    shape = config_named(config.model)
-    model = TinySAM(shape.at_image_size(image_size or shape.image_size))
-    average = state.groups["average"]
-    model.load_state_dict({name: average[f"model.{name}"] for name in model.state_dict()})
-    return model.eval()
 
 
 class _StageRun:
@@ -149,17 +135,17 @@ class _StageRun:
         self.end = sum(stage.steps for stage in config.stages[: index + 1])
         torch.manual_seed(config.seed)
         self.learner = Learner(
-            config_named(config.model).at_image_size(self.stage.image_size),
+            network_of(config, self.stage.image_size),
             config.losses,
             teachers.model.config if teachers.model else None,
         )
-        self.learner.to(device).train()
+        self.learner.to(device).train(not config.optimiser.only)
         self.optimiser = _adam(self.learner, config.optimiser)
         if state:
             self.learner.load_state_dict(dict(state.groups["weights"]))
             restore_adam(self.optimiser, self.learner, state)
         elif config.start_from:
-            self.learner.load_state_dict(_starting_weights(config), strict=False)
+            self.learner.load_state_dict(starting_weights(config), strict=False)
         start = state.groups["average"] if state else self.learner.state_dict()
         self.average = {name: value.detach().to(device, copy=True) for name, value in start.items()}
 
@@ -172,7 +158,8 @@ class _StageRun:
             self.step += 1
             progress.add(self.step, figures)
             if validate and self.rank == 0 and self.step % self.config.validate_every_steps == 0:
-                validate(averaged_model(self._state(), self.config), self.step)
+                size = self.stage.image_size
+                validate(averaged_model(self._state(), self.config, image_size=size), self.step)
             if self.rank == 0 and self.step % self.config.checkpoint_every_steps == 0:
                 # The log first: a run that goes on from a state has all that came before it in the log.
                 progress.flush()
@@ -224,26 +211,13 @@ class _StageRun:
         )
 
 
-def _starting_weights(config: TrainConfig) -> dict[str, Tensor]:
-    """Averaged weights of the run, or the weights of the checkpoint file, that `start_from` names."""
-    path = Path(config.start_from)
-    if path.is_file():
-        model = load_checkpoint(path).model
-        if model.config != config_named(config.model):
-            raise CheckpointError(
-                f"{path}: holds a {model.config.name}, whose layers are not those of {config.model}"
-            )
-        return {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
-    state = read_state(path)
-    if state is None:
-        raise CheckpointError(f"{path}: start_from names neither a checkpoint nor the folder of a run")
-    return dict(state.groups["average"])
-
-
 def _adam(learner: nn.Module, settings: OptimiserSettings) -> torch.optim.AdamW:
     """AdamW without decay on biases, norms, embeddings, frequencies and relative position biases."""
-    frequencies = [p.requires_grad_(settings.frequency_share > 0) for name, p in learner.named_parameters()
-                   if name.endswith(FREQUENCIES)]  # fmt: skip
+    for name, parameter in learner.named_parameters():
+        parameter.requires_grad_(settings.only in name)
+    frequencies = [p for name, p in learner.named_parameters() if name.endswith(FREQUENCIES)]
+    for parameter in frequencies:
+        parameter.requires_grad_(parameter.requires_grad and settings.frequency_share > 0)
     decayed = [
         p
         for name, p in learner.named_parameters()

@@ -14,7 +14,7 @@ from tinysam_mobile.modeling.entry_points import contract_of
 from tinysam_mobile.modeling.sam import TinySAM
 from tinysam_mobile.simulator.registry import open_model
 
-__all__ = ["at_size", "validator"]
+__all__ = ["validator"]
 
 
 def validator(config: TrainConfig, folder: Path) -> Callable[[TinySAM, int], None] | None:
@@ -39,17 +39,9 @@ def validator(config: TrainConfig, folder: Path) -> Callable[[TinySAM, int], Non
 
 def _scene_validator(config: TrainConfig, folder: Path) -> Callable[[TinySAM, int], None]:
     def validate(model: TinySAM, step: int) -> None:
-        size = config.stage_at(step - 1)[1].image_size
-        model = model if model.config.image_size == size else at_size(model, size)
+        size = model.config.image_size
         table = figures_of(model, held_back_scenes(config, size))
         row = {"step": str(step), "image_size": str(size)}
         append_row(folder / "validation.csv", row | {name: f"{table[name]:.4f}" for name in table})
 
     return validate
-
-
-def at_size(model: TinySAM, size: int) -> TinySAM:
-    """The same weights for another input size, in evaluation mode."""
-    other = TinySAM(model.config.at_image_size(size))
-    other.load_state_dict(model.state_dict())
-    return other.eval()

@@ -173,7 +173,7 @@ class LinearAttention(nn.Module):
         one = self.qkv(x)
         both = torch.cat([one, self.aggreg[0](one)], dim=1)
         # A head's query, key and value lie side by side.
-        heads = both.view(-1, 3 * self.head_dim, height * width)
+        heads = both.reshape(-1, 3 * self.head_dim, height * width)
         q, k, v = heads.split(self.head_dim, dim=1)
         average = self.average(F.relu(q), F.relu(k), v)
         out: Tensor = self.proj(average.reshape(batch, -1, height, width))
