@@ -24,6 +24,7 @@ from tinysam_mobile.converters.executorch_rewrite import GraphRewriter, Rule, Va
 __all__ = ["XNNPACK_RULES"]
 
 _A = torch.ops.aten
+_QUANTIZED = torch.ops.quantized_decomposed
 
 MAX_HALF_TERMS = 256
 """XNNPACK adds up products of float16 in float16, as phones do: a sum of 4,096 terms loses all but five bits.
@@ -243,7 +244,12 @@ def _pad(
 ) -> Value:
     if mode != "constant":
         return r.emit(_A.pad.default, x, sizes, mode, value)
-    return r.emit(_A.constant_pad_nd.default, x, sizes, value or 0.0)
+    value = value or 0.0
+    if value == 0 and isinstance(x, fx.Node) and x.target is _QUANTIZED.dequantize_per_tensor.default:
+        # ExecuTorch writes a pad of integers with zeros as one in integers, but leaves its input float: a
+        # file that does not load ("Failed to create StaticConstantPad").  Any other value stays float.
+        value = torch.finfo(torch.float32).tiny
+    return r.emit(_A.constant_pad_nd.default, x, sizes, value)
 
 
 def _to_copy(r: GraphRewriter, x: Value, target: torch.dtype | None = None, *_: Any, **kwargs: Any) -> Value:
@@ -298,7 +304,6 @@ _BINARY: dict[Any, Rule] = {
     for overload in (packet.Tensor, packet.Scalar)
 }
 
-_QUANTIZED = torch.ops.quantized_decomposed
 _INTEGER = (
     _QUANTIZED.quantize_per_tensor.default,
     _QUANTIZED.quantize_per_tensor.tensor,

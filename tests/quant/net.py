@@ -62,10 +62,23 @@ class Net(nn.Module):
         return rows.transpose(1, 2).reshape(1, WIDTH, SIDE, SIDE)
 
 
-def entry_point() -> EntryPoint:
-    """The network with seeded weights."""
+class PaddedPool(nn.Module):
+    """A layer's integers, padded and pooled on the way to the next layer, as at the start of a ResNet."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, WIDTH, 3, stride=2, padding=1)
+        self.mix = nn.Conv2d(WIDTH, WIDTH, 1)
+
+    def forward(self, image: Tensor) -> Tensor:
+        out: Tensor = self.mix(F.max_pool2d(F.pad(F.relu(self.stem(image)), (1, 1, 1, 1)), 3, 1))
+        return out
+
+
+def entry_point(net: type[nn.Module] = Net) -> EntryPoint:
+    """A network with seeded weights."""
     torch.manual_seed(0)
-    return EntryPoint(signature=SIGNATURE, module=Net().eval().requires_grad_(False))
+    return EntryPoint(signature=SIGNATURE, module=net().eval().requires_grad_(False))
 
 
 def images(count: int) -> list[Tensor]:
@@ -92,9 +105,9 @@ def observed(graph: LayerGraph) -> dict[str, LayerObservers]:
     return seen
 
 
-def plan_of(recipe: str, method: str = "minmax") -> tuple[LayerGraph, QuantPlan]:
+def plan_of(recipe: str, method: str = "minmax", net: type[nn.Module] = Net) -> tuple[LayerGraph, QuantPlan]:
     """The layer graph, and a plan of what the formats compute in integers."""
-    graph = trace_layers(entry_point())
+    graph = trace_layers(entry_point(net))
     layers = {layer.name: layer for layer in graph.layers.values()}
     grids: dict[str, LayerGrids] = {
         name: layer_grids(layers[name], watched, RECIPES[recipe], method)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from tests.converters.tester import sqnr_db
-from tests.quant.net import SIGNATURE, entry_point, images, plan_of
+from tests.quant.net import SIGNATURE, PaddedPool, entry_point, images, plan_of
 from tinysam_mobile.artifacts.coreml_sdk import quiet
 from tinysam_mobile.artifacts.executorch_facts import read_facts
 from tinysam_mobile.artifacts.integer_macs import count_integer_macs
@@ -73,6 +73,25 @@ def test_executorch(tmp_path: Path, recipe: str, bound_db: float) -> None:
         integer += 256 * (27 + 32 + 9) * 32 + 2 * 256 * 256 * 32
     # Layer norm adds two rows of averages, which stay float.
     assert counted.integer == integer
+
+
+def test_executorch_loads_a_pad_between_integers(tmp_path: Path) -> None:
+    graph, plan = plan_of("static_w8a8", net=PaddedPool)
+    (image,) = images(1)
+    (answer,) = graph.run((image,), simulated(plan.layers, weight_bits=8, round_outputs=True))
+    request = ConversionRequest(
+        entry_points={"encode": entry_point(PaddedPool)},
+        recipe=RECIPES["static_w8a8"],
+        contract={},
+        folder=tmp_path,
+        plan=plan,
+    )
+    (file,) = executorch.convert(request)
+    session = open_session(
+        file.path, signatures={"encode": SIGNATURE}, entry_points={"encode": "encode"}, num_threads=1
+    )
+    out = session.run("encode", {"image": image.numpy()})["image_embeddings"]
+    assert sqnr_db(answer.numpy(), out) > SIMULATION_MIN_DB
 
 
 @pytest.mark.parametrize(
