@@ -65,12 +65,12 @@ SMALLER = (
 )
 """Pattern → what it is replaced by, in this order."""
 
-TRAINING = "trains, or reads what training wrote; tests/distill/test_train.py runs each verb"
+TRAINING = "trains, or reads what training wrote; tests/distill runs each verb"
 CONVERSION = "tests/conftest.py converts with this command to TFLite; tests/converters to every format"
 PARSED_ONLY = {
     r"tinysam-mobile convert (?!--help)": CONVERSION,
     r"tinysam-mobile fetch (?!--list)": "needs the network; tests/modeling/test_fetch.py has a server",
-    r"tinysam-mobile distill (prepare|cutouts|train|cache|export|score)\b": TRAINING,
+    r"tinysam-mobile distill (prepare|cutouts|pack|unpack|train|cache|export|score)\b": TRAINING,
     r"tinysam-mobile distill thresholds": "no thresholds suit noise; tests/distill/test_choose_thresholds.py",
     r"tinysam-mobile inspect \S*\.onnx\+": "a published file of weights",
     r"tinysam-mobile serve (?!--help)": "serves until it is stopped; tests/device/test_serve.py asks it",

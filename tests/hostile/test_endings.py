@@ -109,6 +109,7 @@ def callback(phase, info):
     for _ in range(10**5):  # where Python looks for signals
         pass
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
 gc.disable()  # none but the one below
 with run_to_an_end():
     gc.callbacks.append(callback)

@@ -160,6 +160,8 @@ class Batches:
                 num_workers=self._workers,
                 prefetch_factor=BATCHES_AHEAD,
                 worker_init_fn=_alone_on_a_core,
+                # Not forked: the threads of other libraries would be cut off in the middle.
+                multiprocessing_context="spawn",
                 pin_memory=self._device.type == "cuda",
             )
             return iter(loader)

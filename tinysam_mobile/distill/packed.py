@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from io import BytesIO
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -67,7 +68,8 @@ def unpacked(path: Path, *, workers: int = 1) -> Iterator[Photo]:
     try:
         with zipfile.ZipFile(path) as file:
             index = json.loads(file.read(INDEX))
-        with ProcessPoolExecutor(workers) as pool:
+        # Not forked: the threads of other libraries would be cut off in the middle.
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
             yield from pool.map(partial(_decoded, path), range(len(index)), index, chunksize=PHOTOS_AT_ONCE)
     except (OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
         raise DatasetError(f"{path}: not a packed photo store ({error!r}); pack it again") from error

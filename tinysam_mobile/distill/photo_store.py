@@ -100,6 +100,10 @@ class PhotoStore:
                 f"{folder}: not a photo store ({error!r}); make one with `distill prepare`"
             ) from error
 
+    def __reduce__(self) -> tuple[type[PhotoStore], tuple[Path]]:
+        """Another process opens the store anew and shares the page cache; copied it would be gigabytes."""
+        return PhotoStore, (self.folder,)
+
     def __len__(self) -> int:
         return len(self._entries)
 
