@@ -23,8 +23,8 @@ __all__ = ["compress_weights", "quantized_module"]
 COMPRESSED_OPS = ("conv", "linear", "matmul")
 MIN_ELEMENTS = 1024
 """Smaller weights stay float: kilobytes in all."""
-MIN_ELEMENTS_FEW_BITS = 2**13 + 1
-"""The same below 8 bits: the layer that makes the masks' features is small, and at 4 bits it lost 18 dB."""
+MIN_ELEMENTS_4_BITS = 2**13 + 1
+"""The same at 4 bits: the layer that makes the masks' features is small, and lost 18 dB."""
 MIN_ADDED_ELEMENTS = 2**12
 """Constants of an `add` that are larger become int8."""
 
@@ -55,7 +55,7 @@ def compress_weights(model: Any, recipe: QuantRecipe) -> Any:
     added_only = optimize.OptimizationConfig(op_type_configs={"add": added})
     with quiet():
         model = optimize.linear_quantize_weights(model, added_only)
-    least = MIN_ELEMENTS if recipe.weight_bits >= 8 else MIN_ELEMENTS_FEW_BITS
+    least = MIN_ELEMENTS if recipe.weight_bits > 4 else MIN_ELEMENTS_4_BITS
     if recipe.scheme is Scheme.PALETTIZED:
         rule = optimize.OpPalettizerConfig(mode="kmeans", nbits=recipe.weight_bits, weight_threshold=least)
     else:
