@@ -23,6 +23,8 @@ __all__ = ["compress_weights", "quantized_module"]
 COMPRESSED_OPS = ("conv", "linear", "matmul")
 MIN_ELEMENTS = 1024
 """Smaller weights stay float: kilobytes in all."""
+MIN_ELEMENTS_4_BITS = 2**13 + 1
+"""The same at 4 bits: the layer that makes the masks' features is small, and lost 18 dB."""
 MIN_ADDED_ELEMENTS = 2**12
 """Constants of an `add` that are larger become int8."""
 
@@ -53,17 +55,16 @@ def compress_weights(model: Any, recipe: QuantRecipe) -> Any:
     added_only = optimize.OptimizationConfig(op_type_configs={"add": added})
     with quiet():
         model = optimize.linear_quantize_weights(model, added_only)
+    least = MIN_ELEMENTS if recipe.weight_bits > 4 else MIN_ELEMENTS_4_BITS
     if recipe.scheme is Scheme.PALETTIZED:
-        rule = optimize.OpPalettizerConfig(
-            mode="kmeans", nbits=recipe.weight_bits, weight_threshold=MIN_ELEMENTS
-        )
+        rule = optimize.OpPalettizerConfig(mode="kmeans", nbits=recipe.weight_bits, weight_threshold=least)
     else:
         rule = optimize.OpLinearQuantizerConfig(
             mode="linear_symmetric",
             dtype=f"int{recipe.weight_bits}",
             granularity="per_block" if recipe.block_size else "per_channel",
             block_size=recipe.block_size or 32,
-            weight_threshold=MIN_ELEMENTS,
+            weight_threshold=least,
         )
     # A static plan has brought the integers of layers; the decoder's products with a constant are left.
     op_types = ("matmul",) if recipe.scheme is Scheme.STATIC else COMPRESSED_OPS
