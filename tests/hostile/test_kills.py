@@ -178,7 +178,7 @@ def test_a_run_that_is_ended_leaves_nothing_half_made(verb: str, world: Path) ->
             assert not hidden(out)
 
 
-@pytest.mark.parametrize("verb", ["segment", "fixtures", "evaluate", "prepare", "train"])
+@pytest.mark.parametrize("verb", ["segment", "convert", "fixtures", "evaluate", "prepare", "train"])
 def test_two_writers_at_once_leave_one_whole_result(verb: str, world: Path) -> None:
     out = emptied(world, verb)
     finished(VERBS[verb], world)
