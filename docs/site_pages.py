@@ -33,6 +33,8 @@ PAGES = {
     "sample_apps/web/README.md": "web_app.md",
 }
 """File of the repository → page of the site."""
+COPIES = ("examples/tour.ipynb", "sample_apps/ios/Examples/OneScreen.swift")
+"""Files that pages link to and that the site holds as they are."""
 LINK = re.compile(r"(?<=\]\()(?!https?:|#)([^)#\s]+)")
 """Target of a relative Markdown link or picture, without its anchor."""
 TABLE_ROW = re.compile(r"^\|.*$", re.MULTILINE)
@@ -46,6 +48,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for source, page in PAGES.items():
         text = turned((ROOT / source).read_text(encoding="utf-8"), PurePosixPath(source).parent)
         files.append(File.generated(config, page, content=text))
+    for source in COPIES:
+        files.append(File.generated(config, source, content=(ROOT / source).read_bytes()))
     files.append(File.generated(config, "reference/cli.md", content=cli_page()))
     return files
 
