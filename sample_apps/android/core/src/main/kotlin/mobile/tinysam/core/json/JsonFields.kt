@@ -28,8 +28,10 @@ class JsonFields(
     fun positiveInteger(key: String): Int = integer(key).takeIf { it > 0 } ?: wrong(key, "a positive integer")
 
     /** A number of bytes and the like, which may be more than 31 bits hold. */
-    fun count(key: String): Long =
-        (take(key) as? JsonNumber)?.text?.toLongOrNull()?.takeIf { it >= 0 } ?: wrong(key, "an integer of 0 or more")
+    fun count(key: String): Long {
+        val number = (take(key) as? JsonNumber)?.text?.toLongOrNull()
+        return number?.takeIf { it >= 0 } ?: wrong(key, "an integer of 0 or more")
+    }
 
     fun numbers(key: String): DoubleArray =
         array(key).map { finite(it) ?: wrong(key, "a list of finite numbers") }.toDoubleArray()
