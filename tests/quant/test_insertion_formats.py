@@ -18,7 +18,7 @@ from tinysam_mobile.converters import coreml, coreml_quantize, executorch
 from tinysam_mobile.converters.base import ConversionRequest
 from tinysam_mobile.converters.coreml_quantize import compress_weights, quantized_module
 from tinysam_mobile.mil import MilModel
-from tinysam_mobile.modeling.entry_points import example_inputs
+from tinysam_mobile.modeling.entry_points import EntryPoint, example_inputs
 from tinysam_mobile.quant.plan import QuantPlan
 from tinysam_mobile.quant.recipe import RECIPES
 from tinysam_mobile.quant.simulation import simulated
@@ -42,6 +42,20 @@ def expected(recipe: str | None, *, outputs: bool) -> tuple[np.ndarray, QuantPla
     return out.numpy(), plan
 
 
+def in_executorch(
+    folder: Path, entry: EntryPoint, recipe: str, plan: QuantPlan | None
+) -> tuple[Path, np.ndarray]:
+    """The .pte of one entry point, and what its runtime answers to the first of the seeded inputs."""
+    request = ConversionRequest(
+        entry_points={"encode": entry}, recipe=RECIPES[recipe], contract={}, folder=folder, plan=plan
+    )
+    (file,) = executorch.convert(request)
+    session = open_session(
+        file.path, signatures={"encode": SIGNATURE}, entry_points={"encode": "encode"}, num_threads=1
+    )
+    return file.path, session.run("encode", {"image": images(1)[0].numpy()})["image_embeddings"]
+
+
 @pytest.mark.parametrize(
     ("recipe", "bound_db"),
     [
@@ -51,20 +65,9 @@ def expected(recipe: str | None, *, outputs: bool) -> tuple[np.ndarray, QuantPla
 )
 def test_executorch(tmp_path: Path, recipe: str, bound_db: float) -> None:
     answer, plan = expected(recipe if recipe == "static_w8a8" else None, outputs=True)
-    request = ConversionRequest(
-        entry_points={"encode": entry_point()},
-        recipe=RECIPES[recipe],
-        contract={},
-        folder=tmp_path,
-        plan=plan,
-    )
-    (file,) = executorch.convert(request)
-    session = open_session(
-        file.path, signatures={"encode": SIGNATURE}, entry_points={"encode": "encode"}, num_threads=1
-    )
-    out = session.run("encode", {"image": images(1)[0].numpy()})["image_embeddings"]
+    path, out = in_executorch(tmp_path, entry_point(), recipe, plan)
     assert sqnr_db(answer, out) > bound_db
-    graph = read_facts(file.path).graphs["encode"]
+    graph = read_facts(path).graphs["encode"]
     assert graph.pieces == 1
     counted = count_integer_macs(graph)
     integer = 256 * 32 * 64 * 3
@@ -79,18 +82,7 @@ def test_executorch_loads_a_pad_between_integers(tmp_path: Path) -> None:
     graph, plan = plan_of("static_w8a8", net=PaddedPool)
     (image,) = images(1)
     (answer,) = graph.run((image,), simulated(plan.layers, weight_bits=8, round_outputs=True))
-    request = ConversionRequest(
-        entry_points={"encode": entry_point(PaddedPool)},
-        recipe=RECIPES["static_w8a8"],
-        contract={},
-        folder=tmp_path,
-        plan=plan,
-    )
-    (file,) = executorch.convert(request)
-    session = open_session(
-        file.path, signatures={"encode": SIGNATURE}, entry_points={"encode": "encode"}, num_threads=1
-    )
-    out = session.run("encode", {"image": image.numpy()})["image_embeddings"]
+    _, out = in_executorch(tmp_path, entry_point(PaddedPool), "static_w8a8", plan)
     assert sqnr_db(answer.numpy(), out) > SIMULATION_MIN_DB
 
 
